@@ -1,0 +1,41 @@
+"""Names of objects: where renditions live, and how S3's sequencers compare. Pure, standard library only."""
+
+import hashlib
+import re
+
+UPLOADS_PREFIX = "uploads/"
+MAX_KEY_BYTES = 1024  # S3's limit on a key, in UTF-8 bytes
+# S3 documents no maximum; those seen have 16 to 18 digits. The padding only has to be at least as long as any of them.
+SEQUENCER_LENGTH = 64
+
+_HEX = re.compile(r"[0-9A-Fa-f]+")
+_EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif"}
+
+
+def comparable(sequencer: str) -> str:
+    """S3's event sequencer, padded so that two of the same key compare as strings.
+
+    S3 asks for right-padding with zeros and a lexicographical comparison; both letter cases occur.
+    Raises ValueError for anything that is not hexadecimal.
+    """
+    if not _HEX.fullmatch(sequencer):
+        raise ValueError(f"{sequencer!r} is not a hexadecimal sequencer")
+    return sequencer.upper().ljust(SEQUENCER_LENGTH, "0")
+
+
+def renditions_prefix(image_key: str) -> str:
+    """Where all renditions of all versions of one upload live; ends with a slash.
+
+    128 bits of SHA-256 over the whole key: two uploads meet by chance once in 2**64 of them, and no character of the
+    upload's name has to survive in a URL.
+    """
+    return hashlib.sha256(image_key.encode()).hexdigest()[:32] + "/"
+
+
+def rendition_key(image_key: str, sequencer: str, name: str, format_name: str) -> str:
+    """The key of one rendition of one version of an upload: `<hash>/<sequencer>/<name>.<ext>`.
+
+    A replaced upload has a new sequencer and so new keys: what a reader was given never changes under its name.
+    """
+    version = sequencer.rstrip("0") or "0"
+    return f"{renditions_prefix(image_key)}{version}/{name}.{_EXTENSIONS[format_name]}"

@@ -1,0 +1,98 @@
+"""Values that travel through the pipeline, and how each enters and leaves state data and the table.
+
+Attribute names are PascalCase outside (state data, table, API) and snake_case inside.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One version of one object under uploads/, as its event described it."""
+
+    bucket: str
+    key: str  # raw, as EventBridge sends it: not URL-encoded
+    etag: str
+    size: int  # bytes
+    sequencer: str  # upper case, right-padded with zeros to keys.SEQUENCER_LENGTH
+    received_at: str  # ISO 8601, UTC: when S3 says it happened
+    execution_arn: str
+    version_id: str | None = None
+
+    @classmethod
+    def from_state(cls, state: dict) -> "Upload":
+        """The `Upload` of a Lambda payload. KeyError names a missing attribute."""
+        return cls(
+            bucket=state["Bucket"],
+            key=state["ImageKey"],
+            etag=state["ETag"],
+            size=state["Bytes"],
+            sequencer=state["Sequencer"],
+            received_at=state["ReceivedAt"],
+            execution_arn=state["ExecutionArn"],
+            version_id=state.get("VersionId"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the first bytes of an image promise, read without decoding a pixel."""
+
+    format: str  # "JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF" or "HEIC"
+    width: int  # pixels, as stored: before any orientation is applied
+    height: int
+    frames: int = 1
+    bit_depth: int = 8  # bits a channel
+    color_mode: str = "RGB"  # "L", "LA", "RGB", "RGBA", "P", "CMYK", "YCCK" ...: Pillow's names where it has one
+    progressive: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of one frame."""
+        return self.width * self.height
+
+    def to_state(self) -> dict:
+        """PascalCase, for state data."""
+        return {
+            "Format": self.format,
+            "Width": self.width,
+            "Height": self.height,
+            "Frames": self.frames,
+            "BitDepth": self.bit_depth,
+            "ColorMode": self.color_mode,
+            "Progressive": self.progressive,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict) -> "Header":
+        """The reverse of `to_state`."""
+        return cls(
+            format=state["Format"],
+            width=state["Width"],
+            height=state["Height"],
+            frames=state["Frames"],
+            bit_depth=state["BitDepth"],
+            color_mode=state["ColorMode"],
+            progressive=state["Progressive"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """One derived image, as stored in the thumbnails bucket."""
+
+    name: str
+    key: str
+    width: int  # pixels
+    height: int
+    format: str  # "JPEG", "PNG", "WEBP" or "AVIF"
+    bytes: int
+
+    def to_state(self) -> dict:
+        """PascalCase, without the name, which is the map's key in `Renditions`."""
+        return {"Key": self.key, "Width": self.width, "Height": self.height, "Format": self.format, "Bytes": self.bytes}
+
+    @classmethod
+    def from_state(cls, name: str, state: dict) -> "Rendition":
+        """The reverse of `to_state`."""
+        return cls(name, state["Key"], state["Width"], state["Height"], state["Format"], state["Bytes"])
