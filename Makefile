@@ -1,0 +1,36 @@
+PORT ?= 4566
+PYTHON := .venv/bin/python
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help setup local down test lint bench deploy destroy
+.DEFAULT_GOAL := help
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup:  ## Make the environments (every target does, when needed)
+	@./setup.sh
+
+local: setup  ## Run the whole system on this machine and send sample photos through it [PORT=4566]
+	@$(PYTHON) -m local up --port $(PORT)
+
+down: setup  ## End the local run; what it stored stays in .local [PORT=4566]
+	@$(PYTHON) -m local down --port $(PORT)
+
+test: setup  ## Run every test, on this machine alone
+	@$(PYTHON) -m pytest -n auto --dist loadgroup
+
+lint: setup  ## Check code and template
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/cfn-lint template.yaml
+	@.venv/bin/sam validate --lint
+
+bench: setup  ## Measure the imaging core against its rivals
+	@$(PYTHON) -m bench
+
+deploy: setup  ## Build and deploy to your AWS account; prints where to upload and where to ask
+	@$(PYTHON) -m client.deploy
+
+destroy: setup  ## Empty the stack's buckets and delete the stack, after asking
+	@$(PYTHON) -m client.destroy
