@@ -1,0 +1,86 @@
+"""JPEG headers (ITU-T T.81, annex B): markers and their segments up to the first scan."""
+
+from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
+from imagepipeline.models import Header
+from imagepipeline.probing.formats import ACCEPTED
+from imagepipeline.probing.ranges import Ranges
+
+# An ICC profile may take 255 segments, an extended XMP packet about as many; Pillow keeps every one of them.
+MAX_SEGMENTS = 1000
+
+_SOI, _EOI, _SOS, _APP14 = 0xD8, 0xD9, 0xDA, 0xEE
+_STANDALONE = {0x01, *range(0xD0, 0xD8)}  # TEM and RSTn: no length follows
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOFn, without DHT, JPG and DAC
+_PROGRESSIVE = {0xC2, 0xCA}  # with Huffman and with arithmetic coding
+_SEQUENTIAL = {0xC0, 0xC1, 0xC9}
+_COLOR_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+_ADOBE_YCCK = 2
+
+
+def read_header(file: Ranges) -> Header:
+    """The header of a JPEG. `progressive` also tells of a sequential one that comes in several scans."""
+    frame = None
+    adobe_transform = 0
+    position = 2
+    for _ in range(MAX_SEGMENTS):
+        marker, position = _next_marker(file, position)
+        if marker in _STANDALONE:
+            continue
+        if marker in (_SOI, _EOI):
+            raise DamagedImage("JPEG", "it ends before its picture begins")
+        length = int.from_bytes(file.take(position, 2))
+        if length < 2:
+            raise DamagedImage("JPEG", f"segment {marker:02X} has the impossible length {length}")
+        if marker in _FRAMES:
+            if frame is not None:
+                raise DamagedImage("JPEG", "it has two frame headers")
+            frame = _read_frame(marker, file.take(position + 2, length - 2))
+        elif marker == _APP14 and file.take(position + 2, length - 2).startswith(b"Adobe") and length >= 14:
+            adobe_transform = file.take(position + 13, 1)[0]
+        elif marker == _SOS:
+            if frame is None:
+                raise DamagedImage("JPEG", "no frame header (SOF) comes before its first scan")
+            return _header(frame, adobe_transform, components_in_scan=file.take(position + 2, 1)[0])
+        position += length
+    raise TooComplex(f"the JPEG has more than {MAX_SEGMENTS:,} segments before its picture")
+
+
+def _next_marker(file: Ranges, position: int) -> tuple[int, int]:
+    """The marker at `position` and where its segment starts; any number of 0xFF may fill the space before it."""
+    if file.take(position, 1) != b"\xff":
+        raise DamagedImage("JPEG", f"there is no marker at byte {position:,}")
+    while (code := file.take(position, 1)[0]) == 0xFF:
+        position += 1
+    return code, position + 1
+
+
+def _read_frame(marker: int, segment: bytes) -> tuple[int, bytes]:
+    """The marker and the segment of a frame header, once they make sense."""
+    if marker not in _PROGRESSIVE | _SEQUENTIAL:
+        raise UnsupportedFormat("a lossless or hierarchical JPEG", ACCEPTED)
+    if len(segment) < 6 or len(segment) != 6 + 3 * segment[5]:
+        raise DamagedImage("JPEG", "its frame header has the wrong length")
+    if segment[0] != 8:
+        raise UnsupportedFormat(f"a JPEG of {segment[0]} bits a channel", ACCEPTED)
+    if segment[5] not in _COLOR_MODES:
+        raise DamagedImage("JPEG", f"it has {segment[5]} colour channels")
+    samplings = segment[7::3]
+    if any(not (1 <= s >> 4 <= 4 and 1 <= s & 15 <= 4) for s in samplings):
+        raise DamagedImage("JPEG", "it samples its channels in an impossible way")
+    return marker, segment
+
+
+def _header(frame: tuple[int, bytes], adobe_transform: int, components_in_scan: int) -> Header:
+    marker, segment = frame
+    height, width, components = int.from_bytes(segment[1:3]), int.from_bytes(segment[3:5]), segment[5]
+    if not width or not height:
+        raise DamagedImage("JPEG", f"its header says {width}x{height} pixels")
+    is_ycck = components == 4 and adobe_transform == _ADOBE_YCCK
+    return Header(
+        format="JPEG",
+        width=width,
+        height=height,
+        bit_depth=segment[0],
+        color_mode="YCCK" if is_ycck else _COLOR_MODES[components],
+        progressive=marker in _PROGRESSIVE or components_in_scan < components,
+    )
