@@ -1,0 +1,143 @@
+"""`python -m local.emulator`: run MiniStack, as `local.emulator` changes it, until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+from local.emulator.upstream import UpstreamChanged, install, require_version
+
+HOST = "127.0.0.1"
+REPOSITORY = Path(__file__).parents[2]
+# What of the caller's environment the emulator may see. Nothing named AWS_ is among it.
+KEPT_VARIABLES = ("PATH", "LANG")
+
+
+class CannotStart(Exception):
+    """The emulator can't run as asked; the message says why and what to do."""
+
+
+def main() -> None:
+    """Parse the arguments and serve. Exits with 1 and one line on stderr when that can't be done."""
+    parser = argparse.ArgumentParser(prog="python -m local.emulator", description=__doc__)
+    parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--state-dir", type=Path, required=True, help="where everything is kept between runs")
+    parser.add_argument("--rekognition", metavar="URL", help="what functions call as Amazon Rekognition")
+    parser.add_argument(
+        "--lambda-python",
+        type=Path,
+        default=REPOSITORY / ".venv-lambda" / "bin" / "python",
+        help="the functions' interpreter, with nothing installed but boto3 (default: %(default)s)",
+    )
+    arguments = parser.parse_args()
+    try:
+        require_version()
+        listener = listen(arguments.port)
+        state = claim(arguments.state_dir)
+        if not arguments.lambda_python.exists():
+            raise CannotStart(f"{arguments.lambda_python} does not exist: it is the interpreter functions run on")
+        run(listener, arguments)
+    except (CannotStart, UpstreamChanged) as problem:
+        sys.exit(f"local.emulator: {problem}")
+    state.close()
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on the port, held from here on, so that no one can take it between the check and the start."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen()
+    except OSError as error:
+        raise CannotStart(f"port {port} is taken by another program ({error.strerror}); choose another") from error
+    return listener
+
+
+def claim(state_dir: Path):
+    """The state directory's lock file, locked for as long as it is open: two emulators would overwrite each other."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    lock = (state_dir / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise CannotStart(f"{state_dir} is in use by another emulator") from error
+    return lock
+
+
+def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
+    """Serve until told to stop; afterwards no process and no temporary file is left."""
+    port = listener.getsockname()[1]
+    state_dir = arguments.state_dir.resolve()
+    run_dir = state_dir / "run"
+    shutil.rmtree(run_dir, ignore_errors=True)  # of a run that was killed
+    run_dir.mkdir()
+    configure(port, state_dir, run_dir)
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    # MiniStack reads its settings when it is imported, so not before here.
+    from ministack.core import lambda_runtime
+
+    from local.emulator import environments
+    from local.emulator.snapshots import Snapshots
+
+    snapshots = Snapshots(state_dir / "services")
+    install()
+    endpoints = {"AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
+    if arguments.rekognition:
+        endpoints["AWS_ENDPOINT_URL_REKOGNITION"] = arguments.rekognition
+    environments.ExecutionEnvironment.python = arguments.lambda_python.absolute()
+    environments.ExecutionEnvironment.packages = run_dir / "packages"
+    environments.ExecutionEnvironment.endpoints = endpoints
+
+    try:
+        asyncio.run(serve(listener))
+        snapshots.take()
+    finally:
+        lambda_runtime.reset()
+        shutil.rmtree(run_dir, ignore_errors=True)
+
+
+def configure(port: int, state_dir: Path, run_dir: Path) -> None:
+    """Leave MiniStack, and what it starts, an environment of nothing but its settings."""
+    services = state_dir / "services"
+    services.mkdir(exist_ok=True)
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    os.environ.clear()
+    os.environ.update(
+        kept,
+        AUTH="true",
+        GATEWAY_PORT=str(port),
+        TMPDIR=str(run_dir),
+        PERSIST_STATE="1",
+        STATE_DIR=str(services),
+        S3_PERSIST="1",
+        S3_DATA_DIR=str(state_dir / "objects"),
+        LAMBDA_ACCOUNT_CONCURRENCY="1000",  # AWS's default; memory is bounded by the environments' own limit
+        IOT_MTLS_ENABLED="0",
+        SFTP_ENABLED="0",
+    )
+    tempfile.tempdir = None  # read TMPDIR again
+
+
+async def serve(listener: socket.socket) -> None:
+    """Answer requests until SIGTERM or SIGINT."""
+    from hypercorn.asyncio import serve as hypercorn_serve
+    from hypercorn.config import Config
+    from ministack import app
+
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.graceful_timeout = 1
+    config.keep_alive_timeout = 75
+    await hypercorn_serve(app.app, config)
+
+
+if __name__ == "__main__":
+    main()

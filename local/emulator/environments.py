@@ -1,0 +1,220 @@
+"""Execution environments of Python functions: processes that run like AWS's, on an interpreter of their own."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+from ministack.core import lambda_runtime
+from ministack.core.responses import new_uuid
+from ministack.services import lambda_svc
+
+from local.emulator import runtime
+from local.emulator.upstream import patch
+
+RUNTIME_SCRIPT = Path(runtime.__file__)
+INIT_SECONDS = 10  # Lambda's limit on loading a function, in addition to the function's own timeout
+DEFAULT_TIMEOUT_SECONDS = 3
+DEFAULT_MEMORY_MB = 128
+
+# At most one running handler a core: a burst then queues instead of starting hundreds of processes, which on AWS run on
+# hundreds of machines. A handler that waits for another function holds its place meanwhile.
+_cores = threading.BoundedSemaphore(os.cpu_count() or 1)
+_unpacking = threading.Lock()
+
+
+class ExecutionEnvironment(lambda_runtime.Worker):
+    """One process of one function, reused from invocation to invocation, also after a handler's exception."""
+
+    # Set once by the launcher.
+    python: Path
+    packages: Path  # where code and layers are unpacked, each content once
+    endpoints: dict[str, str]  # variables that lead the AWS SDK to the emulator
+
+    def invoke(self, event: object, request_id: str, *, trace_id: str | None = None, **_: object) -> dict:
+        """MiniStack's result of one invocation: `body`, `log`, and `error` when the body is an error payload."""
+        with self._lock:
+            if self._proc is None or self._proc.poll() is not None:
+                self._spawn()
+            timeout = float(self.config.get("Timeout", DEFAULT_TIMEOUT_SECONDS))
+            invocation = {
+                "event": event,
+                "request_id": request_id,
+                "function_arn": self.config["FunctionArn"],
+                "deadline": time.time() + timeout,
+                "trace_id": trace_id,
+            }
+            try:
+                self._proc.stdin.write(json.dumps(invocation) + "\n")
+                answer = self._answers.get(timeout=timeout)
+            except BrokenPipeError:
+                answer = None
+            except queue.Empty:
+                return self._ended("Sandbox.Timedout", f"Task timed out after {timeout:.2f} seconds", request_id)
+            if answer is None:
+                return self._ended("Runtime.ExitError", f"Runtime exited with error: {self._exit()}", request_id)
+            log = self._collect_log()
+        response = json.loads(answer)
+        if response.get("exits"):
+            self._end()
+        if "error" in response:
+            return {"body": response["error"], "error": True, "log": log}
+        return {"body": response["result"], "log": log}
+
+    def _spawn(self) -> None:
+        """Start the process and wait until the function is loaded, or for `INIT_SECONDS`: the rest is the timeout's."""
+        code = unpacked(self.packages, self.code_zip)
+        layers = unpacked(self.packages, *(lambda_svc._resolve_layer_zip(layer) for layer in self._layers()))
+        self._discard_tmpdir()
+        self._tmpdir = tempfile.mkdtemp(prefix="environment-")
+        self._proc = subprocess.Popen(
+            [self.python, "-P", RUNTIME_SCRIPT, *python_path(code, layers, self.config["Runtime"])],
+            cwd=code,
+            env=self._variables(code),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            bufsize=1,
+            start_new_session=True,  # Ctrl-C in the terminal is the launcher's to handle
+        )
+        self._answers = _lines_of(self._proc.stdout)
+        self._log = _lines_of(self._proc.stderr)
+        try:
+            if self._answers.get(timeout=INIT_SECONDS) is None:
+                self._answers.put(None)
+        except queue.Empty:
+            logging.getLogger(__name__).warning("%s takes over %d s to load", self.func_name, INIT_SECONDS)
+
+    def _layers(self) -> list[str]:
+        return [layer if isinstance(layer, str) else layer["Arn"] for layer in self.config.get("Layers", [])]
+
+    def _variables(self, code: Path) -> dict[str, str]:
+        """The environment as AWS documents it: what a function may set, what it sets, what it may not."""
+        name, region = self.config["FunctionName"], self.config["FunctionArn"].split(":")[3]
+        defaults = {
+            "PATH": os.environ["PATH"],
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "HOME": self._tmpdir,  # no ~/.aws of the developer
+            "TMPDIR": self._tmpdir,  # an environment has its /tmp to itself
+            **self.endpoints,
+        }
+        reserved = {
+            "_HANDLER": self.config["Handler"],
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{self.config['Runtime']}",
+            "AWS_LAMBDA_FUNCTION_NAME": name,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.config.get("MemorySize", DEFAULT_MEMORY_MB)),
+            "AWS_LAMBDA_FUNCTION_VERSION": self.config.get("Version", "$LATEST"),
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_GROUP_NAME": self.config.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{name}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": new_uuid(),
+            "LAMBDA_TASK_ROOT": str(code),
+            "LAMBDA_RUNTIME_DIR": str(RUNTIME_SCRIPT.parent),
+            **lambda_runtime.execution_credentials(self.config),
+        }
+        return defaults | self.config.get("Environment", {}).get("Variables", {}) | reserved
+
+    def _ended(self, name: str, message: str, request_id: str) -> dict:
+        """The result of an invocation that the environment did not survive."""
+        self._end()
+        log = "\n".join([self._collect_log(), f"{request_id} {message}"])
+        return {
+            "body": {"errorType": name, "errorMessage": f"RequestId: {request_id} Error: {message}"},
+            "error": True,
+            "log": log.lstrip(),
+        }
+
+    def _end(self) -> int:
+        """The exit status, of the whole session: a child of the handler must not keep the pipes open."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._proc.pid, signal.SIGKILL)
+        return self._proc.wait()
+
+    def _exit(self) -> str:
+        status = self._proc.wait()
+        return f"exit status {status}" if status >= 0 else f"signal: {-status}"
+
+    def _collect_log(self) -> str:
+        """What was printed since the last invocation: up to the runtime's mark, or to the end of a dead process."""
+        lines = []
+        while (line := self._log.get()) is not None:
+            text, mark, _ = line.partition(runtime.END_OF_LOG)
+            if text or not mark:
+                lines.append(text)
+            if mark:
+                break
+        return "\n".join(lines)
+
+
+def _lines_of(stream) -> queue.SimpleQueue:
+    """A queue of the stream's lines, then None at its end; filled by a thread, so that waiting can have a deadline."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        with stream:
+            for line in stream:
+                lines.put(line.rstrip("\n"))
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
+
+
+def unpacked(packages: Path, *archives: bytes) -> Path:
+    """A folder with the archives' contents, one over the other as layers go into /opt; made once for each content."""
+    digest = hashlib.sha256()
+    for archive in archives:
+        digest.update(hashlib.sha256(archive).digest())
+    folder = packages / digest.hexdigest()[:32]
+    with _unpacking:
+        if not folder.exists():
+            half = packages / "unpacking"
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir(parents=True)
+            for archive in archives:
+                zipfile.ZipFile(BytesIO(archive)).extractall(half)
+            half.rename(folder)
+    return folder
+
+
+def python_path(code: Path, layers: Path, runtime_name: str) -> list[Path]:
+    """Where AWS's runtime looks for modules before its own: the function's code wins over any layer."""
+    return [code, layers / "python" / "lib" / runtime_name / "site-packages", layers / "python"]
+
+
+@patch(lambda_runtime, "_worker_class_for(config)")
+def choose_environment(original, config: dict) -> type:
+    """Python functions run in our environments; other runtimes as MiniStack runs them."""
+    return ExecutionEnvironment if config.get("Runtime", "").startswith("python") else original(config)
+
+
+@patch(lambda_svc, "_execute_function_warm(func, event, request_id)")
+def execute(original, func: dict, event: object, request_id: str) -> dict:
+    """The payload a function fails with is the one that its caller gets, and the environment lives on."""
+    config = func["config"]
+    if not config.get("Runtime", "").startswith("python"):
+        return original(func, event, request_id)
+    lambda_svc._ensure_reaper_thread()
+    with _cores:
+        environment, _ = lambda_runtime.acquire_worker(
+            config["FunctionName"], config, func["code_zip"], qualifier=config.get("Version", "$LATEST")
+        )
+        try:
+            return environment.invoke(event, request_id, trace_id=lambda_svc._xray_trace_id_for_invocation(config))
+        finally:
+            lambda_runtime.release_worker(environment)
