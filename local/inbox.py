@@ -1,0 +1,78 @@
+"""What the notifications topic sent, kept as a mailbox: an SQS queue is subscribed, a file remembers."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+QUEUE_NAME = "image-pipeline-inbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One notification, as a subscriber gets it."""
+
+    subject: str
+    body: str
+    attributes: dict[str, str]
+    sent_at: str  # ISO 8601, UTC
+
+    @classmethod
+    def from_envelope(cls, envelope: dict) -> "Mail":
+        """The mail in the JSON that SNS delivers to a queue."""
+        return cls(
+            subject=envelope.get("Subject", ""),
+            body=envelope["Message"],
+            attributes={name: value["Value"] for name, value in envelope.get("MessageAttributes", {}).items()},
+            sent_at=envelope["Timestamp"],
+        )
+
+    def __str__(self) -> str:
+        """Headers, an empty line, the body: readable as mail."""
+        headers = {"Date": self.sent_at, "Subject": self.subject, **self.attributes}
+        return "\n".join([*(f"{name}: {value}" for name, value in headers.items()), "", self.body])
+
+
+class Inbox:
+    """All mail since the topic was subscribed. Reading moves it from the queue into the file, and loses none."""
+
+    def __init__(self, sqs, sns, file: Path) -> None:
+        self._sqs = sqs
+        self._sns = sns
+        self._file = file
+
+    def subscribe(self, topic_arn: str) -> None:
+        """Have the topic deliver here from now on; nothing changes if it does already."""
+        queue_arn = self._queue_arn()
+        allow_topic = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "sns.amazonaws.com"},
+                    "Action": "sqs:SendMessage",
+                    "Resource": queue_arn,
+                    "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
+                }
+            ],
+        }
+        self._sqs.set_queue_attributes(QueueUrl=self._queue_url(), Attributes={"Policy": json.dumps(allow_topic)})
+        self._sns.subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn)
+
+    def read(self) -> list[Mail]:
+        """Every mail so far, in the order it was sent."""
+        queue_url = self._queue_url()
+        while messages := self._sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
+            with self._file.open("a") as file:
+                file.writelines(json.dumps(asdict(Mail.from_envelope(json.loads(m["Body"])))) + "\n" for m in messages)
+            for message in messages:
+                self._sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+        if not self._file.exists():
+            return []
+        return sorted((Mail(**json.loads(line)) for line in self._file.open()), key=lambda mail: mail.sent_at)
+
+    def _queue_url(self) -> str:
+        return self._sqs.create_queue(QueueName=QUEUE_NAME)["QueueUrl"]
+
+    def _queue_arn(self) -> str:
+        attributes = self._sqs.get_queue_attributes(QueueUrl=self._queue_url(), AttributeNames=["QueueArn"])
+        return attributes["Attributes"]["QueueArn"]

@@ -1,0 +1,210 @@
+"""The whole system on this machine: emulator, Rekognition stand-in and the deployed stack.
+
+with LocalStack(state_dir) as stack:
+    stack.client("s3").upload_file("cat.jpg", stack.outputs["UploadsBucket"], "uploads/cat.jpg")
+"""
+
+import os
+import shutil
+import socket
+import sys
+import urllib.error
+import urllib.request
+from functools import cached_property
+from pathlib import Path
+
+import boto3
+
+from local.daemons import Daemon
+from local.deployment import ARTIFACTS_BUCKET, PROJECT, Sam, stack_name
+from local.inbox import Inbox
+
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+LAMBDA_PYTHON = PROJECT / ".venv-lambda" / "bin" / "python"
+START_SECONDS = 60  # a slow laptop under load; usually it is one or two
+
+
+class PortTaken(Exception):
+    """Something that isn't ours answers on the port."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(
+            f"port {port} is taken by another program: end that one, or choose another port: make local PORT=4600"
+        )
+
+
+class LocalStack:
+    """One local run, held in its state directory: its port, logs and processes, and all that was stored.
+
+    It outlives this object and this process: another `LocalStack` of the same directory finds it as it is. As a
+    context manager it is a system of one's own: started and deployed at the beginning, gone at the end.
+    """
+
+    def __init__(self, state_dir: Path, port: int = 0) -> None:
+        """`port` 0 is the one of this directory's last run, or else a free one."""
+        self.state_dir = state_dir.resolve()
+        self.port = self._remembered_port("port", port)
+        self._run_dir = self.state_dir / "run"
+        self._emulator = Daemon("emulator", self._run_dir)
+        self._rekognition = Daemon("rekognition", self._run_dir)
+
+    def __enter__(self) -> "LocalStack":
+        try:
+            self.start()
+            self.build()
+            self.deploy()
+        except BaseException:
+            self.purge()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.purge()
+
+    # ------------------------------------------------------------------------------------------------ using the system
+
+    @property
+    def endpoint(self) -> str:
+        """The URL at which every AWS service answers."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that lead any AWS client here, and ours to the stack."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "IMAGE_PIPELINE_STACK": stack_name(),
+        }
+
+    @cached_property
+    def session(self) -> boto3.Session:
+        """A session whose clients and resources call this system, whatever the environment says."""
+        return _Session(self.endpoint)
+
+    def client(self, service: str):
+        """A boto3 client of this system."""
+        return self.session.client(service)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs by name."""
+        description = self.client("cloudformation").describe_stacks(StackName=stack_name())["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in description["Outputs"]}
+
+    @property
+    def inbox(self) -> Inbox:
+        """What the notifications topic sent."""
+        return Inbox(self.client("sqs"), self.client("sns"), self.state_dir / "inbox.jsonl")
+
+    @property
+    def emulator_pid(self) -> int | None:
+        """None when it isn't running."""
+        return self._emulator.pid
+
+    @property
+    def rekognition_url(self) -> str:
+        """Where the stand-in answers."""
+        return f"http://{HOST}:{self._remembered_port('rekognition-port', 0)}"
+
+    # ------------------------------------------------------------------------------------------- starting and stopping
+
+    def start(self) -> None:
+        """Start what isn't running, and return when it answers. Raises PortTaken and DaemonFailed."""
+        temporary = self._run_dir / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        environment = _environment() | {"TMPDIR": str(temporary)}
+        if self._rekognition.pid is None:
+            (self.state_dir / "rekognition-port").unlink(missing_ok=True)
+            port = self.rekognition_url.rpartition(":")[2]
+            self._rekognition.start(
+                [sys.executable, "-m", "local.rekognition", "--port", port, "--endpoint", self.endpoint], environment
+            )
+        if self._emulator.pid is None:
+            if _answers(self.port):
+                raise PortTaken(self.port)
+            self._emulator.start(
+                [
+                    *(sys.executable, "-m", "local.emulator"),
+                    *("--port", str(self.port)),
+                    *("--state-dir", self.state_dir / "data"),
+                    *("--rekognition", self.rekognition_url),
+                    *("--lambda-python", LAMBDA_PYTHON),
+                ],
+                environment,
+            )
+        self._emulator.wait_until(self._is_healthy, START_SECONDS)
+        self._rekognition.wait_until(lambda: _answers(int(self.rekognition_url.rpartition(":")[2])), START_SECONDS)
+
+    def build(self) -> None:
+        """`sam build`. Raises SamFailed."""
+        self._sam().build()
+
+    def deploy(self) -> None:
+        """`sam deploy`, into a new stack or over the old one, and an inbox for its mail. Raises SamFailed."""
+        self.client("s3").create_bucket(Bucket=ARTIFACTS_BUCKET)
+        self._sam().deploy()
+        self.inbox.subscribe(self.outputs["NotificationsTopic"])
+
+    def stop(self) -> None:
+        """End every process and remove what only they needed. What was stored stays."""
+        self._emulator.stop()
+        self._rekognition.stop()
+        shutil.rmtree(self._run_dir, ignore_errors=True)
+
+    def purge(self) -> None:
+        """Stop, and forget everything."""
+        self.stop()
+        shutil.rmtree(self.state_dir, ignore_errors=True)
+
+    def _sam(self) -> Sam:
+        return Sam(self.state_dir / "sam", _environment() | self.environment)
+
+    def _is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=1) as answer:  # noqa: S310
+                return answer.status == 200
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            return False
+
+    def _remembered_port(self, name: str, port: int) -> int:
+        """The port in this file of the state directory; it is `port`, if given, or else a free one from now on."""
+        file = self.state_dir / name
+        if port == 0:
+            port = int(file.read_text()) if file.exists() else _free_port()
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        file.write_text(str(port))
+        return port
+
+
+class _Session(boto3.Session):
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)  # noqa: S106
+        self._endpoint = endpoint
+
+    def client(self, *arguments, **options):
+        return super().client(*arguments, **{"endpoint_url": self._endpoint, **options})
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment without what would lead elsewhere, or make every start of Python a slow one."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("AWS_") and name != "PYTHONDONTWRITEBYTECODE"
+    }
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
