@@ -1,0 +1,150 @@
+"""Results as a table for people, as lines for pipes, as JSON for scripts."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Self
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+from rich.table import Table
+from rich.text import Text
+
+from client.upload import Result
+
+_COLOURS = {"COMPLETED": "green", "UPLOADED": "green", "REJECTED": "yellow", "REPLACED": "yellow", "PROCESSING": "cyan"}
+_LABELS_SHOWN = 3
+_JOINERS = "\u200c\u200d"  # not printable by Unicode's word, yet part of Persian and Hindi words and of emoji
+
+
+def printable(text: str) -> str:
+    """`text` with everything that could steer a terminal or break a line written as an escape."""
+    return "".join(
+        char if char.isprintable() or char in _JOINERS else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
+
+
+class Report:
+    """Prints results as they come, with a progress bar for their uploads; a context manager.
+
+    A table on a terminal, lines of seven tab-separated fields elsewhere, or JSON Lines. Where the results are piped
+    away, the bar is on stderr, if that is a terminal.
+    """
+
+    def __init__(self, keys: Sequence[str], upload_bytes: int | None = None, *, as_json: bool = False) -> None:
+        """`keys` are all that will come; `upload_bytes` is what their uploads amount to, None without any."""
+        self.ends: Counter[str] = Counter()  # how many results there were of each status
+        self._keys = keys
+        self._as_json = as_json
+        self._in_table = sys.stdout.isatty() and not as_json
+        self._console = Console(stderr=not self._in_table)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[ended]} of {task.fields[files]} finished"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=self._console,
+            transient=True,
+            redirect_stdout=self._in_table,
+            disable=upload_bytes is None or not (self._in_table or (sys.stderr.isatty() and not sys.stdout.isatty())),
+        )
+        self._task = self._progress.add_task("", total=upload_bytes, ended=0, files=len(keys))
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        if self._in_table:
+            longest = max((cell_len(printable(key)) for key in self._keys), default=0)
+            self._key_width = max(len("key"), min(longest, self._console.width * 2 // 5))
+            self._row("status", "key", "size", "renditions", "labels", "seconds", style="bold")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def sent(self, count: int) -> None:
+        """So many more bytes were uploaded; from any thread."""
+        self._progress.advance(self._task, count)
+
+    def add(self, result: Result) -> None:
+        """Print one result; in the table, the reason stands beneath an image that isn't completed."""
+        self.ends[result.status] += 1
+        self._progress.update(self._task, ended=self.ends.total())
+        if self._as_json:
+            print(json_line(result), flush=True)
+        elif not self._in_table:
+            print(line(result), flush=True)
+        else:
+            colour = _COLOURS.get(result.status, "red")
+            self._row(Text(result.status, colour), *_cells(result))
+            if reason := _reason(result):
+                self._console.print(Text(f"  {reason}", colour))
+
+    def summary(self) -> str:
+        """How many came to which end: `3 files: 2 completed, 1 rejected`."""
+        parts = [f"{count} {status.lower().replace('_', ' ')}" for status, count in self.ends.most_common()]
+        if rest := len(self._keys) - self.ends.total():
+            parts.append(f"{rest} not uploaded")
+        return f"{len(self._keys)} {'file' if len(self._keys) == 1 else 'files'}: {', '.join(parts)}"
+
+    def _row(self, *cells: str | Text, style: str = "") -> None:
+        table = Table(box=None, show_header=False, expand=True, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(width=len("NOT_UPLOADED"))
+        table.add_column(width=self._key_width, overflow="fold")
+        table.add_column(width=len("999.9 MB"), justify="right")
+        table.add_column(ratio=1, overflow="fold")
+        table.add_column(ratio=1, overflow="fold")
+        table.add_column(width=len("seconds"), justify="right")
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells), style=style)
+        self._console.print(table)
+
+
+def line(result: Result) -> str:
+    """One result in a line of seven fields between tabs, as in the table; the last is the reason."""
+    return "\t".join((result.status, *_cells(result), _reason(result)))
+
+
+def json_line(result: Result) -> str:
+    """One result as a JSON object in a line: the record's attributes, and what the client knows beyond them."""
+    document: dict[str, Any] = {"ImageKey": result.key, **result.record, "Status": result.status}
+    if result.item:
+        document |= {"File": str(result.item.path), "Bytes": result.item.size}
+    if result.seconds is not None:
+        document["Seconds"] = round(result.seconds, 3)
+    if result.error:
+        document["Error"] = result.error
+    return json.dumps(document)
+
+
+def _cells(result: Result) -> tuple[str, str, str, str, str]:
+    size = result.item.size if result.item else result.record.get("Bytes")
+    return (
+        printable(result.key),
+        "" if size is None else decimal(size),
+        _renditions(result.record.get("Renditions", {})),
+        printable(_labels(result.record)),
+        "" if result.seconds is None else f"{result.seconds:.1f}",
+    )
+
+
+def _renditions(renditions: dict) -> str:
+    by_size = sorted(renditions.items(), key=lambda entry: entry[1]["Width"] * entry[1]["Height"])
+    return ", ".join(f"{printable(name)} {image['Width']}×{image['Height']}" for name, image in by_size)
+
+
+def _labels(record: dict) -> str:
+    if problem := record.get("LabelsError") or record.get("LabelsSkipped"):
+        return f"none: {problem['Message']}"
+    labels = record.get("Labels", [])
+    shown = [f"{label['Name']} {label['Confidence']:.0f}%" for label in labels[:_LABELS_SHOWN]]
+    if len(labels) > _LABELS_SHOWN:
+        shown.append(f"{len(labels) - _LABELS_SHOWN} more")
+    return ", ".join(shown)
+
+
+def _reason(result: Result) -> str:
+    return printable(f"{result.error['Name']}: {result.error['Message']}") if result.error else ""

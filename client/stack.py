@@ -1,0 +1,137 @@
+"""A deployed stack: how it is found, and its table read."""
+
+import os
+import time
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import batched
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from client.problems import SetupError
+
+KEYS_PER_READ = 100  # BatchGetItem's limit
+MAX_CONNECTIONS = 16  # at least one for each upload in flight, and one to follow
+
+Record = dict[str, Any]
+
+_REQUIRED_OUTPUTS = ("UploadsBucket", "ImagesTable")
+_deserialize = TypeDeserializer().deserialize
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One deployed image pipeline, with the clients to use it."""
+
+    name: str
+    outputs: Mapping[str, str]
+    s3: BaseClient
+    dynamodb: BaseClient
+
+    @classmethod
+    def find(cls, session: boto3.Session, name: str) -> "Stack":
+        """The stack called `name` in the session's account and region.
+
+        Raises SetupError when there is none or it is no image pipeline, and botocore's errors for everything else;
+        `client.problems.explain` puts those into words.
+        """
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": 5},
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=MAX_CONNECTIONS,
+        )
+        cloudformation = session.client("cloudformation", config=config)
+        try:
+            description = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" not in error.response["Error"]["Message"]:
+                raise
+            raise SetupError(
+                f'no stack "{name}" at {cloudformation.meta.endpoint_url}: '
+                "check --stack, AWS_REGION and AWS_PROFILE, or deploy it"
+            ) from error
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", ())}
+        if missing := [output for output in _REQUIRED_OUTPUTS if output not in outputs]:
+            raise SetupError(
+                f'the stack "{name}" ({description["StackStatus"]}) has no output {" and no ".join(missing)}: '
+                "check that it is an image pipeline and that its deployment succeeded"
+            )
+        return cls(name, outputs, session.client("s3", config=config), session.client("dynamodb", config=config))
+
+    @property
+    def uploads_bucket(self) -> str:
+        """Name of the bucket that takes the images."""
+        return self.outputs["UploadsBucket"]
+
+    def records(self, keys: Iterable[str]) -> dict[str, Record]:
+        """What the table says of `keys`, by key; those it doesn't know are left out. Numbers are int or float."""
+        found = {}
+        for batch in batched(dict.fromkeys(keys), KEYS_PER_READ, strict=False):
+            for item in self._read([{"ImageKey": {"S": key}} for key in batch]):
+                record = {name: _plain(_deserialize(value)) for name, value in item.items()}
+                found[record["ImageKey"]] = record
+        return found
+
+    def _read(self, keys: list[dict]) -> Iterable[dict]:
+        request = {self.outputs["ImagesTable"]: {"Keys": keys}}
+        pause = 0.05  # seconds
+        while request:
+            answer = self.dynamodb.batch_get_item(RequestItems=request)
+            yield from answer["Responses"].get(self.outputs["ImagesTable"], ())
+            # An answer is cut at 16 MB, or where the table throttles; one that reads nothing at all is an error.
+            request = answer.get("UnprocessedKeys")
+            if request:
+                time.sleep(pause)
+                pause = min(2 * pause, 2)
+
+
+def default_session() -> boto3.Session:
+    """A session by the usual AWS settings. boto3 itself doesn't look at AWS_REGION; the AWS CLI does, and it wins."""
+    return boto3.Session(region_name=os.environ.get("AWS_REGION"))
+
+
+def default_name(start: Path) -> str:
+    """The stack to use when none is named: IMAGE_PIPELINE_STACK, else the nearest samconfig.toml's `stack_name`.
+
+    Looked for from the folder `start` upwards, then beside this package's checkout. Raises SetupError.
+    """
+    if name := os.environ.get("IMAGE_PIPELINE_STACK"):
+        return name
+    checkout = Path(__file__).resolve().parent.parent
+    for folder in (start, *start.parents, checkout):
+        if name := _stack_name(folder / "samconfig.toml"):
+            return name
+    raise SetupError("which stack? name it with --stack or IMAGE_PIPELINE_STACK: no samconfig.toml here names one")
+
+
+def _stack_name(samconfig: Path) -> str | None:
+    if not samconfig.is_file():
+        return None
+    try:
+        settings = tomllib.loads(samconfig.read_text(encoding="utf-8")).get("default", {})
+    except (OSError, ValueError) as error:
+        raise SetupError(f"{samconfig} can't be read ({error}): correct it, or use --stack") from error
+    for command in ("deploy", "global"):  # the more specific wins, as in the SAM CLI
+        if name := settings.get(command, {}).get("parameters", {}).get("stack_name"):
+            return name
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """A DynamoDB value with ints and floats for its Decimals."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value
