@@ -82,6 +82,13 @@ class UploadGone(PipelineError):
         super().__init__("the upload was deleted before it was processed")
 
 
+class Superseded(PipelineError):
+    """A newer upload of this key has been recorded meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__("a newer upload of this key has been recorded")
+
+
 # --------------------------------------------------------------------------------------------- worth trying again later
 
 

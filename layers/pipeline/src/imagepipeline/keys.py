@@ -39,3 +39,8 @@ def rendition_key(image_key: str, sequencer: str, name: str, format_name: str) -
     """
     version = sequencer.rstrip("0") or "0"
     return f"{renditions_prefix(image_key)}{version}/{name}.{_EXTENSIONS[format_name]}"
+
+
+def sequencer_of(rendition: str) -> str:
+    """The comparable sequencer in a `rendition_key`."""
+    return comparable(rendition.split("/")[1])

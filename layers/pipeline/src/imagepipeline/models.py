@@ -15,9 +15,10 @@ class Upload:
     etag: str
     size: int  # bytes
     sequencer: str  # upper case, right-padded with zeros to keys.SEQUENCER_LENGTH
+    version_id: str  # "null", as S3 says, in a bucket without versions
     received_at: str  # ISO 8601, UTC: when S3 says it happened
+    started_at: str  # ISO 8601, UTC: when its execution began
     execution_arn: str
-    version_id: str | None = None
 
     @classmethod
     def from_state(cls, state: dict) -> "Upload":
@@ -28,9 +29,10 @@ class Upload:
             etag=state["ETag"],
             size=state["Bytes"],
             sequencer=state["Sequencer"],
+            version_id=state["VersionId"],
             received_at=state["ReceivedAt"],
+            started_at=state["StartedAt"],
             execution_arn=state["ExecutionArn"],
-            version_id=state.get("VersionId"),
         )
 
 

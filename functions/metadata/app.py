@@ -1,0 +1,46 @@
+"""ExtractMetadata: what the picture is, and what Rekognition sees in it."""
+
+from functools import cache
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from imagepipeline import config, renditions
+from imagepipeline.labels import SWITCHED_OFF, Labelling, best_rendition, detect
+from imagepipeline.models import Rendition, Upload
+
+logger = Logger()
+
+
+@cache
+def undistorted() -> frozenset[str]:
+    specs = renditions.parse(config.text("RENDITIONS"))
+    return frozenset(spec.name for spec in specs if spec.fit == "inside" and not spec.filters)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict, context: LambdaContext) -> dict:
+    """Takes `{"Upload", "Picture", "Renditions"}`, returns the record's descriptive attributes.
+
+    With `LabelsError` in the event, Rekognition has been given up on: it isn't asked, and the reason is passed on.
+    Raises RekognitionThrottled and RekognitionFailed.
+    """
+    upload = Upload.from_state(event["Upload"])
+    logger.append_keys(image_key=upload.key)
+    labelling = label(event)
+    logger.info("described", extra={"labels": len(labelling.labels)})
+    return {**event["Picture"], **labelling.to_state()}
+
+
+def label(event: dict) -> Labelling:
+    if not config.switch("DETECT_LABELS"):
+        return SWITCHED_OFF
+    if "LabelsError" in event:
+        return Labelling(error=event["LabelsError"])
+    found = [Rendition.from_state(name, state) for name, state in event["Renditions"].items()]
+    return detect(
+        config.text("THUMBNAILS_BUCKET"),
+        best_rendition(found, undistorted()),
+        min_confidence=config.number("LABELS_MIN_CONFIDENCE", 0, 100),
+        max_labels=config.whole_number("LABELS_MAX_COUNT", 1, 100),
+    )

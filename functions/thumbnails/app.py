@@ -1,0 +1,37 @@
+"""CreateThumbnails: one download, one decode, every configured rendition."""
+
+from functools import cache
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from imagepipeline import config, objects, renditions
+from imagepipeline.description import describe
+from imagepipeline.keys import rendition_key
+from imagepipeline.models import Header, Rendition, Upload
+from imagepipeline.rendering import Encoded, render
+
+logger = Logger()
+
+
+@cache
+def specs() -> tuple[renditions.RenditionSpec, ...]:
+    return renditions.parse(config.text("RENDITIONS"))
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict, context: LambdaContext) -> dict:
+    """Takes `{"Upload", "Header"}`, returns `{"Renditions", "Picture"}`. Raises DamagedImage and the like."""
+    upload = Upload.from_state(event["Upload"])
+    logger.append_keys(image_key=upload.key)
+    header = Header.from_state(event["Header"])
+    rendered = render(objects.UploadedObject(upload).read_all(), header, specs())
+    stored = [store(upload, encoded) for encoded in rendered.renditions.values()]
+    logger.info("renditions written", extra={"count": len(stored), "bytes": sum(r.bytes for r in stored)})
+    return {"Renditions": {r.name: r.to_state() for r in stored}, "Picture": describe(header, rendered.picture)}
+
+
+def store(upload: Upload, encoded: Encoded) -> Rendition:
+    key = rendition_key(upload.key, upload.sequencer, encoded.name, encoded.format)
+    objects.write_rendition(config.text("THUMBNAILS_BUCKET"), key, encoded.format, encoded.data)
+    return Rendition(encoded.name, key, encoded.width, encoded.height, encoded.format, len(encoded.data))

@@ -1,0 +1,57 @@
+"""The one place that makes boto3 clients, and that turns their errors into the pipeline's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, IncompleteReadError
+
+from imagepipeline.errors import ServiceUnavailable
+
+# Three attempts within the call; patience beyond that is the state machine's, where waiting costs nothing.
+_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=3, read_timeout=25)
+
+# Codes S3 and DynamoDB use for "try again later" in botocore's retry definitions and the services' error references.
+_TRY_AGAIN = frozenset(
+    {
+        "InternalError",
+        "InternalServerError",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "500",
+        "502",
+        "503",
+        "504",
+    }
+)
+
+
+@cache
+def client(service: str):  # noqa: ANN201 - botocore builds the client's class at run time
+    """The client for a service, made at its first use and kept for the life of the execution environment."""
+    return boto3.client(service, config=_CONFIG)
+
+
+def error_code(error: ClientError) -> str:
+    """The service's code for what went wrong, such as `NoSuchKey` or `412`."""
+    return error.response.get("Error", {}).get("Code", "")
+
+
+@contextmanager
+def worth_retrying(service: str) -> Iterator[None]:
+    """Raises ServiceUnavailable for throttling, server errors and broken connections; lets everything else through."""
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) in _TRY_AGAIN:
+            raise ServiceUnavailable(service, str(error)) from error
+        raise
+    except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
+        raise ServiceUnavailable(service, str(error)) from error

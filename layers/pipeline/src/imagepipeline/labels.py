@@ -1,0 +1,100 @@
+"""What Amazon Rekognition sees in a picture."""
+
+from dataclasses import dataclass
+from io import BytesIO
+
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+
+from imagepipeline import aws, objects
+from imagepipeline.errors import RekognitionFailed, RekognitionThrottled
+from imagepipeline.models import Rendition
+
+# Rekognition's limits: it reads JPEG and PNG, and no side may be under 80 pixels.
+READABLE_FORMATS = ("JPEG", "PNG")
+SMALLEST_SIDE = 80
+
+_THROTTLED = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException"})
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """The outcome of asking for labels: labels, or the reason why there are none."""
+
+    labels: tuple[dict, ...] = ()  # {"Name": str, "Confidence": percent with one decimal}, most confident first
+    model_version: str | None = None
+    skipped: dict | None = None  # {"Name", "Message"}: nothing is wrong, and asking again would not help
+    error: dict | None = None  # {"Name", "Message"}: Rekognition could not be asked; worth completing later
+
+    def to_state(self) -> dict:
+        """PascalCase, absent where there is nothing to say."""
+        state = {
+            "Labels": list(self.labels),
+            "LabelModelVersion": self.model_version,
+            "LabelsSkipped": self.skipped,
+            "LabelsError": self.error,
+        }
+        return {name: value for name, value in state.items() if value is not None}
+
+
+SWITCHED_OFF = Labelling(skipped={"Name": "SwitchedOff", "Message": "labels are switched off by the stack's settings"})
+
+
+def too_small(rendition: Rendition) -> Labelling:
+    """The outcome for a picture that Rekognition would refuse for its size."""
+    return Labelling(
+        skipped={
+            "Name": "TooSmallForLabels",
+            "Message": f"the largest rendition is {rendition.width}x{rendition.height}; "
+            f"Rekognition needs {SMALLEST_SIDE} pixels a side",
+        }
+    )
+
+
+def best_rendition(renditions: list[Rendition], undistorted: frozenset[str]) -> Rendition:
+    """The rendition that shows Rekognition most.
+
+    `undistorted` names the renditions that are neither cropped nor filtered: any of them goes before any other, one
+    that Rekognition reads before one that has to be converted, and then the larger before the smaller.
+    """
+    return max(
+        renditions,
+        key=lambda r: (r.name in undistorted, r.format in READABLE_FORMATS, r.width * r.height),
+    )
+
+
+def detect(bucket: str, rendition: Rendition, min_confidence: float, max_labels: int) -> Labelling:
+    """Asks Rekognition for at most `max_labels` labels of at least `min_confidence` percent.
+
+    Raises RekognitionThrottled, RekognitionFailed, or ServiceUnavailable when S3 doesn't give a rendition that has to
+    be converted first.
+    """
+    if min(rendition.width, rendition.height) < SMALLEST_SIDE:
+        return too_small(rendition)
+    try:
+        answer = aws.client("rekognition").detect_labels(
+            Image=_as_rekognition_reads_it(bucket, rendition), MinConfidence=min_confidence, MaxLabels=max_labels
+        )
+    except ClientError as error:
+        if aws.error_code(error) in _THROTTLED:
+            raise RekognitionThrottled(str(error)) from error
+        raise RekognitionFailed(str(error)) from error
+    except (ConnectionError, HTTPClientError) as error:
+        raise RekognitionFailed(str(error)) from error
+    return Labelling(
+        labels=tuple(
+            {"Name": label["Name"], "Confidence": round(label["Confidence"], 1)} for label in answer["Labels"]
+        ),
+        model_version=answer.get("LabelModelVersion"),
+    )
+
+
+def _as_rekognition_reads_it(bucket: str, rendition: Rendition) -> dict:
+    if rendition.format in READABLE_FORMATS:
+        return {"S3Object": {"Bucket": bucket, "Name": rendition.key}}
+    # Only stacks whose renditions are all WebP or AVIF come here, and only they pay for loading Pillow.
+    from PIL import Image
+
+    picture = Image.open(BytesIO(objects.read_rendition(bucket, rendition.key)), formats=[rendition.format])
+    jpeg = BytesIO()
+    picture.convert("RGB").save(jpeg, "JPEG", quality=90)
+    return {"Bytes": jpeg.getvalue()}
