@@ -104,6 +104,7 @@ class ExecutionEnvironment(lambda_runtime.Worker):
     def _variables(self, code: Path) -> dict[str, str]:
         """The environment as AWS documents it: what a function may set, what it sets, what it may not."""
         name, region = self.config["FunctionName"], self.config["FunctionArn"].split(":")[3]
+        logging_config = self.config.get("LoggingConfig", {})
         defaults = {
             "PATH": os.environ["PATH"],
             "LANG": "en_US.UTF-8",
@@ -121,7 +122,8 @@ class ExecutionEnvironment(lambda_runtime.Worker):
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.config.get("MemorySize", DEFAULT_MEMORY_MB)),
             "AWS_LAMBDA_FUNCTION_VERSION": self.config.get("Version", "$LATEST"),
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "AWS_LAMBDA_LOG_GROUP_NAME": self.config.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{name}",
+            "AWS_LAMBDA_LOG_FORMAT": logging_config.get("LogFormat", "Text"),
+            "AWS_LAMBDA_LOG_GROUP_NAME": logging_config.get("LogGroup", f"/aws/lambda/{name}"),
             "AWS_LAMBDA_LOG_STREAM_NAME": new_uuid(),
             "LAMBDA_TASK_ROOT": str(code),
             "LAMBDA_RUNTIME_DIR": str(RUNTIME_SCRIPT.parent),

@@ -1,0 +1,210 @@
+"""A running emulator as tests use it: what AWS's console would do in a few clicks."""
+
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import boto3
+from botocore.config import Config
+
+REPOSITORY = Path(__file__).parents[2]
+LAMBDA_PYTHON = Path(os.environ.get("LAMBDA_PYTHON", REPOSITORY / ".venv-lambda" / "bin" / "python"))
+REKOGNITION_URL = "http://127.0.0.1:9/rekognition"
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+# Every service may use every role here: what a role allows is the test's subject, who takes it isn't.
+TRUST = {"Effect": "Allow", "Principal": {"Service": "*"}, "Action": "sts:AssumeRole"}
+
+
+class Emulated:
+    """An emulator on a port, with its clients and short ways to make what a test needs."""
+
+    def __init__(self, url: str, patience: float) -> None:
+        self.url = url
+        self.patience = patience  # seconds to wait for something that happens in the background
+        self._session = boto3.Session("test", "test", region_name=REGION)
+
+    def client(self, service: str):
+        """A boto3 client of the emulator's root user."""
+        config = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}, max_pool_connections=50)
+        return self._session.client(service, endpoint_url=self.url, config=config)
+
+    def eventually(self, ask: Callable[[], object]) -> object:
+        """The first truthy answer; fails when there is none in time."""
+        deadline = time.monotonic() + self.patience
+        while not (answer := ask()):
+            assert time.monotonic() < deadline, f"waited {self.patience} s in vain"
+            time.sleep(0.05)
+        return answer
+
+    def role(self, *statements: dict) -> str:
+        """The ARN of a new role that allows the statements and nothing else."""
+        name = f"role-{uuid4().hex}"
+        iam = self.client("iam")
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(TRUST))["Role"]["Arn"]
+        if statements:
+            iam.put_role_policy(RoleName=name, PolicyName="allowed", PolicyDocument=policy(*statements))
+        return arn
+
+    def function(self, code: str, **settings: object) -> str:
+        """The ARN of a new Python function whose module is `code` and whose handler is `handler`."""
+        created = self.client("lambda").create_function(
+            FunctionName=f"function-{uuid4().hex}",
+            Runtime="python3.13",
+            Handler="app.handler",
+            Role=settings.pop("Role", None) or self.role(),
+            Code={"ZipFile": archive({"app.py": code})},
+            **settings,
+        )
+        return created["FunctionArn"]
+
+    def layer(self, files: dict[str, str]) -> str:
+        """The ARN of a new layer version with these files."""
+        published = self.client("lambda").publish_layer_version(
+            LayerName=f"layer-{uuid4().hex}", Content={"ZipFile": archive(files)}
+        )
+        return published["LayerVersionArn"]
+
+    def invoke(self, function: str, event: object = None) -> dict | list | str | int | None:
+        """What a function answers: its result, or the payload of its error."""
+        response = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+        return json.loads(response["Payload"].read())
+
+    def state_machine(self, definition: dict, *statements: dict) -> str:
+        """The ARN of a new state machine whose role allows the statements."""
+        created = self.client("stepfunctions").create_state_machine(
+            name=f"machine-{uuid4().hex}", definition=json.dumps(definition), roleArn=self.role(*statements)
+        )
+        return created["stateMachineArn"]
+
+    def start(self, machine: str, data: object = None) -> str:
+        """The ARN of a new execution."""
+        started = self.client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps(data or {}))
+        return started["executionArn"]
+
+    def run(self, machine: str, data: object = None) -> dict:
+        """The description of a new execution once it has ended."""
+        return self.ended(self.start(machine, data))
+
+    def ended(self, execution: str) -> dict:
+        """The description of an execution once it has ended."""
+        describe = self.client("stepfunctions").describe_execution
+
+        def outcome() -> dict | None:
+            description = describe(executionArn=execution)
+            return None if description["status"] == "RUNNING" else description
+
+        return self.eventually(outcome)
+
+    def stack(self, resources: dict) -> dict[str, str]:
+        """Physical ids of a new stack's resources, by logical id."""
+        cloudformation = self.client("cloudformation")
+        name = f"stack-{uuid4().hex}"
+        cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
+
+        def complete() -> bool:
+            status = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+            assert "ROLLBACK" not in status and "FAILED" not in status, status  # noqa: PT018
+            return status == "CREATE_COMPLETE"
+
+        self.eventually(complete)
+        listed = cloudformation.describe_stack_resources(StackName=name)["StackResources"]
+        return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in listed}
+
+    def queue(self, *senders: str) -> str:
+        """The URL of a new queue to which these services may send."""
+        sqs = self.client("sqs")
+        url = sqs.create_queue(QueueName=f"queue-{uuid4().hex}")["QueueUrl"]
+        allow = {"Effect": "Allow", "Principal": {"Service": list(senders)}, "Action": "sqs:SendMessage"}
+        if senders:
+            sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(allow | {"Resource": queue_arn(url)})})
+        return url
+
+    def received(self, queue: str) -> dict:
+        """The next message of a queue."""
+        receive = self.client("sqs").receive_message
+        return self.eventually(lambda: receive(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages"))[0]
+
+
+def policy(*statements: dict) -> str:
+    """A policy document."""
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def queue_arn(url: str) -> str:
+    """The ARN of a queue of this account."""
+    return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{url.rsplit('/', 1)[-1]}"
+
+
+def archive(files: dict[str, str]) -> bytes:
+    """A zip file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as target:
+        for name, content in files.items():
+            target.writestr(name, content)
+    return buffer.getvalue()
+
+
+def launch(state_dir: Path, *, port: int = 0, environment: dict[str, str] | None = None) -> subprocess.Popen:
+    """Start this project's launcher, its output in `state_dir`.log; see `url_of` for when it is up."""
+    command = [sys.executable, "-m", "local.emulator", "--port", str(port), "--state-dir", str(state_dir)]
+    command += ["--lambda-python", str(LAMBDA_PYTHON), "--rekognition", REKOGNITION_URL]
+    with state_dir.with_suffix(".log").open("w") as log:
+        variables = os.environ | (environment or {})
+        return subprocess.Popen(command, cwd=REPOSITORY, env=variables, stdout=log, stderr=subprocess.STDOUT)
+
+
+def url_of(process: subprocess.Popen, log: Path) -> str:
+    """Where a starting emulator is to be found, once it answers."""
+    deadline = time.monotonic() + 60
+    while not (ready := re.search(r"Running on (http://\S+)", log.read_text())):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+    return ready[1]
+
+
+@contextmanager
+def running_launcher(folder: Path) -> Iterator[Emulated]:
+    """The emulator as this project runs it."""
+    state = folder / "state"
+    process = launch(state, environment={"AWS_SECRET_ACCESS_KEY": "the developer's"})
+    try:
+        yield Emulated(url_of(process, state.with_suffix(".log")), patience=30)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def running_ministack(folder: Path) -> Iterator[Emulated]:
+    """MiniStack as it comes, apart from settings: what the launcher's patches are held against."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {
+        "AUTH": "true",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "TMPDIR": str(folder),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
+    log = folder / "ministack.log"
+    with log.open("w") as output:
+        command = [sys.executable, "-c", "from ministack.app import main; main()"]
+        process = subprocess.Popen(command, env=os.environ | settings, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield Emulated(url_of(process, log), patience=3)
+    finally:
+        process.terminate()
+        process.wait(30)
