@@ -43,7 +43,7 @@ def requested_key(raw_path: str) -> str:
     """The upload's key in `/images/<key>/status`. Raises BadRequest."""
     # An HTTP API decodes every escape in rawPath but %25, so a percent sign of the key is what is left to decode.
     path = raw_path.replace("%25", "%")
-    head, marker, key_and_tail = path.partition("/images/")
+    _, marker, key_and_tail = path.partition("/images/")
     key = key_and_tail.removesuffix("/status")
     if not marker or key == key_and_tail:
         raise BadRequest(USAGE)

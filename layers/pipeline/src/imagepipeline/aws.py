@@ -34,7 +34,7 @@ _TRY_AGAIN = frozenset(
 
 
 @cache
-def client(service: str):  # noqa: ANN201 - botocore builds the client's class at run time
+def client(service: str):
     """The client for a service, made at its first use and kept for the life of the execution environment."""
     return boto3.client(service, config=_CONFIG)
 
