@@ -30,7 +30,7 @@ class Selection:
     problems: list[str]  # one line each; with any of them nothing should be uploaded
 
 
-class _Unusable(Exception):  # noqa: N818  a finding, not a fault
+class _Unusable(Exception):
     """One path can't be uploaded."""
 
 
@@ -46,7 +46,7 @@ def select(paths: Iterable[Path], prefix: str = "") -> Selection:
     walk = _Walk()
     for path in paths:
         # Not resolve(): a link keeps the name by which the user calls it.
-        walk.argument(path, start + Path(os.path.normpath(path.absolute())).name)
+        walk.argument(path, (start + Path(os.path.normpath(path.absolute())).name).rstrip("/"))
     return Selection(list(walk.items.values()), walk.hidden, walk.problems)
 
 

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -35,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AWS_ERRORS as error:
         _say(explain(error))
         return SETUP_PROBLEM
+    except BrokenPipeError:
+        # The reader of our output has gone ("| head"). What is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOT_ALL_COMPLETED
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
@@ -62,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "it lies; a directory trip gets uploads/trip/, then the path within it. Hidden files in directories are "
         "skipped.",
     )
-    uploading.add_argument("paths", nargs="+", type=Path, metavar="FILE|DIR")
+    uploading.add_argument("paths", nargs="+", type=_path, metavar="FILE|DIR")
     uploading.add_argument(
         "--prefix", default="", type=_prefix, metavar="P", help="put after uploads/: uploads/P/cat.jpg"
     )
@@ -98,12 +103,12 @@ def _upload(options: argparse.Namespace) -> int:
     results = upload.upload_and_follow(
         stack, items, shown.sent, follow=options.follow, timeout=options.timeout, stop=stop
     )
-    with _ctrl_c_sets(stop), closing(results), shown:
-        try:
+    try:
+        with _ctrl_c_sets(stop), closing(results), shown:
             for result in results:
                 shown.add(result)
-        finally:
-            _say(shown.summary())
+    finally:
+        _say(shown.summary())
     if stop.is_set():
         return INTERRUPTED
     return OK if set(shown.ends) <= _SUCCESSES else NOT_ALL_COMPLETED
@@ -157,6 +162,12 @@ def _say(text: str) -> None:
     print(f"image-pipeline: {report.printable(text)}", file=sys.stderr)
 
 
+def _path(text: str) -> Path:
+    if not text:  # Path("") would be the current folder, to the surprise of whoever has an unset variable there
+        raise argparse.ArgumentTypeError("a path is empty")
+    return Path(text)
+
+
 def _prefix(text: str) -> str:
     prefix = text.strip("/")
     if prefix and any(part in ("", ".", "..") for part in prefix.split("/")):
@@ -165,7 +176,10 @@ def _prefix(text: str) -> str:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
     if not 0 < seconds < threading.TIMEOUT_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return seconds

@@ -9,6 +9,7 @@ from typing import Any, Self
 from rich.cells import cell_len
 from rich.console import Console
 from rich.filesize import decimal
+from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,8 @@ from client.upload import Result
 
 _COLOURS = {"COMPLETED": "green", "UPLOADED": "green", "REJECTED": "yellow", "REPLACED": "yellow", "PROCESSING": "cyan"}
 _LABELS_SHOWN = 3
+_STATUS_WIDTH = len("NOT_UPLOADED")
+_WIDTH_OF_THE_REST = 80  # columns beside the key's for a table in which nothing wraps much
 _JOINERS = "\u200c\u200d"  # not printable by Unicode's word, yet part of Persian and Hindi words and of emoji
 
 
@@ -58,9 +61,9 @@ class Report:
     def __enter__(self) -> Self:
         self._progress.start()
         if self._in_table:
-            longest = max((cell_len(printable(key)) for key in self._keys), default=0)
-            self._key_width = max(len("key"), min(longest, self._console.width * 2 // 5))
-            self._row("status", "key", "size", "renditions", "labels", "seconds", style="bold")
+            self._key_width = max((cell_len(printable(key)) for key in self._keys), default=0)
+            self._wide = self._console.width >= self._key_width + _WIDTH_OF_THE_REST
+            self._row(Text("status"), "key", "size", "renditions", "labels", "seconds", style="bold")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,7 +74,7 @@ class Report:
         self._progress.advance(self._task, count)
 
     def add(self, result: Result) -> None:
-        """Print one result; in the table, the reason stands beneath an image that isn't completed."""
+        """Print one result; in the table, what doesn't fit stands beneath its row, and the reason of a bad end."""
         self.ends[result.status] += 1
         self._progress.update(self._task, ended=self.ends.total())
         if self._as_json:
@@ -81,8 +84,7 @@ class Report:
         else:
             colour = _COLOURS.get(result.status, "red")
             self._row(Text(result.status, colour), *_cells(result))
-            if reason := _reason(result):
-                self._console.print(Text(f"  {reason}", colour))
+            self._beneath(Text(_reason(result), colour))
 
     def summary(self) -> str:
         """How many came to which end: `3 files: 2 completed, 1 rejected`."""
@@ -91,16 +93,26 @@ class Report:
             parts.append(f"{rest} not uploaded")
         return f"{len(self._keys)} {'file' if len(self._keys) == 1 else 'files'}: {', '.join(parts)}"
 
-    def _row(self, *cells: str | Text, style: str = "") -> None:
+    def _row(self, status: Text, key: str, size: str, renditions: str, labels: str, seconds: str, style="") -> None:
         table = Table(box=None, show_header=False, expand=True, padding=(0, 2, 0, 0), pad_edge=False)
-        table.add_column(width=len("NOT_UPLOADED"))
-        table.add_column(width=self._key_width, overflow="fold")
+        table.add_column(width=_STATUS_WIDTH)
+        table.add_column(
+            width=self._key_width if self._wide else None, ratio=None if self._wide else 1, overflow="fold"
+        )
         table.add_column(width=len("999.9 MB"), justify="right")
-        table.add_column(ratio=1, overflow="fold")
-        table.add_column(ratio=1, overflow="fold")
+        if self._wide:
+            table.add_column(ratio=1)
+            table.add_column(ratio=1)
         table.add_column(width=len("seconds"), justify="right")
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells), style=style)
+        details = (renditions, labels) if self._wide else ()
+        table.add_row(status, *(Text(cell) for cell in (key, size, *details, seconds)), style=style)
         self._console.print(table)
+        if not self._wide:
+            self._beneath(Text("; ".join(filter(None, (renditions, labels))), style))
+
+    def _beneath(self, text: Text) -> None:
+        if text:
+            self._console.print(Padding(text, (0, 0, 0, _STATUS_WIDTH + 2)))
 
 
 def line(result: Result) -> str:

@@ -44,12 +44,15 @@ class Stack:
         `client.problems.explain` puts those into words.
         """
         config = Config(
-            retries={"mode": "standard", "total_max_attempts": 5},
+            retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=10,
             read_timeout=60,
             max_pool_connections=MAX_CONNECTIONS,
         )
-        cloudformation = session.client("cloudformation", config=config)
+        try:
+            cloudformation = session.client("cloudformation", config=config)
+        except ValueError as error:  # also the base of botocore's InvalidRegionError
+            raise SetupError(f"{str(error).rstrip(".")}: check AWS_REGION and AWS_ENDPOINT_URL") from error
         try:
             description = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
         except ClientError as error:

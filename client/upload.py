@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import batched
+from typing import Self
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
@@ -80,13 +81,12 @@ def upload_and_follow(
     already uploaded come out UNFINISHED and then botocore's error is raised.
     """
     stop = stop or threading.Event()
-    sender = _Sender(stack, on_progress)
     follower = _Follower(stack, timeout)
     batches = batched(items, KEYS_PER_READ, strict=False)
     sending: dict[Future[_Upload], Item] = {}
     hopeless = None
 
-    with ThreadPoolExecutor(WORKERS, "upload") as pool:
+    with _Sender(stack, on_progress) as sender, ThreadPoolExecutor(WORKERS, "upload") as pool:
         try:
             batch = next(batches, ())
             while (batch or sending or follower.waiting) and not stop.is_set():
@@ -137,9 +137,23 @@ class _Sender:
         self._stopped = threading.Event()
         self._etags: dict[str, str] = {}
         # boto3's managed upload doesn't return the ETag, and asking for it later might tell that of another upload.
-        for operation in ("PutObject", "CompleteMultipartUpload"):
-            stack.s3.meta.events.register(f"before-parameter-build.s3.{operation}", _note_key)
-            stack.s3.meta.events.register(f"after-call.s3.{operation}", self._note_etag)
+        self._hooks = [
+            hook
+            for operation in ("PutObject", "CompleteMultipartUpload")
+            for hook in (
+                (f"before-parameter-build.s3.{operation}", self._note_key),
+                (f"after-call.s3.{operation}", self._note_etag),
+            )
+        ]
+
+    def __enter__(self) -> Self:
+        for event, hook in self._hooks:
+            self._stack.s3.meta.events.register(event, hook)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for event, hook in self._hooks:
+            self._stack.s3.meta.events.unregister(event, hook)
 
     def send(self, item: Item, before: Record | None) -> _Upload:
         """Upload one file; `before` is what the table said of its key until now. Raises OSError, botocore's errors."""
@@ -165,13 +179,13 @@ class _Sender:
             raise _StoppedError
         self._on_progress(count)
 
+    @staticmethod
+    def _note_key(params: dict, context: dict, **_: object) -> None:
+        context["image_key"] = params["Key"]
+
     def _note_etag(self, parsed: dict, context: dict, **_: object) -> None:
         if "ETag" in parsed:
             self._etags[context["image_key"]] = parsed["ETag"].strip('"')
-
-
-def _note_key(params: dict, context: dict, **_: object) -> None:
-    context["image_key"] = params["Key"]
 
 
 class _Follower:
