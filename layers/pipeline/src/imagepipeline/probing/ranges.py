@@ -19,13 +19,24 @@ class Source(Protocol):
     def read(self, offset: int, length: int) -> bytes: ...
 
 
+class InMemory:
+    """A source that is here as a whole."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.size = len(data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self.data[offset : offset + length]
+
+
 class Ranges:
     """A source's bytes as they are asked for: at most 4 MiB, in at most six requests unless the header jumps about."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, held: bytes = b"") -> None:
         self.size = source.size
         self._source = source
-        self._held: list[tuple[int, bytes]] = []
+        self._held = [(0, held)]  # offset and bytes of what was read
         self._bytes_read = 0
 
     def take(self, offset: int, length: int) -> bytes:
@@ -48,12 +59,10 @@ class Ranges:
         return None
 
     def _fetch(self, offset: int, length: int) -> bytes:
-        generous = _RANGE_BYTES[min(len(self._held), len(_RANGE_BYTES) - 1)]
+        generous = _RANGE_BYTES[min(len(self._held), len(_RANGE_BYTES)) - 1]
         affordable = MAX_BYTES_READ - self._bytes_read
         if length > affordable:
-            raise TooComplex(
-                f"the header is not within the {MAX_BYTES_READ // KIB:,} KiB read to find it"
-            )
+            raise TooComplex(f"the header is not within the {MAX_BYTES_READ // KIB:,} KiB read to find it")
         data = self._source.read(offset, min(max(length, generous), affordable, self.size - offset))
         self._held.append((offset, data))
         self._bytes_read += len(data)

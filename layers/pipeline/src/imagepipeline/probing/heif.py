@@ -1,0 +1,213 @@
+"""AVIF and HEIC headers (ISO/IEC 23008-12): the boxes of `meta` that describe the primary item.
+
+Which item is the picture says `pitm`; what is known of it are the properties in `ipco` that `ipma` gives it by number.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
+from imagepipeline.models import Header
+from imagepipeline.probing.formats import ACCEPTED
+from imagepipeline.probing.ranges import KIB, Ranges
+
+MAX_BOX_BYTES = 1024 * KIB  # of `meta` and `moov`: a photograph of 48 MP in 192 tiles has about 15 KiB of meta
+MAX_BOXES = 100  # at the top of the file: mostly three or four
+MAX_TILES = 1000  # phones cut 48 MP into 192; the format allows 65,536
+_SLACK_PIXELS = 4_000_000  # the tiles of a small picture may reach far beyond it
+
+_CODECS = {"av01": "AVIF", "hvc1": "HEIC"}
+_DERIVED = ("grid", "iovl", "iden")
+_ALPHA_URNS = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
+_SAMPLE_TABLE = ("mdia", "minf", "stbl")
+# EXIF's number for quarter turns anticlockwise (irot), then a mirror (imir: 0 swaps top and bottom, 1 left and right).
+_ORIENTATIONS = {
+    (0, None): 1,
+    (0, 0): 4,
+    (0, 1): 2,
+    (1, None): 8,
+    (1, 0): 5,
+    (1, 1): 7,
+    (2, None): 3,
+    (2, 0): 2,
+    (2, 1): 4,
+    (3, None): 6,
+    (3, 0): 7,
+    (3, 1): 5,
+}
+
+
+@dataclass(slots=True)
+class _Items:
+    """What a `meta` box says of its items, each known by its number."""
+
+    primary: int | None = None
+    kinds: dict[int, str] = field(default_factory=dict)
+    properties: dict[int, list[tuple[str, bytes]]] = field(default_factory=dict)
+    references: list[tuple[str, int, tuple[int, ...]]] = field(default_factory=list)  # kind, from, to
+
+    def property(self, item: int, name: str) -> bytes | None:
+        """The content of an item's first property of this name."""
+        return next((content for kind, content in self.properties.get(item, ()) if kind == name), None)
+
+    def size(self, item: int) -> tuple[int, int]:
+        """Width and height in pixels."""
+        extent = self.property(item, "ispe")
+        if extent is None:
+            raise DamagedImage("HEIF", f"its item {item} has no size (ispe)")
+        return struct.unpack_from(">II", extent, 4)
+
+    def inputs(self, item: int) -> list[int]:
+        """The items that a derived one is made of."""
+        return [to for kind, source, targets in self.references if (kind, source) == ("dimg", item) for to in targets]
+
+    def has_alpha(self, item: int) -> bool:
+        auxiliaries = (source for kind, source, targets in self.references if kind == "auxl" and item in targets)
+        return any((self.property(source, "auxC") or b"")[4:].startswith(_ALPHA_URNS) for source in auxiliaries)
+
+
+def read_header(file: Ranges) -> Header:
+    """The header of a HEIF file's primary item: `format` follows its codec, `frames` the file's longest track.
+
+    The size is the picture's before `irot` and `imir`, which come out as `orientation`.
+    """
+    top = _find_boxes(file)
+    try:
+        if "meta" not in top:
+            raise UnsupportedFormat("a HEIF file without a still picture", ACCEPTED)
+        items = _read_items(file.take(*top["meta"]))
+        frames = _count_samples(file.take(*top["moov"])) if "moov" in top else 1
+        return _describe(items, frames)
+    except (struct.error, IndexError):
+        raise DamagedImage("HEIF", "one of its boxes is too short for what it holds") from None
+
+
+def _find_boxes(file: Ranges) -> dict[str, tuple[int, int]]:
+    """Where the contents of `meta` and `moov` begin and how long they are. Looks no further once a picture is found."""
+    found: dict[str, tuple[int, int]] = {}
+    position = 0
+    for _ in range(MAX_BOXES):
+        if position + 8 > file.size:
+            return found
+        length, kind = struct.unpack(">I4s", file.take(position, 8))
+        header_bytes = 8
+        if length == 1:
+            length, header_bytes = int.from_bytes(file.take(position + 8, 8)), 16
+        elif length == 0:
+            length = file.size - position
+        if length < header_bytes:
+            raise DamagedImage("HEIF", f"the box at byte {position:,} has the impossible length {length}")
+        if kind in (b"meta", b"moov"):
+            if length > MAX_BOX_BYTES:
+                raise TooComplex(f"the HEIF's {kind.decode()} box has {length:,} bytes; the limit is {MAX_BOX_BYTES:,}")
+            found[kind.decode()] = (position + header_bytes, length - header_bytes)
+        elif kind == b"mdat" and "meta" in found:
+            return found
+        position += length
+    raise TooComplex(f"the HEIF has more than {MAX_BOXES} boxes before its picture")
+
+
+def _boxes(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Type and content of the boxes in `data`."""
+    position = 0
+    while position + 8 <= len(data):
+        length = int.from_bytes(data[position : position + 4])
+        if not 8 <= length <= len(data) - position:
+            raise DamagedImage("HEIF", "a box is longer than the one it is in")
+        yield data[position + 4 : position + 8].decode("latin-1"), data[position + 8 : position + length]
+        position += length
+
+
+def _read_items(meta: bytes) -> _Items:
+    items = _Items()
+    for kind, content in _boxes(meta[4:]):
+        wide = content[:1] > b"\0"  # box version 1 and later: item numbers have 32 bits
+        if kind == "pitm":
+            (items.primary,) = struct.unpack_from(">I" if wide else ">H", content, 4)
+        elif kind == "iinf":
+            items.kinds = dict(_item_kinds(content[8 if wide else 6 :]))
+        elif kind == "iprp":
+            items.properties = _item_properties(content)
+        elif kind == "iref":
+            items.references = list(_item_references(content[4:], wide))
+    return items
+
+
+def _item_kinds(entries: bytes) -> Iterator[tuple[int, str]]:
+    for _, entry in _boxes(entries):
+        number, _, kind = struct.unpack_from(">IH4s" if entry[0] > 2 else ">HH4s", entry, 4)
+        yield number, kind.decode("latin-1")
+
+
+def _item_properties(iprp: bytes) -> dict[int, list[tuple[str, bytes]]]:
+    boxes = list(_boxes(iprp))
+    known = [box for kind, content in boxes if kind == "ipco" for box in _boxes(content)]
+    properties: dict[int, list[tuple[str, bytes]]] = {}
+    for ipma in (content for kind, content in boxes if kind == "ipma"):
+        number_format, index_bytes = ">I" if ipma[0] else ">H", 2 if ipma[3] & 1 else 1
+        position = 8
+        for _ in range(int.from_bytes(ipma[4:8])):
+            (item,) = struct.unpack_from(number_format, ipma, position)
+            position += struct.calcsize(number_format)
+            indexes_end = position + 1 + ipma[position] * index_bytes
+            for at in range(position + 1, indexes_end, index_bytes):
+                essential_bit = 0x80 << 8 * (index_bytes - 1)
+                index = int.from_bytes(ipma[at : at + index_bytes]) & ~essential_bit
+                if index:  # counted from one; zero is no property
+                    properties.setdefault(item, []).append(known[index - 1])
+            position = indexes_end
+    return properties
+
+
+def _item_references(boxes: bytes, wide: bool) -> Iterator[tuple[str, int, tuple[int, ...]]]:
+    number = "I" if wide else "H"
+    for kind, content in _boxes(boxes):
+        source, count = struct.unpack_from(f">{number}H", content)
+        yield kind, source, struct.unpack_from(f">{count}{number}", content, struct.calcsize(f">{number}H"))
+
+
+def _describe(items: _Items, frames: int) -> Header:
+    primary = items.primary
+    if primary is None or primary not in items.kinds:
+        raise DamagedImage("HEIF", "it does not say which of its items is the picture")
+    width, height = items.size(primary)
+    if not width or not height:
+        raise DamagedImage("HEIF", f"its header says {width}x{height} pixels")
+    channels = (items.property(primary, "pixi") or b"\0\0\0\0\3\x08")[4:]
+    turns, mirror = items.property(primary, "irot"), items.property(primary, "imir")
+    return Header(
+        format=_codec(items, primary, width * height),
+        width=width,
+        height=height,
+        frames=frames,
+        bit_depth=channels[1],
+        color_mode="RGBA" if items.has_alpha(primary) else "L" if channels[0] == 1 else "RGB",
+        orientation=_ORIENTATIONS[turns[0] & 3 if turns else 0, mirror[0] & 1 if mirror else None],
+    )
+
+
+def _codec(items: _Items, item: int, pixels: int) -> str:
+    """The format of a coded item, or of what a derived one is made of: its tiles, once they prove affordable."""
+    kind = items.kinds[item]
+    if kind in _DERIVED:
+        tiles = items.inputs(item)
+        if len(tiles) > MAX_TILES:
+            raise TooComplex(f"the HEIF is made of {len(tiles):,} tiles; the limit is {MAX_TILES:,}")
+        if sum(width * height for width, height in map(items.size, tiles)) > 4 * pixels + _SLACK_PIXELS:
+            raise TooComplex("the HEIF's tiles are far larger than its picture")
+        kind = items.kinds.get(tiles[0], "") if tiles else ""
+    if kind not in _CODECS:
+        raise UnsupportedFormat(f"a HEIF file with a picture of type {kind!r}", ACCEPTED)
+    return _CODECS[kind]
+
+
+def _count_samples(moov: bytes) -> int:
+    """The samples of the longest track, at least one."""
+    longest = 1
+    for table in (content for kind, content in _boxes(moov) if kind == "trak"):
+        for name in _SAMPLE_TABLE:
+            table = next((content for kind, content in _boxes(table) if kind == name), b"")
+        for content in (content for kind, content in _boxes(table) if kind in ("stsz", "stz2")):
+            longest = max(longest, *struct.unpack_from(">I", content, 8))
+    return longest
