@@ -1,6 +1,7 @@
 """The real `sam build` and `sam deploy` of this repository, towards a local endpoint."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -19,7 +20,8 @@ class SamFailed(Exception):
 
 def stack_name() -> str:
     """The stack's name, from samconfig.toml."""
-    return _config()["stack_name"]
+    with (PROJECT / "samconfig.toml").open("rb") as file:
+        return tomllib.load(file)[CONFIG_ENV]["global"]["parameters"]["stack_name"]
 
 
 def architecture() -> str:
@@ -35,7 +37,12 @@ class Sam:
         self._build_dir = folder / "build"
         self._cache_dir = folder / "cache"
         home = folder / "home"
+        tools = [
+            Path(sys.executable).parent,
+            PROJECT / ".tools" / "bin",
+        ]  # the layers' Makefiles call uv and python3.13
         self._environment = environment | {
+            "PATH": os.pathsep.join([*map(str, tools), environment["PATH"]]),
             "SAM_CLI_TELEMETRY": "0",
             "SAM_CLI_POLL_DELAY": "0.2",  # seconds; the emulator answers at once and doesn't mind being asked often
             "__SAM_CLI_APP_DIR": str(home),
@@ -54,21 +61,14 @@ class Sam:
             "deploy",
             *("--config-env", CONFIG_ENV, "--config-file", PROJECT / "samconfig.toml"),
             *("--template-file", self._build_dir / "template.yaml"),
-            *("--s3-bucket", ARTIFACTS_BUCKET),
-            "--no-confirm-changeset",
-            "--no-fail-on-empty-changeset",
+            *("--no-resolve-s3", "--s3-bucket", ARTIFACTS_BUCKET),  # SAM would deploy a stack of its own for one
+            *("--parameter-overrides", f"Architecture={architecture()}", "RequireTls=false"),
         )
 
     def _run(self, subcommand: str, *arguments: str | Path) -> None:
-        overrides = [*_config().get("parameter_overrides", []), f"Architecture={architecture()}"]
-        command = [sys.executable, "-m", "samcli", subcommand, *arguments, "--parameter-overrides", *overrides]
+        command = [sys.executable, "-m", "samcli", subcommand, *arguments]
         with self.log.open("w") as log:
             ended = subprocess.run(command, cwd=PROJECT, env=self._environment, stdout=log, stderr=log)
         if ended.returncode != 0:
             output = "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
             raise SamFailed(f"sam {subcommand} failed:\n{output}")
-
-
-def _config() -> dict:
-    with (PROJECT / "samconfig.toml").open("rb") as file:
-        return tomllib.load(file)[CONFIG_ENV]["deploy"]["parameters"]

@@ -5,6 +5,7 @@ with LocalStack(state_dir) as stack:
 """
 
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -34,6 +35,16 @@ class PortTaken(Exception):
         )
 
 
+class AlreadyRunning(Exception):
+    """The state directory's system runs on another port than the one asked for."""
+
+    def __init__(self, state_dir: Path, port: int) -> None:
+        super().__init__(
+            f"{state_dir} is in use on port {port}: end that run first: "
+            f"python -m local down --state-dir {shlex.quote(str(state_dir))}"
+        )
+
+
 class LocalStack:
     """One local run, held in its state directory: its port, logs and processes, and all that was stored.
 
@@ -44,7 +55,7 @@ class LocalStack:
     def __init__(self, state_dir: Path, port: int = 0) -> None:
         """`port` 0 is the one of this directory's last run, or else a free one."""
         self.state_dir = state_dir.resolve()
-        self.port = self._remembered_port("port", port)
+        self.port = port or self._remembered_port("port") or _free_port()
         self._run_dir = self.state_dir / "run"
         self._emulator = Daemon("emulator", self._run_dir)
         self._rekognition = Daemon("rekognition", self._run_dir)
@@ -109,24 +120,35 @@ class LocalStack:
     @property
     def rekognition_url(self) -> str:
         """Where the stand-in answers."""
-        return f"http://{HOST}:{self._remembered_port('rekognition-port', 0)}"
+        return f"http://{HOST}:{self._remembered_port('rekognition-port')}"
 
     # ------------------------------------------------------------------------------------------- starting and stopping
 
     def start(self) -> None:
-        """Start what isn't running, and return when it answers. Raises PortTaken and DaemonFailed."""
+        """Start what isn't running, and return when it answers. Raises PortTaken, AlreadyRunning and DaemonFailed."""
         temporary = self._run_dir / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
         environment = _environment() | {"TMPDIR": str(temporary)}
-        if self._rekognition.pid is None:
-            (self.state_dir / "rekognition-port").unlink(missing_ok=True)
-            port = self.rekognition_url.rpartition(":")[2]
-            self._rekognition.start(
-                [sys.executable, "-m", "local.rekognition", "--port", port, "--endpoint", self.endpoint], environment
-            )
         if self._emulator.pid is None:
             if _answers(self.port):
                 raise PortTaken(self.port)
+            self._remember_port("port", self.port)
+        elif self.port != (running := self._remembered_port("port")):
+            raise AlreadyRunning(self.state_dir, running)
+        if self._rekognition.pid is None:
+            port = self._remembered_port("rekognition-port")
+            if port is None or (self._emulator.pid is None and _answers(port)):
+                port = _free_port()
+                self._remember_port("rekognition-port", port)
+            self._rekognition.start(
+                [
+                    *(sys.executable, "-m", "local.rekognition"),
+                    *("--port", str(port)),
+                    *("--endpoint", self.endpoint),
+                ],
+                environment,
+            )
+        if self._emulator.pid is None:
             self._emulator.start(
                 [
                     *(sys.executable, "-m", "local.emulator"),
@@ -138,7 +160,7 @@ class LocalStack:
                 environment,
             )
         self._emulator.wait_until(self._is_healthy, START_SECONDS)
-        self._rekognition.wait_until(lambda: _answers(int(self.rekognition_url.rpartition(":")[2])), START_SECONDS)
+        self._rekognition.wait_until(lambda: _answers(self._remembered_port("rekognition-port")), START_SECONDS)
 
     def build(self) -> None:
         """`sam build`. Raises SamFailed."""
@@ -171,14 +193,12 @@ class LocalStack:
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             return False
 
-    def _remembered_port(self, name: str, port: int) -> int:
-        """The port in this file of the state directory; it is `port`, if given, or else a free one from now on."""
+    def _remembered_port(self, name: str) -> int | None:
         file = self.state_dir / name
-        if port == 0:
-            port = int(file.read_text()) if file.exists() else _free_port()
-        self.state_dir.mkdir(parents=True, exist_ok=True)
-        file.write_text(str(port))
-        return port
+        return int(file.read_text()) if file.exists() else None
+
+    def _remember_port(self, name: str, port: int) -> None:
+        (self.state_dir / name).write_text(str(port))
 
 
 class _Session(boto3.Session):
