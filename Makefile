@@ -1,6 +1,8 @@
 PORT ?= 4566
 PYTHON := .venv/bin/python
 export SAM_CLI_TELEMETRY := 0
+# The layers' Makefiles call uv and python3.13.
+WITH_TOOLS := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH"
 
 .PHONY: help setup local down test lint bench deploy destroy
 .DEFAULT_GOAL := help
@@ -29,8 +31,8 @@ lint: setup  ## Check code and template
 bench: setup  ## Measure the imaging core against its rivals
 	@$(PYTHON) -m bench
 
-deploy: setup  ## Build and deploy to your AWS account; prints where to upload and where to ask
-	@$(PYTHON) -m client.deploy
+deploy: setup  ## Build and deploy to your AWS account [OPTIONS="--guided"]
+	@$(WITH_TOOLS) python -m client.deploy $(OPTIONS)
 
 destroy: setup  ## Empty the stack's buckets and delete the stack, after asking
 	@$(PYTHON) -m client.destroy

@@ -75,7 +75,7 @@ uv_finds_python() {
 find_python() {
     for candidate in "$(uv_finds_python)" python3.13 "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.13*/bin/python3.13; do
         if [ -n "$candidate" ] && runs_as "$candidate" "$is_313"; then
-            "$candidate" -c "import sys; print(sys.executable)"
+            "$candidate" -c "import sys; print(sys._base_executable)" # not an active .venv's, about to be made anew
             return
         fi
     done
