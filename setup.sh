@@ -19,7 +19,7 @@ runs_as() { # runs_as PYTHON CONDITION: whether this interpreter starts at all (
 }
 
 # A stamp is what an environment was made from. It names the folder too, because environments don't survive a move.
-wanted=$(printf '%s ' "$PWD" && cat setup.sh pyproject.toml .python-version requirements/*.txt | cksum)
+wanted=$(printf '%s ' "$PWD" && cat setup.sh pyproject.toml .python-version requirements/dev.txt requirements/lambda.txt | cksum)
 stamp=.venv/made-from
 if [ -x .venv/bin/python ] && [ -x .venv-lambda/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     exit 0
