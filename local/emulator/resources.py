@@ -12,7 +12,7 @@ UPDATE = "update(physical_id, old_props, new_props, stack_name, logical_id)"
 
 
 def patch_resource(resource_type: str) -> Callable:
-    """Decorate a function of (handle, props): it calls `handle(props)` for a create or update, and returns its result."""
+    """Decorate a function of (handle, props): `handle(props)` creates or updates; its result is to be returned."""
 
     def register(replacement: Callable) -> Callable:
         def create(original: Callable, logical_id: str, props: dict, stack_name: str) -> tuple:
