@@ -28,12 +28,15 @@ fi
 # ------------------------------------------------------------------------------------------------------------------ uv
 
 any_python() {
-    for name in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 /usr/bin/python3 \
-        "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.*/bin/python3; do
-        if runs_as "$name" "sys.version_info >= (3, 9)"; then
-            printf '%s' "$name"
-            return
-        fi
+    # Every one on the PATH, not the first alone: pyenv's shims fail where pyenv has no Python 3.13.
+    IFS=:
+    for folder in $PATH "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.*/bin; do
+        for name in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9; do
+            if runs_as "$folder/$name" "sys.version_info >= (3, 9)"; then
+                printf '%s' "$folder/$name"
+                return
+            fi
+        done
     done
     stop "can't install uv" "there is no uv and no python3 (3.9 or newer) on the PATH" \
         "Debian, Ubuntu: sudo apt install python3 python3-venv" \
