@@ -38,7 +38,7 @@ class Daemon:
                 return int(file.read())
         return None
 
-    def start(self, command: list[str | Path], environment: dict[str, str]) -> None:
+    def start(self, command: list[str | Path], environment: dict[str, str], cwd: Path) -> None:
         """Start the program in a session of its own; its output goes to the log, after what is there already."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self._pid_file.open("a+") as pid_file, self.log.open("ab") as log:
@@ -49,6 +49,7 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 env=environment,
+                cwd=cwd,
                 start_new_session=True,
                 pass_fds=[pid_file.fileno()],
             )

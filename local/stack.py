@@ -147,6 +147,7 @@ class LocalStack:
                     *("--endpoint", self.endpoint),
                 ],
                 environment,
+                PROJECT,
             )
         if self._emulator.pid is None:
             self._emulator.start(
@@ -158,6 +159,7 @@ class LocalStack:
                     *("--lambda-python", LAMBDA_PYTHON),
                 ],
                 environment,
+                PROJECT,
             )
         self._emulator.wait_until(self._is_healthy, START_SECONDS)
         self._rekognition.wait_until(lambda: _answers(self._remembered_port("rekognition-port")), START_SECONDS)

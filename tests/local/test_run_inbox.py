@@ -1,0 +1,77 @@
+"""The inbox of the local run, on moto's SNS and SQS."""
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from local.inbox import Inbox
+
+
+@pytest.fixture
+def sns():
+    with mock_aws():
+        yield boto3.client(
+            "sns",
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106
+        )
+
+
+@pytest.fixture
+def sqs(sns):
+    return boto3.client("sqs", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")  # noqa: S106
+
+
+@pytest.fixture
+def topic(sns):
+    return sns.create_topic(Name="notifications")["TopicArn"]
+
+
+def test_a_notification_arrives_as_it_was_sent(sns, sqs, topic, tmp_path):
+    inbox = Inbox(sqs, sns, tmp_path / "inbox.jsonl")
+    inbox.subscribe(topic)
+
+    sns.publish(
+        TopicArn=topic,
+        Subject="An image is ready",
+        Message="It is beautiful.\nSee for yourself.",
+        MessageAttributes={"imageId": {"DataType": "String", "StringValue": "uploads/ä b.jpg"}},
+    )
+
+    (mail,) = inbox.read()
+    assert (mail.subject, mail.body) == ("An image is ready", "It is beautiful.\nSee for yourself.")
+    assert mail.attributes == {"imageId": "uploads/ä b.jpg"}
+    assert str(mail).endswith(
+        "Subject: An image is ready\nimageId: uploads/ä b.jpg\n\nIt is beautiful.\nSee for yourself."
+    )
+
+
+def test_reading_loses_nothing(sns, sqs, topic, tmp_path):
+    inbox = Inbox(sqs, sns, tmp_path / "inbox.jsonl")
+    inbox.subscribe(topic)
+    for number in range(12):  # more than SQS hands out at once
+        sns.publish(TopicArn=topic, Message=f"first {number}")
+    inbox.read()
+    sns.publish(TopicArn=topic, Message="second")
+
+    mails = Inbox(sqs, sns, tmp_path / "inbox.jsonl").read()
+
+    assert sorted(mail.body for mail in mails) == sorted([*(f"first {number}" for number in range(12)), "second"])
+
+
+def test_subscribing_again_delivers_no_mail_twice(sns, sqs, topic, tmp_path):
+    inbox = Inbox(sqs, sns, tmp_path / "inbox.jsonl")
+    inbox.subscribe(topic)
+    inbox.subscribe(topic)
+
+    sns.publish(TopicArn=topic, Message="once")
+
+    assert [mail.body for mail in inbox.read()] == ["once"]
+
+
+def test_an_inbox_without_mail_is_empty(sns, sqs, topic, tmp_path):
+    inbox = Inbox(sqs, sns, tmp_path / "inbox.jsonl")
+    inbox.subscribe(topic)
+
+    assert inbox.read() == []
