@@ -25,7 +25,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
     upload = Upload.from_state(event["Upload"])
     logger.append_keys(image_key=upload.key)
     bucket = config.text("THUMBNAILS_BUCKET")
-    record = records.completed(upload, datetime.now(UTC).isoformat(), event["Metadata"], event["Renditions"])
+    record = records.completed(upload, datetime.now(UTC), event["Metadata"], event["Renditions"])
     try:
         records.put_if_newest(config.text("IMAGES_TABLE"), record)
     except Superseded:

@@ -1,6 +1,7 @@
 """The record of an upload: what the table keeps and the status endpoint tells."""
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -14,8 +15,8 @@ _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
 
 
-def completed(upload: Upload, completed_at: str, metadata: dict, renditions: dict) -> dict:
-    """The record of an image that came through. Times are ISO 8601, UTC.
+def completed(upload: Upload, completed_at: datetime, metadata: dict, renditions: dict) -> dict:
+    """The record of an image that came through.
 
     `metadata` and `renditions` are state data, PascalCase.
     """
@@ -28,11 +29,16 @@ def completed(upload: Upload, completed_at: str, metadata: dict, renditions: dic
         "Bytes": upload.size,
         "ReceivedAt": upload.received_at,
         "StartedAt": upload.started_at,
-        "CompletedAt": completed_at,
+        "CompletedAt": timestamp(completed_at),
         "ExecutionArn": upload.execution_arn,
         **metadata,
         "Renditions": renditions,
     }
+
+
+def timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC, to the millisecond, as Step Functions writes the record's other times."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def put_if_newest(table: str, record: dict) -> None:
