@@ -158,15 +158,19 @@ class _Sender:
     def send(self, item: Item, before: Record | None) -> _Upload:
         """Upload one file; `before` is what the table said of its key until now. Raises OSError, botocore's errors."""
         content_type, _ = mimetypes.guess_type(item.path.name)
-        with item.path.open("rb") as content:
-            self._stack.s3.upload_fileobj(
-                content,
-                self._stack.uploads_bucket,
-                item.key,
-                ExtraArgs={"ContentType": content_type} if content_type else None,
-                Callback=self._sent,
-                Config=_in_one_thread,
-            )
+        try:
+            with item.path.open("rb") as content:
+                self._stack.s3.upload_fileobj(
+                    content,
+                    self._stack.uploads_bucket,
+                    item.key,
+                    ExtraArgs={"ContentType": content_type} if content_type else None,
+                    Callback=self._sent,
+                    Config=_in_one_thread,
+                )
+        except _StoppedError:
+            if item.key not in self._etags:  # else it was counting the last bytes that was stopped, not sending them
+                raise
         now = time.monotonic()
         return _Upload(item, self._etags.pop(item.key), _sequencer(before), since=now, due=now + _FIRST_PAUSE)
 
