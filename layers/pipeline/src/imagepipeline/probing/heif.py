@@ -81,6 +81,8 @@ def read_header(file: Ranges) -> Header:
         return _describe(items, frames)
     except (struct.error, IndexError):
         raise DamagedImage("HEIF", "one of its boxes is too short for what it holds") from None
+    except UnicodeDecodeError:
+        raise DamagedImage("HEIF", "one of its items has a type or a name that is no text") from None
 
 
 def _find_boxes(file: Ranges) -> dict[str, tuple[int, int]]:
@@ -137,7 +139,9 @@ def _read_items(meta: bytes) -> _Items:
 def _item_kinds(entries: bytes) -> Iterator[tuple[int, str]]:
     for _, entry in _boxes(entries):
         number, _, kind = struct.unpack_from(">IH4s" if entry[0] > 2 else ">HH4s", entry, 4)
-        yield number, kind.decode("latin-1")
+        # Names and content types follow the kind. pi-heif 1.4 crashes the whole process over any that isn't UTF-8.
+        entry[10 if entry[0] > 2 else 8 :].decode()
+        yield number, kind.decode()
 
 
 def _item_properties(iprp: bytes) -> dict[int, list[tuple[str, bytes]]]:

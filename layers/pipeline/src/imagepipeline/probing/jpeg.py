@@ -7,6 +7,7 @@ from imagepipeline.probing.ranges import Ranges
 
 # An ICC profile may take 255 segments, an extended XMP packet about as many; Pillow keeps every one of them.
 MAX_SEGMENTS = 1000
+MAX_STRAY_BYTES = 4096  # between two segments
 
 _SOI, _EOI, _SOS, _APP14 = 0xD8, 0xD9, 0xDA, 0xEE
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # TEM and RSTn: no length follows
@@ -46,12 +47,17 @@ def read_header(file: Ranges) -> Header:
 
 
 def _next_marker(file: Ranges, position: int) -> tuple[int, int]:
-    """The marker at `position` and where its segment starts; any number of 0xFF may fill the space before it."""
-    if file.take(position, 1) != b"\xff":
-        raise DamagedImage("JPEG", f"there is no marker at byte {position:,}")
-    while (code := file.take(position, 1)[0]) == 0xFF:
+    """The next marker from `position` on, and where its segment starts.
+
+    Decoders skip bytes between segments, and cameras have left some there; 0xFF may fill any space before a marker.
+    """
+    strays = 0
+    while (pair := file.take(position, 2)) == b"\xff\xff" or pair[0] != 0xFF or pair[1] == 0:
+        strays += 1
+        if strays > MAX_STRAY_BYTES:
+            raise DamagedImage("JPEG", f"there is no marker before byte {position:,}")
         position += 1
-    return code, position + 1
+    return pair[1], position + 2
 
 
 def _read_frame(marker: int, segment: bytes) -> tuple[int, bytes]:

@@ -16,11 +16,13 @@ _PART_PIXELS = 4_000_000  # a tile may be larger than a small picture, but not e
 _TYPE_FORMATS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # BYTE, SHORT, LONG, IFD, LONG8, IFD8
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
-_NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 254, 256, 257, 258, 262
+_NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS = 273, 277, 322, 323, 324
 _SUB_DIRECTORIES, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _DNG_VERSION = 330, 338, 339, 50706
 
 _REDUCED = 1  # bit of NewSubfileType: this is the preview of another picture in the file
+# None, CCITT (three kinds), LZW, JPEG (old and new), deflate (two numbers), PackBits, LZMA, Zstandard.
+_COMPRESSIONS = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32946, 32773, 34925, 50000))
 _RAW_SENSOR = (32803, 34892)  # photometric interpretations of DNG: colour filter array, linear raw
 _COLOR_MODES = {2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
 _COLORS = {2: 3, 5: 4, 6: 3, 8: 3}  # channels without extra samples
@@ -82,6 +84,8 @@ def read_header(file: Ranges) -> Header:
     if not width or not height:
         raise DamagedImage("TIFF", f"its header says {width}x{height} pixels")
     _refuse_bombs(directory, width, height)
+    if (compression := directory.number(_COMPRESSION, 1)) not in _COMPRESSIONS:
+        raise UnsupportedFormat(f"a TIFF with compression {compression}", ACCEPTED)
     return Header(
         format="TIFF",
         width=width,
