@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from local.emulator.upstream import UpstreamChanged, install, require_version
@@ -56,7 +57,7 @@ def listen(port: int) -> socket.socket:
         listener.bind((HOST, port))
         listener.listen()
     except OSError as error:
-        raise CannotStart(f"port {port} is taken by another program ({error.strerror}); choose another") from error
+        raise CannotStart(f"port {port} is taken by another program; choose another with --port") from error
     return listener
 
 
@@ -97,7 +98,7 @@ def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
     environments.ExecutionEnvironment.endpoints = endpoints
 
     try:
-        asyncio.run(serve(listener))
+        asyncio.run(serve(listener, snapshots.note_request))
         snapshots.take()
     finally:
         lambda_runtime.reset()
@@ -126,8 +127,8 @@ def configure(port: int, state_dir: Path, run_dir: Path) -> None:
     tempfile.tempdir = None  # read TMPDIR again
 
 
-async def serve(listener: socket.socket) -> None:
-    """Answer requests until SIGTERM or SIGINT."""
+async def serve(listener: socket.socket, note_request: Callable[[], None]) -> None:
+    """Answer requests, having noted each, until SIGTERM or SIGINT."""
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
     from ministack import app
@@ -136,7 +137,12 @@ async def serve(listener: socket.socket) -> None:
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = 1
     config.keep_alive_timeout = 75
-    await hypercorn_serve(app.app, config)
+
+    async def noting(*request: object) -> None:
+        note_request()
+        await app.app(*request)
+
+    await hypercorn_serve(noting, config)
 
 
 if __name__ == "__main__":

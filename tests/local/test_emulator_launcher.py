@@ -1,0 +1,230 @@
+"""Starting, stopping and killing the emulator."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest.mock import ANY
+
+import pytest
+from ministack.services import stepfunctions
+
+from local.emulator import upstream
+from local.emulator.upstream import UpstreamChanged
+from tests.local.emulated import REPOSITORY, Emulated, launch, queue_arn, url_of
+
+SLEEPING = """
+import os, subprocess, time
+from pathlib import Path
+def handler(event, context):
+    Path(event).write_text(str(os.getpid()))
+    time.sleep(600)
+"""
+
+
+class Launched:
+    """A launcher of a test's own, which it may kill and start again on the same state."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.process = launch(state)
+
+    def emulated(self) -> Emulated:
+        return Emulated(url_of(self.process, self.state.with_suffix(".log")), patience=30)
+
+    def wait_until_saved(self, **texts: str) -> None:
+        """Until the file of each service holds the text."""
+
+        def saved(service: str, text: str) -> bool:
+            file = self.state / "services" / f"{service.rstrip('_')}.json"
+            return file.exists() and text in file.read_text()
+
+        soon(lambda: all(saved(service, text) for service, text in texts.items()))
+
+    def restart_after_kill(self) -> Emulated:
+        self.process.kill()
+        self.process.wait()
+        self.process = launch(self.state)
+        return self.emulated()
+
+
+@pytest.fixture
+def launched(tmp_path: Path) -> Iterator[Launched]:
+    launcher = Launched(tmp_path / "state")
+    yield launcher
+    launcher.process.terminate()
+    launcher.process.wait(30)
+
+
+def soon(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process exists. An orphan that ended may wait, as a zombie, for whoever inherited it."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
+def handler_in_the_midst(emulated: Emulated, folder: Path) -> int:
+    """The process id of a function that runs for the next ten minutes."""
+    function, started = emulated.function(SLEEPING, Timeout=900), folder / "started"
+    emulated.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(str(started)))
+    soon(lambda: started.exists() and started.read_text() != "")
+    return int(started.read_text())
+
+
+@pytest.mark.parametrize("signal_sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_leaves_no_process_no_port_and_no_temporary_file(launched: Launched, tmp_path: Path, signal_sent: int):
+    emulated = launched.emulated()
+    handler = handler_in_the_midst(emulated, tmp_path)
+
+    launched.process.send_signal(signal_sent)
+
+    assert launched.process.wait(30) == 0
+    assert not runs(handler)
+    assert not (launched.state / "run").exists()
+    socket.create_server(("127.0.0.1", int(emulated.url.rsplit(":", 1)[-1]))).close()
+
+
+def test_functions_end_with_a_launcher_that_is_killed(launched: Launched, tmp_path: Path):
+    handler = handler_in_the_midst(launched.emulated(), tmp_path)
+
+    launched.process.kill()
+
+    soon(lambda: not runs(handler))
+
+
+def test_a_kill_loses_neither_objects_nor_records_nor_executions_nor_resources(launched: Launched):
+    emulated = launched.emulated()
+    table = {
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": "ImageKey", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "ImageKey", "AttributeType": "S"}],
+    }
+    stack = emulated.stack({"Table": {"Type": "AWS::DynamoDB::Table", "Properties": table}})
+    function = emulated.function("def handler(event, context): return 'ran'")
+    machine = emulated.state_machine({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+    s3, records = emulated.client("s3"), emulated.client("dynamodb")
+    s3.create_bucket(Bucket="uploads")
+    s3.put_bucket_versioning(Bucket="uploads", VersioningConfiguration={"Status": "Enabled"})
+    launched.wait_until_saved(
+        cloudformation="CREATE_COMPLETE", dynamodb=stack["Table"], lambda_=function, stepfunctions=machine, s3="Enabled"
+    )
+
+    key = "uploads/a+b %25 \N{CAT}.jpg"
+    version = s3.put_object(Bucket="uploads", Key=key, Body=b"pixels", ContentType="image/jpeg")["VersionId"]
+    for image in ("kept", "deleted"):
+        records.put_item(TableName=stack["Table"], Item={"ImageKey": {"S": image}})
+    records.delete_item(TableName=stack["Table"], Key={"ImageKey": {"S": "deleted"}})
+    execution = emulated.run(machine)
+    again = launched.restart_after_kill()
+
+    stored = again.client("s3").get_object(Bucket="uploads", Key=key)
+    assert stored["Body"].read() == b"pixels"
+    assert (stored["ContentType"], stored["VersionId"]) == ("image/jpeg", version)
+    assert again.client("dynamodb").scan(TableName=stack["Table"])["Items"] == [{"ImageKey": {"S": "kept"}}]
+    assert again.ended(execution["executionArn"]) == execution | {"ResponseMetadata": ANY}
+    assert again.invoke(function) == "ran"
+    stacks = again.client("cloudformation").describe_stacks()["Stacks"]
+    assert [described["StackStatus"] for described in stacks] == ["CREATE_COMPLETE"]
+
+
+def test_an_execution_that_a_kill_interrupted_fails_and_eventbridge_tells(launched: Launched):
+    emulated = launched.emulated()
+    machine = emulated.state_machine(
+        {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}}
+    )
+    queue = emulated.queue("events.amazonaws.com")
+    events = emulated.client("events")
+    events.put_rule(
+        Name="failed", EventPattern=json.dumps({"source": ["aws.states"], "detail": {"status": ["FAILED"]}})
+    )
+    events.put_targets(Rule="failed", Targets=[{"Id": "queue", "Arn": queue_arn(queue)}])
+    launched.wait_until_saved(stepfunctions=machine, eventbridge=queue_arn(queue), sqs="events.amazonaws.com")
+
+    execution = emulated.start(machine)
+    again = launched.restart_after_kill()
+
+    assert again.ended(execution)["status"] == "FAILED"
+    queue = queue.replace(emulated.url, again.url)
+    assert json.loads(again.received(queue)["Body"])["detail"]["executionArn"] == execution
+
+
+def test_what_was_reset_does_not_come_back(launched: Launched):
+    emulated = launched.emulated()
+    machine = emulated.state_machine({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+    launched.wait_until_saved(stepfunctions=machine)
+    execution = emulated.run(machine)["executionArn"]
+
+    urllib.request.urlopen(f"{emulated.url}/_ministack/reset", data=b"").close()  # noqa: S310
+    again = launched.restart_after_kill()
+
+    stepfunctions = again.client("stepfunctions")
+    with pytest.raises(stepfunctions.exceptions.ExecutionDoesNotExist):
+        stepfunctions.describe_execution(executionArn=execution)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is not the machine's own address")
+def test_only_the_loopback_address_is_bound(emulator: Emulated):
+    port = int(emulator.url.rsplit(":", 1)[-1])
+
+    other_address = socket.create_server(("127.0.0.2", port))
+
+    other_address.close()
+
+
+def test_a_taken_port_is_named_and_nothing_is_made(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        process = launch(tmp_path / "state", port=port)
+
+        assert process.wait(30) == 1
+    said = (tmp_path / "state.log").read_text()
+    assert said == f"local.emulator: port {port} is taken by another program; choose another with --port\n"
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_second_emulator_on_the_same_state_is_refused(launched: Launched):
+    launched.emulated()
+
+    second = subprocess.run(
+        [sys.executable, "-m", "local.emulator", "--port", "0", "--state-dir", launched.state],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+
+    assert second.returncode == 1
+    assert second.stderr == f"local.emulator: {launched.state} is in use by another emulator\n"
+
+
+def test_another_version_of_ministack_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(upstream, "VERSION", "1.5.34")
+
+    with pytest.raises(UpstreamChanged, match=r"patches MiniStack 1\.5\.34; installed is 1\.5\.33"):
+        upstream.require_version()
+
+
+def test_a_patch_whose_original_is_gone_or_changed_is_refused_by_name_before_any_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(upstream, "_patches", [])
+    untouched = stepfunctions._fail_execution
+    for signature in ("_fail_execution(execution, error, cause)", "_gone(a)", "_error_matches(errors)"):
+        upstream.patch(stepfunctions, signature)(lambda original, *args: None)
+
+    with pytest.raises(UpstreamChanged) as refusal:
+        upstream.install()
+
+    assert str(refusal.value) == ("_gone(a) is gone; _error_matches(errors) is now _error_matches(error_equals, error)")
+    assert stepfunctions._fail_execution is untouched
