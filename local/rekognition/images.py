@@ -1,0 +1,56 @@
+"""The image of a request: Rekognition's limits, and the pixels as the detectors want them.
+
+Sources: "Guidelines and quotas" in the developer guide (15 MB, 80 px, 10,000 px, JPEG and PNG); botocore issue 1366
+for the answer to a small image; `OrientationCorrection` in the API's model for orientation: JPEGs are turned upright
+by their EXIF, PNGs are taken as they are, and the member itself is always null.
+"""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from .errors import ServiceError
+
+MAX_OBJECT_BYTES = 15 * 1024 * 1024
+MIN_SIDE = 80  # pixels
+MAX_SIDE = 10_000
+# The longest side that anything here looks at: enough for a face of 50 px in a picture of 1000 px.
+WORKING_SIDE = 1024
+
+# Rekognition's own limit is checked before a pixel is decoded; Pillow's would hide it behind another error.
+Image.MAX_IMAGE_PIXELS = None
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Pixels of a JPEG or PNG, upright, as height x width x RGB of uint8, the longest side at most WORKING_SIDE.
+
+    Raises ServiceError: InvalidImageFormatException, InvalidParameterException (too small), ImageTooLargeException.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+            _check_size(*image.size)
+            image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
+            upright = image if image.format == "PNG" else ImageOps.exif_transpose(image)
+            upright = _on_white(upright)
+            upright.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
+            return np.asarray(upright)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's three ways to say that a file is damaged
+        raise ServiceError("InvalidImageFormatException") from error
+
+
+def _check_size(width: int, height: int) -> None:
+    if max(width, height) > MAX_SIDE:
+        raise ServiceError(
+            "ImageTooLargeException",
+            f"Input image dimensions {width} x {height} exceed maximum dimension size of {MAX_SIDE} pixels",
+        )
+    if min(width, height) < MIN_SIDE:
+        raise ServiceError("InvalidParameterException")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layers = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
