@@ -188,4 +188,6 @@ def _seconds(text: str) -> float:
 def _key(text: str) -> str:
     if not text.startswith(files.UPLOADS_PREFIX):
         raise argparse.ArgumentTypeError(f"{text!r}: keys begin with uploads/, as in {files.UPLOADS_PREFIX}{text}")
+    if len(text.encode(errors="surrogatepass")) > files.MAX_KEY_BYTES:
+        raise argparse.ArgumentTypeError(f"no key has more than {files.MAX_KEY_BYTES:,} bytes")
     return text
