@@ -15,7 +15,7 @@ from imagepipeline.probing.ranges import KIB, Ranges
 MAX_BOX_BYTES = 1024 * KIB  # of `meta` and `moov`: a photograph of 48 MP in 192 tiles has about 15 KiB of meta
 MAX_BOXES = 100  # at the top of the file: mostly three or four
 MAX_TILES = 1000  # phones cut 48 MP into 192; the format allows 65,536
-_SLACK_PIXELS = 4_000_000  # the tiles of a small picture may reach far beyond it
+_SLACK_PIXELS = 4_000_000  # what is coded of a small picture may reach far beyond it
 
 _CODECS = {"av01": "AVIF", "hvc1": "HEIC"}
 _DERIVED = ("grid", "iovl", "iden")
@@ -70,7 +70,7 @@ class _Items:
 def read_header(file: Ranges) -> Header:
     """The header of a HEIF file's primary item: `format` follows its codec, `frames` the file's longest track.
 
-    The size is the picture's before `irot` and `imir`, which come out as `orientation`.
+    The size is the picture's after `clap` and before `irot` and `imir`, which come out as `orientation`.
     """
     top = _find_boxes(file)
     try:
@@ -176,12 +176,15 @@ def _describe(items: _Items, frames: int) -> Header:
     if primary is None or primary not in items.kinds:
         raise DamagedImage("HEIF", "it does not say which of its items is the picture")
     width, height = items.size(primary)
+    format_name = _codec(items, primary, width * height)
+    if format_name == "HEIC":
+        width, height = _cropped(items, primary, width, height)
     if not width or not height:
         raise DamagedImage("HEIF", f"its header says {width}x{height} pixels")
     channels = (items.property(primary, "pixi") or b"\0\0\0\0\3\x08")[4:]
     turns, mirror = items.property(primary, "irot"), items.property(primary, "imir")
     return Header(
-        format=_codec(items, primary, width * height),
+        format=format_name,
         width=width,
         height=height,
         frames=frames,
@@ -191,6 +194,27 @@ def _describe(items: _Items, frames: int) -> Header:
     )
 
 
+def _cropped(items: _Items, item: int, width: int, height: int) -> tuple[int, int]:
+    """The size within an item's clean aperture (clap).
+
+    HEVC codes in blocks, so that encoders pad and crop again. libheif crops; libavif, for AVIF, does not.
+    """
+    aperture = items.property(item, "clap")
+    if aperture is None:
+        return width, height
+    width_over, width_under, height_over, height_under = struct.unpack_from(">IIII", aperture)
+    if not width_under or not height_under:
+        raise DamagedImage("HEIF", "its clean aperture is a division by zero")
+    cropped = min(width, round(width_over / width_under)), min(height, round(height_over / height_under))
+    _refuse_waste("coded picture is", width * height, cropped[0] * cropped[1])
+    return cropped
+
+
+def _refuse_waste(what: str, coded_pixels: int, pixels: int) -> None:
+    if coded_pixels > 4 * pixels + _SLACK_PIXELS:
+        raise TooComplex(f"the HEIF's {what} far larger than what is shown of it")
+
+
 def _codec(items: _Items, item: int, pixels: int) -> str:
     """The format of a coded item, or of what a derived one is made of: its tiles, once they prove affordable."""
     kind = items.kinds[item]
@@ -198,8 +222,7 @@ def _codec(items: _Items, item: int, pixels: int) -> str:
         tiles = items.inputs(item)
         if len(tiles) > MAX_TILES:
             raise TooComplex(f"the HEIF is made of {len(tiles):,} tiles; the limit is {MAX_TILES:,}")
-        if sum(width * height for width, height in map(items.size, tiles)) > 4 * pixels + _SLACK_PIXELS:
-            raise TooComplex("the HEIF's tiles are far larger than its picture")
+        _refuse_waste("tiles are", sum(width * height for width, height in map(items.size, tiles)), pixels)
         kind = items.kinds.get(tiles[0], "") if tiles else ""
     if kind not in _CODECS:
         raise UnsupportedFormat(f"a HEIF file with a picture of type {kind!r}", ACCEPTED)
