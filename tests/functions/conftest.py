@@ -1,0 +1,64 @@
+import boto3
+import pytest
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from imagepipeline import aws
+from tests.functions.deployed import (
+    IMAGES_TABLE,
+    SETTINGS,
+    THUMBNAILS_BUCKET,
+    UPLOADS_BUCKET,
+    new_execution_environment,
+)
+
+
+@pytest.fixture(autouse=True)
+def deployed(monkeypatch):
+    """The stack's buckets and table in memory, and a cold function with all its settings."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    new_execution_environment()
+    # A session reads the services' models once; a new one for every test takes ten times as long as the test.
+    with mock_aws(config={"core": {"reset_boto3_session": False}}):
+        for bucket in (UPLOADS_BUCKET, THUMBNAILS_BUCKET):
+            boto3.client("s3").create_bucket(Bucket=bucket)
+        boto3.client("dynamodb").create_table(
+            TableName=IMAGES_TABLE,
+            AttributeDefinitions=[{"AttributeName": "ImageKey", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "ImageKey", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        yield
+    new_execution_environment()
+
+
+@pytest.fixture
+def setting(monkeypatch):
+    """Deploy with another value of a setting, or with None without it: `setting("MAX_PIXELS", "10000")`."""
+
+    def deploy_with(name, value):
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
+
+    return deploy_with
+
+
+@pytest.fixture
+def failing():
+    """Have a service answer the next call of an operation with an error: `failing("s3", "get_object", "SlowDown")`."""
+    stubbers = []
+
+    def answer_with(service, operation, code, http_status=400):
+        stubber = Stubber(aws.client(service))
+        stubber.add_client_error(operation, code, f"{code}, says AWS", http_status)
+        stubber.activate()
+        stubbers.append(stubber)
+
+    yield answer_with
+    for stubber in stubbers:
+        stubber.assert_no_pending_responses()
+        stubber.deactivate()

@@ -1,0 +1,128 @@
+"""What surrounds a deployed function, in memory: its invocation, its events, its AWS."""
+
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from functions.metadata import app as metadata
+from functions.status import app as status
+from functions.store import app as store
+from functions.thumbnails import app as thumbnails
+from functions.validate import app as validate
+from imagepipeline import aws
+from imagepipeline.keys import comparable
+
+PROJECT = Path(__file__).parents[2]
+PHOTO = (PROJECT / "local" / "photos" / "rocket-sideways.jpg").read_bytes()  # the one the sample events tell of
+
+
+def sample(name: str) -> dict:
+    """A sample event, as in events/."""
+    return json.loads((PROJECT / "events" / f"{name}.json").read_text())
+
+
+UPLOADS_BUCKET = sample("validate")["Upload"]["Bucket"]
+THUMBNAILS_BUCKET = "image-pipeline-thumbnailsbucket-1a2b3c4d5e6f"
+IMAGES_TABLE = "image-pipeline-ImagesTable-1A2B3C4D5E6F"
+STATUS_API = "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"
+
+SETTINGS = {
+    "MAX_FILE_BYTES": "104857600",
+    "MAX_PIXELS": "100000000",
+    "RENDITIONS": "small=100x100 medium=640x480 large=1280x1280",
+    "THUMBNAILS_BUCKET": THUMBNAILS_BUCKET,
+    "DETECT_LABELS": "true",
+    "LABELS_MIN_CONFIDENCE": "75",
+    "LABELS_MAX_COUNT": "10",
+    "IMAGES_TABLE": IMAGES_TABLE,
+    "STATUS_API": STATUS_API,
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """Lambda's context object, as far as handlers look at it."""
+
+    function_name: str = "function"
+    function_version: str = "$LATEST"
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:111122223333:function:function"
+    memory_limit_in_mb: int = 512
+    aws_request_id: str = "8f5a1c9e-2b7d-4e36-9a40-d1c2b3a4f5e6"
+    log_group_name: str = "/aws/lambda/function"
+    log_stream_name: str = "2026/11/21/[$LATEST]0123456789abcdef"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+def invoke(app, event: dict) -> dict:
+    """What a function returns for an event, which like the answer travels as JSON."""
+    return json.loads(json.dumps(app.handler(json.loads(json.dumps(event)), Context())))
+
+
+def new_execution_environment() -> None:
+    """Forget what a warm function keeps: clients, and settings once read."""
+    for module in (aws, metadata, status, store, thumbnails, validate):
+        for member in vars(module).values():
+            if hasattr(member, "cache_clear"):
+                member.cache_clear()
+
+
+def upload(body: bytes, key: str = "uploads/photo.jpg", sequencer: str = "00691FBA1C8D2E7F40") -> dict:
+    """Put an object into the uploads bucket, and return the `Upload` that the state machine makes of its event."""
+    put = aws.client("s3").put_object(Bucket=UPLOADS_BUCKET, Key=key, Body=body)
+    return sample("validate")["Upload"] | {
+        "ImageKey": key,
+        "ETag": put["ETag"].strip('"'),
+        "VersionId": put.get("VersionId", "null"),
+        "Bytes": len(body),
+        "Sequencer": comparable(sequencer),
+    }
+
+
+def keep_versions() -> None:
+    """Turn versioning on for the uploads bucket."""
+    aws.client("s3").put_bucket_versioning(Bucket=UPLOADS_BUCKET, VersioningConfiguration={"Status": "Enabled"})
+
+
+def picture(width: int, height: int, format_name: str = "JPEG", noise: bool = False) -> bytes:
+    """An image file: red on the left and blue on the right, or noise, which hardly compresses."""
+    if noise:
+        image = Image.effect_noise((width, height), 100).convert("RGB")
+    else:
+        image = Image.new("RGB", (width, height), "blue")
+        image.paste("red", (0, 0, width // 2, height))
+    file = io.BytesIO()
+    image.save(file, format_name)
+    return file.getvalue()
+
+
+@dataclass
+class Calls:
+    """The requests sent to one service from now on, in order."""
+
+    service: str
+    made: list[tuple[str, dict]] = field(default_factory=list)  # operation, parameters
+    bytes_received: int = 0  # in bodies of GetObject
+
+    def __post_init__(self) -> None:
+        events = aws.client(self.service).meta.events
+        events.register("provide-client-params", self._sent)
+        events.register(f"after-call.{self.service}.GetObject", self._answered)
+
+    def of(self, operation: str) -> list[dict]:
+        """The parameters of each call of one operation."""
+        return [parameters for name, parameters in self.made if name == operation]
+
+    @property
+    def operations(self) -> list[str]:
+        return [operation for operation, _ in self.made]
+
+    def _sent(self, params: dict, model, **_) -> None:
+        self.made.append((model.name, dict(params)))
+
+    def _answered(self, parsed: dict, **_) -> None:
+        self.bytes_received += parsed.get("ContentLength", 0)
