@@ -16,7 +16,7 @@ from pathlib import Path
 
 import boto3
 
-from local.daemons import Daemon
+from local.daemons import Daemon, DaemonFailed
 from local.deployment import ARTIFACTS_BUCKET, PROJECT, Sam, stack_name
 from local.inbox import Inbox
 
@@ -126,43 +126,19 @@ class LocalStack:
 
     def start(self) -> None:
         """Start what isn't running, and return when it answers. Raises PortTaken, AlreadyRunning and DaemonFailed."""
-        temporary = self._run_dir / "tmp"
-        temporary.mkdir(parents=True, exist_ok=True)
-        environment = _environment() | {"TMPDIR": str(temporary)}
         if self._emulator.pid is None:
             if _answers(self.port):
                 raise PortTaken(self.port)
-            self._remember_port("port", self.port)
         elif self.port != (running := self._remembered_port("port")):
             raise AlreadyRunning(self.state_dir, running)
-        if self._rekognition.pid is None:
-            port = self._remembered_port("rekognition-port")
-            if port is None or (self._emulator.pid is None and _answers(port)):
-                port = _free_port()
-                self._remember_port("rekognition-port", port)
-            self._rekognition.start(
-                [
-                    *(sys.executable, "-m", "local.rekognition"),
-                    *("--port", str(port)),
-                    *("--endpoint", self.endpoint),
-                ],
-                environment,
-                PROJECT,
-            )
-        if self._emulator.pid is None:
-            self._emulator.start(
-                [
-                    *(sys.executable, "-m", "local.emulator"),
-                    *("--port", str(self.port)),
-                    *("--state-dir", self.state_dir / "data"),
-                    *("--rekognition", self.rekognition_url),
-                    *("--lambda-python", LAMBDA_PYTHON),
-                ],
-                environment,
-                PROJECT,
-            )
-        self._emulator.wait_until(self._is_healthy, START_SECONDS)
-        self._rekognition.wait_until(lambda: _answers(self._remembered_port("rekognition-port")), START_SECONDS)
+        try:
+            self._start_rekognition()
+            self._start_emulator()
+            self._rekognition.wait_until(lambda: _answers(self._remembered_port("rekognition-port")), START_SECONDS)
+            self._emulator.wait_until(self._is_healthy, START_SECONDS)
+        except DaemonFailed:
+            self.stop()
+            raise
 
     def build(self) -> None:
         """`sam build`. Raises SamFailed."""
@@ -185,6 +161,34 @@ class LocalStack:
         self.stop()
         shutil.rmtree(self.state_dir, ignore_errors=True)
 
+    def _start_rekognition(self) -> None:
+        if self._rekognition.pid is not None:
+            return
+        port = self._remembered_port("rekognition-port")
+        # A running emulator's functions know the port and can't be told of another.
+        if port is None or (self._emulator.pid is None and _answers(port)):
+            port = _free_port()
+            self._remember_port("rekognition-port", port)
+        self._start(self._rekognition, "--port", str(port), "--endpoint", self.endpoint)
+
+    def _start_emulator(self) -> None:
+        if self._emulator.pid is not None:
+            return
+        self._remember_port("port", self.port)
+        self._start(
+            self._emulator,
+            *("--port", str(self.port)),
+            *("--state-dir", self.state_dir / "data"),
+            *("--rekognition", self.rekognition_url),
+            *("--lambda-python", LAMBDA_PYTHON),
+        )
+
+    def _start(self, daemon: Daemon, *options: str | Path) -> None:
+        temporary = self._run_dir / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", f"local.{daemon.name}", *options]
+        daemon.start(command, _environment() | {"TMPDIR": str(temporary)}, PROJECT)
+
     def _sam(self) -> Sam:
         return Sam(self.state_dir / "sam", _environment() | self.environment)
 
@@ -200,6 +204,7 @@ class LocalStack:
         return int(file.read_text()) if file.exists() else None
 
     def _remember_port(self, name: str, port: int) -> None:
+        self.state_dir.mkdir(parents=True, exist_ok=True)
         (self.state_dir / name).write_text(str(port))
 
 

@@ -1,0 +1,197 @@
+"""The local run as its user meets it: one real deployment, driven by the command line."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from local.samples import PHOTOS
+from local.stack import LocalStack
+
+REPOSITORY = Path(__file__).parents[2]
+KEYS = sorted(f"uploads/{path.name}" for path in PHOTOS.iterdir() if path.suffix != ".md")
+
+pytestmark = pytest.mark.xdist_group("local-run")
+
+
+def local(command: str, state_dir: Path, *options: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "local", command, "--state-dir", state_dir, *options],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory):
+    """The state directory of a system that was started from nothing, and what starting it printed."""
+    state_dir = tmp_path_factory.mktemp("a run") / "state"
+    started = local("up", state_dir)
+    yield state_dir, started
+    LocalStack(state_dir).purge()
+
+
+@pytest.fixture
+def state_dir(first_run):
+    return first_run[0]
+
+
+@pytest.fixture
+def stack(state_dir):
+    stack = LocalStack(state_dir)
+    stack.start()  # the test before may have ended it
+    return stack
+
+
+def record(stack: LocalStack, key: str) -> dict:
+    return stack.client("dynamodb").get_item(TableName=stack.outputs["ImagesTable"], Key={"ImageKey": {"S": key}})[
+        "Item"
+    ]
+
+
+def processes_of(folder: Path) -> list[str]:
+    everything = subprocess.run(["ps", "-A", "-ww", "-o", "stat=,args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in everything.splitlines() if str(folder) in line and not line.startswith("Z")]
+
+
+def test_the_first_run_ends_with_every_photo_completed(first_run):
+    _, started = first_run
+
+    assert started.returncode == 0, started.stdout + started.stderr
+    completed = [line for line in started.stdout.splitlines() if line.startswith("COMPLETED")]
+    assert len(completed) == len(KEYS)
+    assert all(any(key in line for line in completed) for key in KEYS)
+
+
+def test_it_says_how_to_go_on(first_run, stack):
+    _, started = first_run
+
+    assert f"s3://{stack.outputs['UploadsBucket']}/uploads/" in started.stdout
+    assert f"curl {stack.outputs['ImageStatusApiEndpoint']}/images/uploads/cat.png/status" in started.stdout
+    assert "-m local inbox" in started.stdout
+    assert "-m local down" in started.stdout
+
+
+def test_the_exports_lead_any_client_to_it(stack, state_dir):
+    ask = "import boto3; print(boto3.client('s3').list_buckets()['Buckets'])"
+
+    answer = subprocess.run(
+        [
+            "sh",
+            "-c",
+            'eval "$("$0" -m local env --state-dir "$1")" && exec "$0" -c "$2"',
+            sys.executable,
+            state_dir,
+            ask,
+        ],
+        cwd=REPOSITORY,
+        env={**os.environ, "AWS_PROFILE": "nobody", "AWS_SESSION_TOKEN": "of-somebody-else"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert stack.outputs["UploadsBucket"] in answer.stdout, answer.stderr
+
+
+def test_every_photo_was_announced(stack, state_dir):
+    lines = local("inbox", state_dir, "--json").stdout.splitlines()
+
+    announced = {json.loads(line)["attributes"]["imageId"] for line in lines}
+    assert announced >= set(KEYS)
+    assert "processing_status: SUCCESS" in local("inbox", state_dir).stdout
+
+
+def test_running_it_again_updates_in_place(stack, state_dir):
+    bucket, emulator = stack.outputs["UploadsBucket"], stack.emulator_pid
+    stack.client("s3").put_object(Bucket=bucket, Key="elsewhere/kept.txt", Body=b"kept")
+
+    again = local("up", state_dir)
+
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert (stack.outputs["UploadsBucket"], stack.emulator_pid) == (bucket, emulator)
+    assert stack.client("s3").get_object(Bucket=bucket, Key="elsewhere/kept.txt")["Body"].read() == b"kept"
+
+
+def test_a_killed_emulator_comes_back_with_everything(stack):
+    before, outputs = record(stack, "uploads/cat.png"), stack.outputs
+
+    os.kill(stack.emulator_pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while stack.emulator_pid is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    stack.start()
+
+    assert stack.outputs == outputs
+    assert record(stack, "uploads/cat.png") == before
+    photo = stack.client("s3").get_object(Bucket=outputs["UploadsBucket"], Key="uploads/cat.png")["Body"].read()
+    assert photo == (PHOTOS / "cat.png").read_bytes()
+
+
+def test_ending_it_leaves_no_process_no_port_and_no_temporary_file(stack, state_dir):
+    rekognition_port = int(stack.rekognition_url.rpartition(":")[2])
+    assert processes_of(state_dir)
+
+    ended = local("down", state_dir)
+
+    assert ended.returncode == 0, ended.stderr
+    assert processes_of(state_dir) == []
+    for port in (stack.port, rekognition_port):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+    assert not (state_dir / "run").exists()
+    assert not (state_dir / "data" / "run").exists()
+
+
+def test_what_was_stored_is_there_after_an_end_and_a_start(stack, state_dir):
+    before = record(stack, "uploads/cat.png")
+
+    local("down", state_dir)
+    stack.start()
+
+    assert record(stack, "uploads/cat.png") == before
+
+
+def test_another_port_for_a_running_system_is_refused(stack, state_dir):
+    result = local("up", state_dir, "--port", str(stack.port + 1))
+
+    assert result.returncode == 1
+    assert f"in use on port {stack.port}" in result.stderr
+
+
+def test_a_taken_port_is_named_with_what_to_do(tmp_path):
+    with socket.socket() as other_program:
+        other_program.bind(("127.0.0.1", 0))
+        other_program.listen()
+        port = other_program.getsockname()[1]
+
+        result = local("up", tmp_path / "state", "--port", str(port))
+
+    assert result.returncode == 1
+    assert f"port {port} is taken" in result.stderr
+    assert "make local PORT=" in result.stderr
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("command", ["env", "inbox"])
+def test_commands_that_need_a_running_system_say_so(tmp_path, command):
+    result = local(command, tmp_path / "nothing")
+
+    assert result.returncode == 1
+    assert "nothing runs" in result.stderr
+    assert "make local" in result.stderr
+
+
+def test_ending_what_never_ran_is_no_error(tmp_path):
+    result = local("down", tmp_path / "nothing")
+
+    assert result.returncode == 0
+    assert not (tmp_path / "nothing").exists()
