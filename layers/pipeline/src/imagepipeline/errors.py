@@ -83,10 +83,10 @@ class UploadGone(PipelineError):
 
 
 class Superseded(PipelineError):
-    """A newer upload of this key has been recorded meanwhile."""
+    """Another event has taken the key over: a newer upload, or a deletion."""
 
     def __init__(self) -> None:
-        super().__init__("a newer upload of this key has been recorded")
+        super().__init__("a newer upload or a deletion has taken the key over")
 
 
 # --------------------------------------------------------------------------------------------- worth trying again later
@@ -97,6 +97,13 @@ class ServiceUnavailable(PipelineError):
 
     def __init__(self, service: str, detail: str) -> None:
         super().__init__(f"{service} is not answering: {detail}")
+
+
+class RenditionsNotRemoved(PipelineError):
+    """The record stands; renditions that it doesn't name could not be removed yet."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"unneeded renditions remain: {detail}")
 
 
 class RekognitionThrottled(PipelineError):

@@ -32,15 +32,14 @@ def renditions_prefix(image_key: str) -> str:
     return hashlib.sha256(image_key.encode()).hexdigest()[:32] + "/"
 
 
-def rendition_key(image_key: str, sequencer: str, name: str, format_name: str) -> str:
-    """The key of one rendition of one version of an upload: `<hash>/<sequencer>/<name>.<ext>`.
+def version_prefix(image_key: str, sequencer: str) -> str:
+    """Where the renditions of one version of an upload live; ends with a slash.
 
     A replaced upload has a new sequencer and so new keys: what a reader was given never changes under its name.
     """
-    version = sequencer.rstrip("0") or "0"
-    return f"{renditions_prefix(image_key)}{version}/{name}.{_EXTENSIONS[format_name]}"
+    return f"{renditions_prefix(image_key)}{sequencer.rstrip('0') or '0'}/"
 
 
-def sequencer_of(rendition: str) -> str:
-    """The comparable sequencer in a `rendition_key`."""
-    return comparable(rendition.split("/")[1])
+def rendition_key(image_key: str, sequencer: str, name: str, format_name: str) -> str:
+    """The key of one rendition: `<hash of the upload's key>/<sequencer>/<name>.<extension>`."""
+    return f"{version_prefix(image_key, sequencer)}{name}.{_EXTENSIONS[format_name]}"

@@ -46,7 +46,8 @@ class Header:
     frames: int = 1
     bit_depth: int = 8  # bits a channel
     color_mode: str = "RGB"  # "L", "LA", "RGB", "RGBA", "P", "CMYK", "YCCK" ...: Pillow's names where it has one
-    progressive: bool = False
+    progressive: bool = False  # interlaced, or in several scans: no part of it is done before the whole is read
+    orientation: int = 1  # EXIF's 1 to 8, where the container itself has it (AVIF, HEIC); elsewhere EXIF tells
 
     @property
     def pixels(self) -> int:
@@ -63,6 +64,7 @@ class Header:
             "BitDepth": self.bit_depth,
             "ColorMode": self.color_mode,
             "Progressive": self.progressive,
+            "Orientation": self.orientation,
         }
 
     @classmethod
@@ -76,6 +78,7 @@ class Header:
             bit_depth=state["BitDepth"],
             color_mode=state["ColorMode"],
             progressive=state["Progressive"],
+            orientation=state["Orientation"],
         )
 
 

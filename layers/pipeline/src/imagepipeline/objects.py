@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from imagepipeline import aws
 from imagepipeline.errors import ServiceUnavailable, UploadGone, UploadReplaced
-from imagepipeline.keys import renditions_prefix, sequencer_of
+from imagepipeline.keys import renditions_prefix
 from imagepipeline.models import Upload
 
 _CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "AVIF": "image/avif"}
@@ -24,8 +24,7 @@ class UploadedObject:
     def __init__(self, upload: Upload) -> None:
         self.size = upload.size
         self._which = {"Bucket": upload.bucket, "Key": upload.key, "IfMatch": f'"{upload.etag}"'}
-        if upload.version_id != "null":
-            self._which["VersionId"] = upload.version_id
+        self._version_id = upload.version_id
 
     def read(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`, fewer only at the end of the object."""
@@ -40,7 +39,29 @@ class UploadedObject:
 
     def _get(self, **arguments: str) -> bytes:
         with aws.worth_retrying("S3"), _still_there():
-            return aws.client("s3").get_object(**self._which, **arguments)["Body"].read()
+            answer = aws.client("s3").get_object(**self._which, **arguments)
+            # Asking for the version itself would also find one that is no longer the newest.
+            if answer.get("VersionId", "null") != self._version_id:
+                raise UploadReplaced
+            return answer["Body"].read()
+
+
+def current_object(bucket: str, key: str) -> dict | None:
+    """What S3 has under a key now: `ETag`, `Bytes`, `VersionId` and `LastModified`, or None.
+
+    Raises ServiceUnavailable.
+    """
+    try:
+        with aws.worth_retrying("S3"), _still_there():
+            head = aws.client("s3").head_object(Bucket=bucket, Key=key)
+    except UploadGone:
+        return None
+    return {
+        "ETag": head["ETag"].strip('"'),
+        "Bytes": head["ContentLength"],
+        "VersionId": head.get("VersionId", "null"),
+        "LastModified": head["LastModified"],
+    }
 
 
 @contextmanager
@@ -48,9 +69,8 @@ def _still_there() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        # NoSuchKey rather than AccessDenied needs s3:ListBucket; a version's absence has its own code, and reading a
-        # delete marker by its version answers 405.
-        if aws.error_code(error) in ("NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "405"):
+        # NoSuchKey rather than AccessDenied needs s3:ListBucket. HeadObject's answers have no body, so only the number.
+        if aws.error_code(error) in ("NoSuchKey", "404"):
             raise UploadGone from error
         if aws.error_code(error) in ("PreconditionFailed", "412"):
             raise UploadReplaced from error
@@ -82,13 +102,12 @@ def delete_renditions(bucket: str, keys: list[str]) -> None:
             raise ServiceUnavailable("S3", f"{len(failed)} renditions not removed, the first for {failed[0]}")
 
 
-def outdated_renditions(bucket: str, upload: Upload) -> list[str]:
-    """Keys of the renditions that older versions of an upload left behind. Raises ServiceUnavailable."""
+def list_renditions(bucket: str, image_key: str) -> list[str]:
+    """Keys of all renditions of all versions of an upload. Raises ServiceUnavailable."""
     with aws.worth_retrying("S3"):
         pages = (
             aws.client("s3")
             .get_paginator("list_objects_v2")
-            .paginate(Bucket=bucket, Prefix=renditions_prefix(upload.key))
+            .paginate(Bucket=bucket, Prefix=renditions_prefix(image_key))
         )
-        keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-    return [key for key in keys if sequencer_of(key) < upload.sequencer]
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from imagepipeline import aws
 from imagepipeline.errors import Superseded
 from imagepipeline.models import Upload
+from imagepipeline.ordering import MAY_FINISH
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -41,21 +42,18 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def put_if_newest(table: str, record: dict) -> None:
-    """Writes a record over the one its execution began.
+def finish(table: str, record: dict) -> None:
+    """Writes a record over the one that its execution began.
 
-    Raises Superseded when another upload or another execution has taken the key over, ServiceUnavailable.
+    Raises Superseded when another execution has taken the key over or the upload was deleted, ServiceUnavailable.
     """
     try:
         with aws.worth_retrying("DynamoDB"):
             aws.client("dynamodb").put_item(
                 TableName=table,
                 Item=to_item(record),
-                ConditionExpression="Sequencer = :sequencer AND ExecutionArn = :execution",
-                ExpressionAttributeValues={
-                    ":sequencer": {"S": record["Sequencer"]},
-                    ":execution": {"S": record["ExecutionArn"]},
-                },
+                ConditionExpression=MAY_FINISH,
+                ExpressionAttributeValues={":execution": {"S": record["ExecutionArn"]}},
             )
     except ClientError as error:
         if aws.error_code(error) == "ConditionalCheckFailedException":

@@ -1,0 +1,20 @@
+"""RemoveRenditions: whatever renditions of an upload its record doesn't name, and no execution is about to."""
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from imagepipeline import config
+from imagepipeline.reconciliation import remove_unneeded_renditions
+
+logger = Logger()
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict, context: LambdaContext) -> dict:
+    """Takes `{"ImageKey"}`, returns `{"Removed"}`, a count. Raises RenditionsNotRemoved."""
+    logger.append_keys(image_key=event["ImageKey"])
+    removed = remove_unneeded_renditions(
+        config.text("THUMBNAILS_BUCKET"), config.text("IMAGES_TABLE"), event["ImageKey"]
+    )
+    logger.info("renditions reconciled", extra={"removed": removed})
+    return {"Removed": removed}
