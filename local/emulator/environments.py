@@ -149,7 +149,7 @@ class ExecutionEnvironment(lambda_runtime.Worker):
 
     def _exit(self) -> str:
         status = self._proc.wait()
-        return f"exit status {status}" if status >= 0 else f"signal: {-status}"
+        return f"exit status {status}" if status >= 0 else f"signal: {signal.Signals(-status).name}"
 
     def _collect_log(self) -> str:
         """What was printed since the last invocation: up to the runtime's mark, or to the end of a dead process."""

@@ -4,10 +4,10 @@ import contextvars
 import json
 from collections.abc import Callable
 
-from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, evaluate
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import get_account_id
 from ministack.services import eventbridge, lambda_svc, s3, sqs, stepfunctions
 
+from local.emulator.permissions import function_admits, role_allows
 from local.emulator.upstream import patch
 
 _version_id = contextvars.ContextVar("version_id", default=None)
@@ -42,41 +42,45 @@ def complete_s3_events(original: Callable, event: dict, view: object = None) -> 
 
 @patch(eventbridge, "_invoke_target(target, event, rule, view)")
 def deliver_or_keep(original: Callable, target: dict, event: dict, rule: dict, view: object = None) -> None:
-    """What can't start its state machine goes to the target's DLQ, with the attributes EventBridge adds.
+    """What can't start its state machine or function goes to the target's DLQ, with the attributes EventBridge adds.
 
     AWS retries none of these problems, so neither does this.
     """
-    problem = start_problem(target) if ":states:" in target["Arn"] else None
+    problem = delivery_problem(target, rule)
     if problem is None:
         original(target, event, rule, view)
         return
     code, message = problem
     queue_arn = target.get("DeadLetterConfig", {}).get("Arn")
     if queue_arn and sqs.queue_policy_allows(queue_arn, "events.amazonaws.com", rule["Arn"], get_account_id()):
-        whole_event = (view or eventbridge._pattern_event_view(event)).event_with_detail()
         attributes = {
             "RULE_ARN": rule["Arn"],
             "TARGET_ARN": target["Arn"],
             "ERROR_CODE": code,
             "ERROR_MESSAGE": message,
         }
-        message = {
+        whole_event = (view or eventbridge._pattern_event_view(event)).event_with_detail()
+        kept = {
             "MessageBody": json.dumps(whole_event),
             "MessageAttributes": {n: {"DataType": "String", "StringValue": v} for n, v in attributes.items()},
         }
-        sqs._act_send_message(message, sqs._queue_url(queue_arn.rsplit(":", 1)[-1]))
+        sqs._act_send_message(kept, sqs._queue_url(queue_arn.rsplit(":", 1)[-1]))
 
 
-def start_problem(target: dict) -> tuple[str, str] | None:
-    """EventBridge's error code and message when it can't start this state machine with the target's role."""
-    arn, account = target["Arn"], get_account_id()
-    if stepfunctions._resolve_state_machine_arn(arn) is None:
-        return "RESOURCE_NOT_FOUND", f"State Machine Does Not Exist: '{arn}'"
-    role = target.get("RoleArn", "").rsplit("/", 1)[-1]
-    caller = f"arn:aws:sts::{account}:assumed-role/{role}/events"
-    context = EvalContext(caller, "AssumedRole", account, "states:StartExecution", arn, get_region())
-    if evaluate(context, _gather_role_policies(role, account)).decision != "Allow":
-        return "NO_PERMISSIONS", f"{caller} is not authorized to perform states:StartExecution on {arn}"
+def delivery_problem(target: dict, rule: dict) -> tuple[str, str] | None:
+    """EventBridge's error code and message when the target is gone, or hasn't been opened to the rule."""
+    arn = target["Arn"]
+    if ":states:" in arn:
+        if stepfunctions._resolve_state_machine_arn(arn) is None:
+            return "RESOURCE_NOT_FOUND", f"State Machine Does Not Exist: '{arn}'"
+        if not role_allows(target.get("RoleArn", ""), "states:StartExecution", arn):
+            return "NO_PERMISSIONS", f"{target.get('RoleArn')} is not authorized to start executions of {arn}"
+    if ":lambda:" in arn:
+        function, _config, _name = lambda_svc._get_func_record_for_ref(arn)
+        if not function:
+            return "RESOURCE_NOT_FOUND", f"Function not found: {arn}"
+        if not function_admits(function, "events.amazonaws.com", rule["Arn"]):
+            return "NO_PERMISSIONS", f"The policy of {arn} does not let the rule invoke it"
     return None
 
 

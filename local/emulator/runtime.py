@@ -11,6 +11,7 @@ import importlib
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from queue import SimpleQueue
 
 END_OF_LOG = "\0end of log"
 MAX_RESPONSE_BYTES = 6_291_556  # as the message of Function.ResponseSizeTooLarge gives it
+MEMORY_CHECK_SECONDS = 0.02
 
 
 class LambdaContext:
@@ -114,6 +116,21 @@ def end_with_the_launcher(lines: SimpleQueue) -> None:
     os._exit(0)
 
 
+def end_above_the_memory_size() -> None:
+    """Kill the process once it holds more memory than the function may have, as AWS does.
+
+    Reads Linux's account of this process; elsewhere a function may take what it likes.
+    """
+    limit = int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]) * 2**20
+    page = os.sysconf("SC_PAGE_SIZE")
+    with open("/proc/self/statm", "rb", buffering=0) as account:  # noqa: PTH123 (read again and again)
+        while True:
+            resident_pages = int(os.pread(account.fileno(), 100, 0).split()[1])
+            if resident_pages * page > limit:
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(MEMORY_CHECK_SECONDS)
+
+
 def main() -> None:
     """Load the handler, then answer events until stdin ends. One that won't load fails the first event, and is done."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -124,6 +141,8 @@ def main() -> None:
     logging.basicConfig(format="[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
     lines: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=end_with_the_launcher, args=(lines,), daemon=True).start()
+    if sys.platform == "linux":
+        threading.Thread(target=end_above_the_memory_size, daemon=True).start()
 
     failure = None
     try:

@@ -6,10 +6,10 @@ import random
 import threading
 from collections.abc import Callable
 
-from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, evaluate
 from ministack.core.responses import get_account_id, get_region, now_iso
 from ministack.services import lambda_svc, stepfunctions
 
+from local.emulator.permissions import role_allows
 from local.emulator.upstream import patch
 
 MAX_DATA_BYTES = 262_144  # a state's or task's input or output, in UTF-8
@@ -48,14 +48,11 @@ def require_permission(execution: dict, resource: str, arguments: object) -> Non
     if needed is None:
         return
     action, target = needed
-    machine = stepfunctions._state_machines[execution["stateMachineArn"]]
-    role, account = machine["roleArn"].rsplit("/", 1)[-1], get_account_id()
-    caller = f"arn:aws:sts::{account}:assumed-role/{role}/{execution['name']}"
-    context = EvalContext(caller, "AssumedRole", account, action, target, get_region())
-    if evaluate(context, _gather_role_policies(role, account)).decision != "Allow":
+    role = stepfunctions._state_machines[execution["stateMachineArn"]]["roleArn"]
+    if not role_allows(role, action, target):
         service = resource.removeprefix("arn:aws:states:::").removeprefix("aws-sdk:").split(":")[0]
         name = {"sns": "SNS.AuthorizationErrorException"}.get(service, f"{service.capitalize()}.AccessDeniedException")
-        raise stepfunctions._ExecutionError(name, f"{caller} is not authorized to perform {action} on {target}")
+        raise stepfunctions._ExecutionError(name, f"{role} is not authorized to perform {action} on {target}")
 
 
 def permission(resource: str, arguments: dict) -> tuple[str, str] | None:

@@ -76,6 +76,19 @@ def test_an_event_that_can_not_start_its_state_machine_is_kept_in_the_dlq(
     assert attributes == {"RULE_ARN": rule, "TARGET_ARN": machine, "ERROR_CODE": code}
 
 
+def test_an_event_for_a_function_that_does_not_admit_the_rule_is_kept_in_the_dlq(mended: Emulated):
+    events, source = mended.client("events"), f"source-{uuid4().hex}"
+    function = mended.function("def handler(event, context): return 'ran'")
+    dlq = mended.queue("events.amazonaws.com")
+    events.put_rule(Name=source, EventPattern=json.dumps({"source": [source]}))
+    target = {"Id": "function", "Arn": function, "DeadLetterConfig": {"Arn": queue_arn(dlq)}}
+    events.put_targets(Rule=source, Targets=[target])
+
+    events.put_events(Entries=[{"Source": source, "DetailType": "test", "Detail": "{}"}])
+
+    assert mended.received(dlq)["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+
+
 def test_an_event_starts_its_state_machine_with_a_role_that_allows_it(emulator: Emulated):
     events, source = emulator.client("events"), f"source-{uuid4().hex}"
     machine = emulator.state_machine({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})

@@ -2,7 +2,10 @@
 
 import json
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from tests.local.emulated import REKOGNITION_URL, Emulated
 
@@ -56,6 +59,17 @@ def test_a_function_that_takes_too_long_times_out_under_awss_name(emulator: Emul
 
     assert error["errorType"] == "Sandbox.Timedout"
     assert emulator.invoke(function, "count") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the emulator doesn't watch memory")
+def test_a_function_that_takes_more_than_its_memory_size_is_killed(mended: Emulated):
+    code = "import time\ndef handler(event, context):\n    kept = b"x" * 300 * 2**20\n    time.sleep(1)"
+    function = mended.function(code + "\n    return len(kept)", MemorySize=256, Timeout=20)
+
+    error = mended.invoke(function)
+
+    assert error["errorType"] == "Runtime.ExitError"
+    assert "signal: SIGKILL" in error["errorMessage"]
 
 
 def test_a_module_that_is_not_packaged_is_an_import_error_although_the_emulator_has_it(mended: Emulated):

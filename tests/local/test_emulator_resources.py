@@ -1,6 +1,7 @@
 """What a template says is what the emulator does."""
 
 import json
+import urllib.error
 import urllib.request
 
 import pytest
@@ -96,15 +97,39 @@ def http_api(role: str, **api: object) -> dict:
     }
 
 
+def fetch(url: str) -> tuple[int, str]:
+    """Status and body of a GET."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
 def test_an_http_api_of_plain_resources_reaches_its_function(emulator: Emulated):
     stack = emulator.stack(http_api(emulator.role()))
 
-    with urllib.request.urlopen(  # noqa: S310
-        f"{emulator.url}/_aws/execute-api/{stack['Api']}/$default/images/uploads/a%20b.jpg", timeout=30
-    ) as response:
-        body = response.read()
+    answer = fetch(f"{emulator.url}/_aws/execute-api/{stack['Api']}/$default/images/uploads/a%20b.jpg")
 
-    assert body == b"uploads/a b.jpg"
+    assert answer == (200, "uploads/a b.jpg")
+
+
+def test_a_path_parameter_is_decoded_in_full(mended: Emulated):
+    stack = mended.stack(http_api(mended.role()))
+
+    answer = fetch(f"{mended.url}/_aws/execute-api/{stack['Api']}/$default/images/100%2525%2B.jpg")
+
+    assert answer == (200, "100%25+.jpg")
+
+
+def test_an_http_api_without_permission_to_invoke_its_function_fails(mended: Emulated):
+    resources = http_api(mended.role())
+    resources["Permission"]["Properties"]["SourceArn"] = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:another/*"
+    stack = mended.stack(resources)
+
+    answer = fetch(f"{mended.url}/_aws/execute-api/{stack['Api']}/$default/images/uploads/cat.jpg")
+
+    assert answer == (500, '{"message":"Internal Server Error"}')
 
 
 def test_an_http_api_answers_a_browsers_preflight_as_its_template_says(mended: Emulated):
