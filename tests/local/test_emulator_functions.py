@@ -63,8 +63,14 @@ def test_a_function_that_takes_too_long_times_out_under_awss_name(emulator: Emul
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the emulator doesn't watch memory")
 def test_a_function_that_takes_more_than_its_memory_size_is_killed(mended: Emulated):
-    code = "import time\ndef handler(event, context):\n    kept = b"x" * 300 * 2**20\n    time.sleep(1)"
-    function = mended.function(code + "\n    return len(kept)", MemorySize=256, Timeout=20)
+    code = """
+import time
+def handler(event, context):
+    kept = b"x" * 300 * 2**20
+    time.sleep(1)
+    return len(kept)
+"""
+    function = mended.function(code, MemorySize=256, Timeout=20)
 
     error = mended.invoke(function)
 
