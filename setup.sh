@@ -103,16 +103,19 @@ packages_failed() {
         "a hash differs? the mirror serves other files than the lock knows: report it, don't skip the check"
 }
 
-make_environment() { # make_environment FOLDER REQUIREMENTS
-    echo "setup: $(grep -c '^[a-z0-9].*==' "$2") packages into $1"
-    rm -rf "$1"
-    "$uv" venv --quiet --no-project --python "$python" "$1" ||
-        stop "can't make $1" "uv failed; its message is above" "check that the folder can be written to"
-    "$uv" pip sync --quiet --require-hashes --python "$1/bin/python" "$2" || packages_failed "$2"
+make_environment() { # make_environment FOLDER REQUIREMENTS [OPTION...]
+    folder=$1 requirements=$2
+    echo "setup: $(grep -c '^[a-z0-9].*==' "$requirements") packages into $folder"
+    rm -rf "$folder"
+    "$uv" venv --quiet --no-project --python "$python" "$folder" ||
+        stop "can't make $folder" "uv failed; its message is above" "check that the folder can be written to"
+    shift 2
+    "$uv" pip sync --quiet --require-hashes --python "$folder/bin/python" "$@" "$requirements" ||
+        packages_failed "$requirements"
 }
 
 echo "setup: $("$python" --version) at $python"
-make_environment .venv-lambda requirements/lambda.txt
+make_environment .venv-lambda requirements/lambda.txt --compile-bytecode # as in Lambda
 make_environment .venv requirements/dev.txt
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable . ||
     stop "can't install this repository into .venv" "uv failed; its message is above" "check pyproject.toml"

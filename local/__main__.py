@@ -19,7 +19,7 @@ from local.deployment import PROJECT, SamFailed, stack_name
 from local.stack import AlreadyRunning, LocalStack, PortTaken
 
 DEFAULT_PORT = 4566  # where clients look for an AWS emulator
-PIPED_WIDTH = 120  # characters a line when nothing tells how wide the output may be
+PIPED_WIDTH = 140  # characters a line when nothing tells how wide the output may be
 
 
 def main() -> int:
@@ -73,6 +73,7 @@ def up(stack: LocalStack, options: argparse.Namespace) -> int:
         stack.deploy()
     console.print()
     completed = samples.send(stack.session, stack_name(), console)
+    console.print()
     _print_how_to_go_on(stack, options)
     return 0 if completed else 1
 
@@ -136,7 +137,7 @@ def _step(console: Console, name: str) -> Iterator[None]:
 def _print_how_to_go_on(stack: LocalStack, options: argparse.Namespace) -> None:
     outputs = stack.outputs
     bucket, api = outputs["UploadsBucket"], outputs["ImageStatusApiEndpoint"]
-    print(f"""
+    print(f"""\
 Everything runs at {stack.endpoint}. Lead this shell's AWS clients to it, then go on from here:
 
   eval "$({_again("env", options)})"
@@ -145,7 +146,7 @@ Everything runs at {stack.endpoint}. Lead this shell's AWS clients to it, then g
             aws s3 cp PHOTO s3://{bucket}/uploads/
   ask       curl {api}/images/uploads/cat.png/status
   mail      {_again("inbox", options)}
-  change    edit the code, then the same make again: it updates in place
+  change    edit the code, then run the same again: it updates in place
   end       {_again("down", options)}""")
 
 

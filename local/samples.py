@@ -25,6 +25,8 @@ def send(session: boto3.Session, stack_name: str, console: Console) -> bool:
         for result in upload_and_follow(Stack.find(session, stack_name), items):
             results[result.key] = result
             live.update(_table(items, results))
+    if not console.is_terminal:
+        console.print()  # there, Live leaves the last line open
     return all(result.status == "COMPLETED" for result in results.values())
 
 
