@@ -1,6 +1,6 @@
 import boto3
 import pytest
-from botocore.stub import Stubber
+from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 
 from imagepipeline import aws
@@ -49,16 +49,15 @@ def setting(monkeypatch):
 
 @pytest.fixture
 def failing():
-    """Have a service answer the next call of an operation with an error: `failing("s3", "get_object", "SlowDown")`."""
-    stubbers = []
+    """Have a service refuse an operation: `failing("s3", "GetObject", "SlowDown", 503)`. Ends with the client."""
 
-    def answer_with(service, operation, code, http_status=400):
-        stubber = Stubber(aws.client(service))
-        stubber.add_client_error(operation, code, f"{code}, says AWS", http_status)
-        stubber.activate()
-        stubbers.append(stubber)
+    def refuse(service, operation, code, http_status=400):
+        answer = {
+            "Error": {"Code": code, "Message": f"{code}, says AWS"},
+            "ResponseMetadata": {"HTTPStatusCode": http_status},
+        }
+        aws.client(service).meta.events.register(
+            f"before-call.{service}.{operation}", lambda **_: (AWSResponse("", http_status, {}, None), answer)
+        )
 
-    yield answer_with
-    for stubber in stubbers:
-        stubber.assert_no_pending_responses()
-        stubber.deactivate()
+    return refuse

@@ -175,25 +175,29 @@ def test_an_upload_that_was_deleted_is_gone():
         invoke(app, event)
 
 
-def test_with_versions_the_event_s_own_version_is_read_although_a_newer_one_is_there():
+def test_with_versions_an_upload_replaced_by_the_same_bytes_is_told_from_the_new_one():
     keep_versions()
     event = {"Upload": upload(picture(40, 30))}
-    upload(picture(30, 40))
+    upload(picture(40, 30))
 
-    header = invoke(app, event)
+    with pytest.raises(UploadReplaced):
+        invoke(app, event)
 
-    assert (header["Width"], header["Height"]) == (40, 30)
 
-
-def test_with_versions_a_version_that_was_deleted_is_gone():
+def test_with_versions_an_upload_under_a_delete_marker_is_gone():
     keep_versions()
     event = {"Upload": upload(picture(40, 30))}
-    aws.client("s3").delete_object(
-        Bucket=UPLOADS_BUCKET, Key="uploads/photo.jpg", VersionId=event["Upload"]["VersionId"]
-    )
+    aws.client("s3").delete_object(Bucket=UPLOADS_BUCKET, Key="uploads/photo.jpg")
 
     with pytest.raises(UploadGone):
         invoke(app, event)
+
+
+def test_with_versions_the_newest_is_read():
+    keep_versions()
+    upload(picture(30, 40))
+
+    assert validate(picture(40, 30))["Width"] == 40
 
 
 # --------------------------------------------------------------------------------------------------------- AWS's faults
@@ -202,7 +206,7 @@ def test_with_versions_a_version_that_was_deleted_is_gone():
 @pytest.mark.parametrize(("code", "http_status"), [("SlowDown", 503), ("InternalError", 500), ("RequestTimeout", 400)])
 def test_an_s3_that_is_busy_is_worth_another_try(failing, code, http_status):
     event = {"Upload": upload(picture(40, 30))}
-    failing("s3", "get_object", code, http_status)
+    failing("s3", "GetObject", code, http_status)
 
     with pytest.raises(ServiceUnavailable, match=f"^S3 is not answering: .*{code}, says AWS"):
         invoke(app, event)
@@ -210,7 +214,7 @@ def test_an_s3_that_is_busy_is_worth_another_try(failing, code, http_status):
 
 def test_a_missing_permission_is_neither_a_deletion_nor_worth_another_try(failing):
     event = {"Upload": upload(picture(40, 30))}
-    failing("s3", "get_object", "AccessDenied", 403)
+    failing("s3", "GetObject", "AccessDenied", 403)
 
     with pytest.raises(ClientError, match="AccessDenied"):
         invoke(app, event)

@@ -1,0 +1,205 @@
+import io
+
+import pytest
+from PIL import Image
+
+from functions.metadata import app
+from imagepipeline import aws
+from imagepipeline.errors import ConfigError, RekognitionFailed, RekognitionThrottled, ServiceUnavailable
+from tests.functions.deployed import SETTINGS, THUMBNAILS_BUCKET, Calls, invoke, picture, sample
+
+
+def rendition(name: str, width: int, height: int, format_name: str = "JPEG") -> dict:
+    """A rendition of a state, which is also in the bucket."""
+    body = picture(width, height, format_name)
+    key = f"hash/0A1/{name}.{format_name.lower()}"
+    aws.client("s3").put_object(Bucket=THUMBNAILS_BUCKET, Key=key, Body=body)
+    return {"Key": key, "Width": width, "Height": height, "Format": format_name, "Bytes": len(body)}
+
+
+def metadata(renditions: dict | None = None, **more: dict) -> dict:
+    event = sample("metadata")
+    return invoke(app, event | {"Renditions": renditions or event["Renditions"]} | more)
+
+
+def test_the_picture_gains_its_labels_with_rounded_confidence():
+    described = metadata()
+
+    assert described == sample("metadata")["Picture"] | {
+        "Labels": [{"Name": "Mobile Phone", "Confidence": 99.9}],  # moto sees one in every picture: 99.936…
+        "LabelModelVersion": "3.0",
+    }
+
+
+def test_the_sample_gives_what_the_next_step_is_given():
+    assert set(metadata()) == set(sample("store")["Metadata"])
+
+
+# --------------------------------------------------------------------------------------------------- asking Rekognition
+
+
+def test_it_is_asked_once_with_the_configured_confidence_and_count(setting):
+    setting("LABELS_MIN_CONFIDENCE", "82.5")
+    setting("LABELS_MAX_COUNT", "7")
+    rekognition = Calls("rekognition")
+
+    metadata()
+
+    [asked] = rekognition.of("DetectLabels")
+    assert rekognition.operations == ["DetectLabels"]
+    assert (asked["MinConfidence"], asked["MaxLabels"]) == (82.5, 7)
+
+
+def test_it_looks_at_the_largest_jpeg_in_the_bucket():
+    small, large = rendition("small", 100, 75), rendition("large", 1280, 960)
+    rekognition, s3 = Calls("rekognition"), Calls("s3")
+
+    metadata({"small": small, "large": large})
+
+    [asked] = rekognition.of("DetectLabels")
+    assert asked["Image"] == {"S3Object": {"Bucket": THUMBNAILS_BUCKET, "Name": large["Key"]}}
+    assert s3.operations == []  # the picture doesn't pass through the function
+
+
+@pytest.mark.parametrize("other", ["card=800x800:cover", "card=800x800:sepia", "card=800x800:webp"])
+def test_a_plain_rendition_is_preferred_to_a_larger_one_that_is_cropped_filtered_or_unreadable(setting, other):
+    setting("RENDITIONS", f"{other} medium=640x480 small=100x100")
+    card = rendition("card", 800, 800, "WEBP" if other.endswith("webp") else "JPEG")
+    medium, small = rendition("medium", 640, 480), rendition("small", 100, 100)
+    rekognition = Calls("rekognition")
+
+    metadata({"card": card, "medium": medium, "small": small})
+
+    assert rekognition.of("DetectLabels")[0]["Image"]["S3Object"]["Name"] == medium["Key"]
+
+
+def test_an_undistorted_webp_is_preferred_to_a_jpeg_in_sepia(setting):
+    setting("RENDITIONS", "mood=640x480:sepia plain=320x240:webp")
+    renditions = {"mood": rendition("mood", 640, 480), "plain": rendition("plain", 320, 240, "WEBP")}
+    rekognition = Calls("rekognition")
+
+    metadata(renditions)
+
+    assert seen_bytes(rekognition).size == (320, 240)
+
+
+@pytest.mark.parametrize("format_name", ["WEBP", "AVIF"])
+def test_where_no_rendition_is_readable_a_jpeg_of_the_largest_is_sent(setting, format_name):
+    setting("RENDITIONS", f"small=100x100:{format_name.lower()} large=400x300:{format_name.lower()}")
+    renditions = {
+        "small": rendition("small", 100, 75, format_name),
+        "large": rendition("large", 400, 300, format_name),
+    }
+    rekognition = Calls("rekognition")
+
+    described = metadata(renditions)
+
+    seen = seen_bytes(rekognition)
+    assert (seen.format, seen.size) == ("JPEG", (400, 300))
+    red, _, blue = seen.getpixel((50, 150))
+    assert red > 200 > 50 > blue
+    assert described["Labels"]
+
+
+def seen_bytes(rekognition: Calls) -> Image.Image:
+    return Image.open(io.BytesIO(rekognition.of("DetectLabels")[0]["Image"]["Bytes"]))
+
+
+# -------------------------------------------------------------------------------------------------------- not asking it
+
+
+def test_switched_off_means_that_nobody_is_called(setting):
+    setting("DETECT_LABELS", "false")
+    rekognition, s3 = Calls("rekognition"), Calls("s3")
+
+    described = metadata()
+
+    assert rekognition.operations == s3.operations == []
+    assert described == sample("metadata")["Picture"] | {
+        "Labels": [],
+        "LabelsSkipped": {"Name": "SwitchedOff", "Message": "labels are switched off by the stack's settings"},
+    }
+
+
+@pytest.mark.parametrize(("width", "height"), [(79, 200), (200, 79), (1, 1)])
+def test_a_picture_too_small_for_rekognition_is_described_without_labels_and_says_why(width, height):
+    rekognition = Calls("rekognition")
+
+    described = metadata({"small": rendition("small", width, height)})
+
+    assert rekognition.operations == []
+    assert described["Labels"] == []
+    assert described["LabelsSkipped"] == {
+        "Name": "TooSmallForLabels",
+        "Message": f"the largest rendition is {width}x{height}; Rekognition needs 80 pixels a side",
+    }
+
+
+def test_80_pixels_a_side_are_enough():
+    rekognition = Calls("rekognition")
+
+    metadata({"small": rendition("small", 80, 80)})
+
+    assert rekognition.operations == ["DetectLabels"]
+
+
+def test_once_given_up_on_rekognition_is_not_asked_and_the_reason_is_kept():
+    reason = {"Name": "RekognitionThrottled", "Message": "Rekognition is throttling: Rate exceeded"}
+    rekognition = Calls("rekognition")
+
+    described = metadata(LabelsError=reason)
+
+    assert rekognition.operations == []
+    assert described == sample("metadata")["Picture"] | {"Labels": [], "LabelsError": reason}
+
+
+# ---------------------------------------------------------------------------------------------------- what can go wrong
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
+def test_throttling_has_a_name_of_its_own_because_it_is_worth_minutes_of_patience(failing, code):
+    failing("rekognition", "DetectLabels", code)
+
+    with pytest.raises(RekognitionThrottled, match=f"^Rekognition is throttling: .*{code}, says AWS"):
+        metadata()
+
+
+@pytest.mark.parametrize(
+    "code", ["InternalServerError", "InvalidS3ObjectException", "ImageTooLargeException", "AccessDeniedException"]
+)
+def test_any_other_refusal_is_told_as_rekognition_s_failure(failing, code):
+    failing("rekognition", "DetectLabels", code)
+
+    with pytest.raises(RekognitionFailed, match=f"^Rekognition failed: .*{code}, says AWS"):
+        metadata()
+
+
+def test_a_busy_s3_is_not_blamed_on_rekognition(setting, failing):
+    setting("RENDITIONS", "only=400x300:webp")
+    renditions = {"only": rendition("only", 400, 300, "WEBP")}
+    failing("s3", "GetObject", "SlowDown", 503)
+
+    with pytest.raises(ServiceUnavailable, match=r"^S3 is not answering"):
+        metadata(renditions)
+
+
+# ------------------------------------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        *((name, None, "is not set") for name in SETTINGS if name.startswith(("LABELS", "DETECT", "RENDI", "THUMB"))),
+        ("DETECT_LABELS", "yes", '"yes" is neither true nor false'),
+        ("LABELS_MIN_CONFIDENCE", "high", '"high" is not a number'),
+        ("LABELS_MIN_CONFIDENCE", "101", "101 is not between 0 and 100"),
+        ("LABELS_MAX_COUNT", "0", "0 is not between 1 and 100"),
+        ("LABELS_MAX_COUNT", "2.5", '"2.5" is not a whole number'),
+        ("RENDITIONS", "small", '"small" is not NAME=WIDTHxHEIGHT'),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(setting, name, value, problem):
+    setting(name, value)
+
+    with pytest.raises(ConfigError, match=f"^{name}: {problem}"):
+        metadata()

@@ -1,0 +1,214 @@
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from functions.store import app
+from imagepipeline import aws, records
+from imagepipeline.errors import ConfigError, RenditionsNotRemoved, ServiceUnavailable, Superseded
+from imagepipeline.keys import comparable, rendition_key
+from tests.functions.deployed import IMAGES_TABLE, THUMBNAILS_BUCKET, invoke, sample
+
+EVENT = sample("store")
+KEY = EVENT["Upload"]["ImageKey"]
+NAMED = [rendition["Key"] for rendition in EVENT["Renditions"].values()]
+OLDER, NEWER = "00691FBA00", "00691FBAFF"  # sequencers around the sample's
+OTHER_EXECUTION = EVENT["Upload"]["ExecutionArn"] + "0"
+
+
+def begin(**attributes: object) -> None:
+    """Write what the state machine wrote at the beginning, or another execution since."""
+    upload = EVENT["Upload"]
+    begun = {name: upload[name] for name in ("ImageKey", "Sequencer", "VersionId", "ETag", "Bytes", "ExecutionArn")}
+    begun |= {"Status": "PROCESSING", "ReceivedAt": upload["ReceivedAt"], "StartedAt": upload["StartedAt"]}
+    item = records.to_item(begun | attributes)
+    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=item)
+
+
+def put_renditions(*keys: str) -> None:
+    for key in keys:
+        aws.client("s3").put_object(Bucket=THUMBNAILS_BUCKET, Key=key, Body=b"jpeg")
+
+
+def stored_renditions() -> list[str]:
+    answer = aws.client("s3").list_objects_v2(Bucket=THUMBNAILS_BUCKET)
+    return [found["Key"] for found in answer.get("Contents", [])]
+
+
+def record() -> dict | None:
+    return records.find(IMAGES_TABLE, KEY)
+
+
+# ----------------------------------------------------------------------------------------------------------- the record
+
+
+def test_the_record_tells_everything_that_the_steps_found_out():
+    begin()
+
+    invoke(app, EVENT)
+
+    stored = record()
+    completed_at = stored.pop("CompletedAt")
+    expected = EVENT["Upload"] | EVENT["Metadata"] | {"Status": "COMPLETED", "Renditions": EVENT["Renditions"]}
+    del expected["Bucket"]
+    assert stored == expected
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", completed_at)
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(completed_at)) < timedelta(minutes=5)
+
+
+def test_numbers_come_back_as_the_numbers_they_were():
+    begin()
+    event = EVENT | {"Metadata": EVENT["Metadata"] | {"Exif": {"FNumber": 1.8, "ExposureTime": 0.000125, "ISO": 50}}}
+
+    invoke(app, event)
+
+    assert record()["Exif"] == {"FNumber": 1.8, "ExposureTime": 0.000125, "ISO": 50}
+    assert isinstance(record()["Exif"]["ISO"], int)
+
+
+def test_a_retry_of_the_same_write_is_harmless():
+    begin()
+    put_renditions(*NAMED)
+    first = invoke(app, EVENT)
+
+    second = invoke(app, EVENT)
+
+    assert second == first
+    assert record()["Status"] == "COMPLETED"
+    assert stored_renditions() == sorted(NAMED)
+
+
+# ------------------------------------------------------------------------------------------------------------ overtaken
+
+
+@pytest.mark.parametrize(
+    "newest",
+    [
+        {"Sequencer": comparable(NEWER), "ExecutionArn": OTHER_EXECUTION},
+        {"Sequencer": comparable(NEWER), "ExecutionArn": OTHER_EXECUTION, "Status": "COMPLETED"},
+        {"ExecutionArn": OTHER_EXECUTION},
+    ],
+    ids=["a-newer-upload", "a-newer-upload-that-is-done", "another-execution-for-the-same-upload"],
+)
+def test_who_was_overtaken_writes_nothing_and_announces_nothing(newest):
+    begin(**newest)
+    before = record()
+
+    with pytest.raises(Superseded):
+        invoke(app, EVENT)
+
+    assert record() == before
+
+
+def test_a_deleted_upload_does_not_come_back():
+    with pytest.raises(Superseded):
+        invoke(app, EVENT)
+
+    assert record() is None
+
+
+def test_who_was_overtaken_removes_no_rendition_of_the_one_that_was_faster():
+    newer = rendition_key(KEY, comparable(NEWER), "small", "JPEG")
+    begin(Sequencer=comparable(NEWER), ExecutionArn=OTHER_EXECUTION, Status="COMPLETED")
+    put_renditions(newer)
+
+    with pytest.raises(Superseded):
+        invoke(app, EVENT)
+
+    assert newer in stored_renditions()
+
+
+# ----------------------------------------------------------------------------------------- renditions of former uploads
+
+
+def test_the_renditions_of_former_uploads_go_and_all_others_stay():
+    former = rendition_key(KEY, comparable(OLDER), "small", "JPEG")
+    of_another_image = rendition_key("uploads/another.jpg", comparable(OLDER), "small", "JPEG")
+    begin()
+    put_renditions(former, of_another_image, *NAMED)
+
+    invoke(app, EVENT)
+
+    assert stored_renditions() == sorted([of_another_image, *NAMED])
+
+
+def test_former_renditions_stay_until_the_new_record_stands(failing):
+    former = rendition_key(KEY, comparable(OLDER), "small", "JPEG")
+    begin()
+    put_renditions(former)
+    failing("dynamodb", "PutItem", "ProvisionedThroughputExceededException")
+
+    with pytest.raises(ServiceUnavailable):
+        invoke(app, EVENT)
+
+    assert stored_renditions() == [former]
+
+
+@pytest.mark.parametrize("operation", ["ListObjectsV2", "DeleteObjects"])
+def test_renditions_that_can_t_be_removed_are_told_of_while_the_record_stands(failing, operation):
+    begin()
+    put_renditions(rendition_key(KEY, comparable(OLDER), "small", "JPEG"))
+    failing("s3", operation, "SlowDown", 503)
+
+    with pytest.raises(RenditionsNotRemoved, match=r"^unneeded renditions remain: S3 is not answering: .*SlowDown"):
+        invoke(app, EVENT)
+
+    assert record()["Status"] == "COMPLETED"
+
+
+# --------------------------------------------------------------------------------------------------------- what is told
+
+
+def test_the_message_is_one_a_person_is_glad_to_read():
+    begin()
+    event = json.loads(json.dumps(EVENT))
+    event["Metadata"] |= {
+        "Exif": {"Camera": "Example One", "TakenAt": "2026-08-14T18:02:11+02:00"},
+        "Labels": [{"Name": "Rocket", "Confidence": 98.7}, {"Name": "Night", "Confidence": 88.4}],
+    }
+
+    message = invoke(app, event)["Message"]
+
+    assert message == (
+        "An image is ready.\n"
+        "\n"
+        "  Image       uploads/rocket-sideways.jpg\n"
+        "  Picture     640 x 427 JPEG, 50.5 kB\n"
+        "  Taken       2026-08-14T18:02:11+02:00\n"
+        "  Camera      Example One\n"
+        "  Renditions  small 100 x 67, medium 640 x 427, large 640 x 427\n"
+        "  Labels      Rocket 99 %, Night 88 %\n"
+        "  Status      https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"
+        "/images/uploads/rocket-sideways.jpg/status\n"
+    )
+
+
+def test_a_completed_image_is_counted_once(capsys):
+    begin()
+
+    invoke(app, EVENT)
+
+    [metric] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "CloudWatchMetrics" in line]
+    assert metric["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "ImagePipeline"
+    assert metric["ImagesCompleted"] == [1]
+
+
+# ---------------------------------------------------------------------------------------------------- what can go wrong
+
+
+def test_a_busy_table_is_worth_another_try(failing):
+    begin()
+    failing("dynamodb", "PutItem", "ThrottlingException")
+
+    with pytest.raises(ServiceUnavailable, match=r"^DynamoDB is not answering: .*ThrottlingException"):
+        invoke(app, EVENT)
+
+
+@pytest.mark.parametrize("name", ["IMAGES_TABLE", "THUMBNAILS_BUCKET", "STATUS_API"])
+def test_a_missing_setting_is_named(setting, name):
+    begin()
+    setting(name, None)
+
+    with pytest.raises(ConfigError, match=rf"^{name}: is not set$"):
+        invoke(app, EVENT)
