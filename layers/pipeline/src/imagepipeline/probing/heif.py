@@ -74,8 +74,10 @@ def read_header(file: Ranges) -> Header:
     """
     top = _find_boxes(file)
     try:
+        if "meta" not in top and "moov" in top:
+            raise UnsupportedFormat("a HEIF film without a still picture", ACCEPTED)
         if "meta" not in top:
-            raise UnsupportedFormat("a HEIF file without a still picture", ACCEPTED)
+            raise DamagedImage("HEIF", "nothing in it describes a picture (meta)")
         items = _read_items(file.take(*top["meta"]))
         frames = _count_samples(file.take(*top["moov"])) if "moov" in top else 1
         return _describe(items, frames)
@@ -90,7 +92,7 @@ def _find_boxes(file: Ranges) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     position = 0
     for _ in range(MAX_BOXES):
-        if position + 8 > file.size:
+        if position == file.size:
             return found
         length, kind = struct.unpack(">I4s", file.take(position, 8))
         header_bytes = 8

@@ -1,0 +1,142 @@
+"""What is refused before it costs anything."""
+
+import io
+import zlib
+
+import pytest
+from PIL import Image
+
+from imagepipeline.errors import FileTooLarge, TooComplex, TooManyPixels
+from imagepipeline.limits import (
+    DECODING_BYTES,
+    DEFAULT_MAX_PIXELS,
+    MAX_SCANS,
+    Limits,
+    affordable_pixels,
+    check,
+    check_contents,
+    count_scans,
+)
+from imagepipeline.models import Header
+from imagepipeline.probing import probe_whole
+from tests.unit.samples import encoded, jpeg_with_segments, png_chunk, png_with_chunks, raw_png
+
+LIMITS = Limits(max_bytes=1000, max_pixels=DEFAULT_MAX_PIXELS)
+
+
+def test_what_is_exactly_at_the_limits_passes() -> None:
+    check(Header("PNG", 10_000, 10_000), 1000, LIMITS)
+
+
+def test_a_byte_too_many_is_refused() -> None:
+    with pytest.raises(FileTooLarge, match="1,001 bytes; the limit is 1,000"):
+        check(Header("PNG", 1, 1), 1001, LIMITS)
+
+
+def test_a_pixel_too_many_is_refused() -> None:
+    with pytest.raises(TooManyPixels, match="10001x10000"):
+        check(Header("PNG", 10_001, 10_000), 1, LIMITS)
+
+
+def test_a_strip_within_the_pixels_is_refused_for_its_length() -> None:
+    with pytest.raises(TooComplex, match="no side may be longer"):
+        check(Header("PNG", 1, 90_000_000), 1, LIMITS)
+
+
+def test_frames_times_pixels_are_refused_where_each_frame_would_pass() -> None:
+    check(Header("WEBP", 1920, 1080, frames=1900), 1, LIMITS)
+
+    with pytest.raises(TooComplex, match="2,000 frames of 1920x1080 have 4,147 megapixels"):
+        check(Header("WEBP", 1920, 1080, frames=2000), 1, LIMITS)
+
+
+@pytest.mark.parametrize("format_name", ["WEBP", "AVIF", "HEIC"])
+def test_a_format_that_needs_more_memory_a_pixel_may_have_fewer(format_name: str) -> None:
+    with pytest.raises(TooManyPixels, match=r"limit is [78]\d"):
+        check(Header(format_name, 10_000, 10_000), 1, LIMITS)
+
+
+@pytest.mark.parametrize("header", [Header("JPEG", 1, 1), Header("JPEG", 1, 1, progressive=True), Header("TIFF", 1, 1)])
+def test_other_formats_may_have_all_that_the_default_allows(header: Header) -> None:
+    assert affordable_pixels(header) >= DEFAULT_MAX_PIXELS
+
+
+def test_decoding_leaves_room_in_the_functions_memory() -> None:
+    assert DECODING_BYTES < 1769 * 2**20
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_scans_are_counted_as_pillow_wrote_them(mode: str) -> None:
+    assert count_scans(encoded("JPEG", mode), 100) == 1
+    assert count_scans(encoded("JPEG", mode, progressive=True), 100) > 5
+
+
+def test_a_thumbnail_before_the_picture_and_a_video_behind_it_have_no_scans_of_it() -> None:
+    thumbnail = encoded("JPEG", progressive=True)
+    plain = encoded("JPEG", progressive=True)
+
+    motion_photo = jpeg_with_segments(b"\xe1Exif\0\0" + thumbnail, progressive=True) + b"\xff\xda\0\0" * 5000
+
+    assert count_scans(motion_photo, 1000) == count_scans(plain, 1000)
+
+
+def test_an_end_hidden_in_a_table_hides_no_scans() -> None:
+    jpeg = encoded("JPEG", progressive=True)
+    last_scan = jpeg.rindex(b"\xff\xda")
+    comment = b"\xff\xfe\0\6\xff\xd9\xff\xd9"
+
+    many = jpeg[:last_scan] + comment + jpeg[last_scan:-2] * 5000 + b"\xff\xd9"
+
+    assert count_scans(many, 2000) == 2000
+
+
+def test_a_jpeg_of_ten_thousand_scans_is_refused() -> None:
+    jpeg = encoded("JPEG", progressive=True)
+    bomb = jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xda") : -2] * 10_000 + b"\xff\xd9"
+    Image.open(io.BytesIO(bomb)).verify()
+
+    with pytest.raises(TooComplex, match=f"more than {MAX_SCANS} scans"):
+        check_contents(probe_whole(bomb), bomb)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "CMYK", "progressive": True}])
+def test_an_ordinary_jpeg_passes(options: dict) -> None:
+    jpeg = encoded("JPEG", **options)
+
+    check_contents(probe_whole(jpeg), jpeg)
+
+
+def inflating(kind: bytes, length: int) -> bytes:
+    start = b"name\0\0" if kind != b"iTXt" else b"name\0\1\0en\0name\0"
+    return png_chunk(kind, start + zlib.compress(bytes(length)))
+
+
+@pytest.mark.parametrize("kind", [b"iCCP", b"zTXt", b"iTXt"])
+def test_a_chunk_that_inflates_to_gigabytes_is_refused(kind: bytes) -> None:
+    bomb = png_with_chunks(inflating(kind, 100_000_000))
+
+    with pytest.raises(TooComplex, match=f"{kind.decode()} chunks inflate"):
+        check_contents(probe_whole(bomb), bomb)
+
+
+def test_many_chunks_that_each_inflate_to_a_little_less_are_refused() -> None:
+    bomb = png_with_chunks(inflating(b"zTXt", 1_000_000) * 70)
+
+    with pytest.raises(TooComplex, match="zTXt chunks inflate"):
+        check_contents(probe_whole(bomb), bomb)
+
+
+@pytest.mark.parametrize("chunk", [inflating(b"iCCP", 900_000), inflating(b"iTXt", 900_000), png_chunk(b"zTXt", b"?")])
+def test_a_large_profile_or_text_passes_and_a_broken_one_is_the_decoders_business(chunk: bytes) -> None:
+    png = png_with_chunks(chunk)
+
+    check_contents(probe_whole(png), png)
+
+
+def test_a_picture_cut_into_a_million_chunks_is_refused() -> None:
+    png = raw_png(40, 30, 8, 2)
+    end = png.index(b"IEND") - 4
+    bomb = png[:end] + png_chunk(b"IDAT", b"") * 100_000 + png[end:]
+
+    with pytest.raises(TooComplex, match="100,000 chunks"):
+        check_contents(probe_whole(bomb), bomb)

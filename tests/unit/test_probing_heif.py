@@ -1,0 +1,149 @@
+"""AVIF and HEIC headers."""
+
+import io
+import itertools
+import struct
+
+import pi_heif
+import pytest
+from PIL import AvifImagePlugin, Image, ImageOps
+
+from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
+from imagepipeline.probing import probe, probe_whole
+from tests.unit import samples
+from tests.unit.samples import CountingSource, box, full_box, heif, ispe
+
+PLAIN = {1: ("hvc1", [ispe(400, 300)])}
+ALPHA = full_box("auxC", b"urn:mpeg:hevc:2015:auxid:1\0")
+TRANSPOSE = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def reference(kind: str, source: int, *targets: int) -> bytes:
+    return box(kind, struct.pack(f">HH{len(targets)}H", source, len(targets), *targets))
+
+
+@pytest.mark.parametrize("name", ["photo", "alpha", "grey", "odd", "ten"])
+def test_a_heic_header_says_what_libheif_says(name: str) -> None:
+    decoded = pi_heif.open_heif(samples.heic(name))
+
+    header = probe(CountingSource(samples.heic(name)))
+
+    assert (header.format, (header.width, header.height)) == ("HEIC", decoded.size)
+    assert (header.color_mode, header.bit_depth) == (decoded.mode, decoded.info["bit_depth"])
+
+
+@pytest.mark.parametrize(("turns", "mirror"), [*itertools.product([None, 0, 1, 2, 3], [None, 0, 1])])
+def test_a_turned_heic_has_the_orientation_that_turns_it_upright(turns: int | None, mirror: int | None) -> None:
+    properties = [box(kind, bytes((n,))) for kind, n in (("irot", turns), ("imir", mirror)) if n is not None]
+    turned = samples.heic_with("photo", *properties)
+
+    header = probe(CountingSource(turned))
+
+    stored = pi_heif.open_heif(samples.heic("photo")).to_pillow()
+    upright = stored.transpose(TRANSPOSE[header.orientation]) if TRANSPOSE[header.orientation] is not None else stored
+    assert (header.width, header.height) == stored.size
+    assert upright.tobytes() == pi_heif.open_heif(turned).to_pillow().tobytes()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_avif_has_the_orientation_it_was_written_with(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = samples.encoded("AVIF", exif=exif)
+    assert ImageOps.exif_transpose(Image.open(io.BytesIO(data))).size == ((30, 40) if orientation > 4 else (40, 30))
+
+    assert probe_whole(data).orientation == orientation
+
+
+def test_a_grid_has_the_size_of_the_whole_and_the_format_of_its_tiles() -> None:
+    tiles = {number: ("av01", [ispe(512, 512)]) for number in (2, 3)}
+    grid = heif({1: ("grid", [ispe(1000, 500)]), **tiles}, references=(reference("dimg", 1, 2, 3),))
+
+    header = probe(CountingSource(grid))
+
+    assert (header.format, header.width, header.height) == ("AVIF", 1000, 500)
+
+
+def test_only_the_primary_item_counts() -> None:
+    two = heif({1: ("hvc1", [ispe(160, 120)]), 2: ("hvc1", [ispe(4000, 3000)])}, primary=2)
+
+    assert probe(CountingSource(two)).width == 4000
+
+
+def test_an_auxiliary_picture_is_alpha_only_if_it_says_so() -> None:
+    items = {**PLAIN, 2: ("hvc1", [ALPHA])}
+    depth = {**PLAIN, 2: ("hvc1", [full_box("auxC", b"urn:mpeg:hevc:2015:auxid:2\0")])}
+
+    assert probe_whole(heif(items, references=(reference("auxl", 2, 1),))).color_mode == "RGBA"
+    assert probe_whole(heif(depth, references=(reference("auxl", 2, 1),))).color_mode == "RGB"
+
+
+def test_boxes_in_front_of_the_header_are_jumped_over() -> None:
+    data = heif(PLAIN)
+    ftyp = struct.unpack(">I", data[:4])[0]
+    source = CountingSource(data[:ftyp] + box("free", bytes(10_000_000)) + data[ftyp:])
+
+    assert probe(source).width == 400
+
+    assert len(source.reads) == 2
+
+
+def test_pillow_reads_avif_by_the_brand_that_is_recognised() -> None:
+    assert AvifImagePlugin._accept(samples.encoded("AVIF")[:16])
+
+
+@pytest.mark.parametrize(
+    ("data", "rejection", "problem"),
+    [
+        (heif({1: ("jpeg", [ispe(4, 3)])}), UnsupportedFormat, "picture of type 'jpeg'"),
+        (heif({1: ("grid", [ispe(4, 3)])}), UnsupportedFormat, "picture of type ''"),
+        (box("ftyp", b"msf1", bytes(4)) + box("moov", bytes(9)), UnsupportedFormat, "without a still picture"),
+        (box("ftyp", b"heic", bytes(4)) + box("mdat", bytes(9)), DamagedImage, "describes a picture"),
+        (heif(PLAIN, primary=7), DamagedImage, "which of its items"),
+        (heif({1: ("hvc1", [])}), DamagedImage, "no size"),
+        (heif({1: ("hvc1", [ispe(0, 3)])}), DamagedImage, "0x3"),
+        (heif({1: ("hvc1", [box("ispe", bytes(5))])}), DamagedImage, "too short"),
+        (heif({1: ("hvc1", [ispe(9, 9), box("clap", bytes(32))])}), DamagedImage, "division by zero"),
+        # pi-heif 1.4.0 ends the process with a segmentation fault over an item type that isn't UTF-8.
+        (heif({**PLAIN, 2: ("E\xeaif", [])}), DamagedImage, "no text"),
+        (heif(PLAIN).replace(b"iprp", b"iprx"), DamagedImage, "no size"),
+        (heif(PLAIN)[:60], DamagedImage, "ends at byte 60"),
+    ],
+)
+def test_a_broken_header_is_named(data: bytes, rejection: type, problem: str) -> None:
+    with pytest.raises(rejection, match=problem):
+        probe(CountingSource(data))
+
+
+def cropped_to_nothing() -> bytes:
+    clap = box("clap", struct.pack(">8I", 1, 1, 1, 1, 0, 1, 0, 1))
+    return heif({1: ("hvc1", [ispe(10_000, 10_000), clap])})
+
+
+def tiled(tile: int, count: int) -> bytes:
+    items = {1: ("grid", [ispe(100, 100)]), 2: ("hvc1", [ispe(tile, tile)])}
+    return heif(items, references=(reference("dimg", 1, *[2] * count),))
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (tiled(64, 1001), "1,001 tiles"),
+        (tiled(10_000, 1), "tiles are far larger"),
+        (cropped_to_nothing(), "coded picture is far larger"),
+        (box("ftyp", b"heic", bytes(4)) + box("meta", bytes(2_000_000)), "2,000,008 bytes"),
+        (box("ftyp", b"heic", bytes(4)) + box("free") * 200, "100 boxes"),
+    ],
+)
+def test_a_small_picture_of_huge_parts_is_refused(data: bytes, problem: str) -> None:
+    with pytest.raises(TooComplex, match=problem):
+        probe(CountingSource(data))

@@ -1,0 +1,118 @@
+"""JPEG headers."""
+
+import io
+import struct
+
+import pytest
+from PIL import Image
+
+from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
+from imagepipeline.probing import probe
+from imagepipeline.probing.ranges import KIB
+from tests.unit.samples import CountingSource, encoded, jpeg_with_segments
+
+ICC = b"\xe2ICC_PROFILE\0"
+
+
+def sof(marker: int, precision: int = 8, height: int = 30, width: int = 40, components: int = 3) -> bytes:
+    """A JPEG of nothing but a frame header and a scan header."""
+    frame = struct.pack(">BHHB", precision, height, width, components) + b"".join(
+        bytes((number, 0x11, 0)) for number in range(1, components + 1)
+    )
+    scan = bytes((components,)) + bytes(2 * components) + b"\0\x3f\0"
+    return (
+        b"\xff\xd8\xff"
+        + bytes((marker,))
+        + struct.pack(">H", len(frame) + 2)
+        + frame
+        + b"\xff\xda"
+        + struct.pack(">H", len(scan) + 2)
+        + scan
+    )
+
+
+def test_a_picture_behind_a_large_profile_costs_few_requests() -> None:
+    profile = [ICC + bytes((part, 7)) + bytes(60_000) for part in range(1, 8)]
+    source = CountingSource(jpeg_with_segments(*profile, size=(640, 480)))
+
+    header = probe(source)
+
+    assert (header.width, header.height) == (640, 480)
+    assert len(source.reads) <= 3
+    assert source.bytes_read < 1100 * KIB
+
+
+def test_the_size_is_not_that_of_the_embedded_thumbnail() -> None:
+    thumbnail = encoded("JPEG", size=(16, 12))
+
+    header = probe(CountingSource(jpeg_with_segments(b"\xe1Exif\0\0" + thumbnail, size=(640, 480))))
+
+    assert (header.width, header.height) == (640, 480)
+
+
+def test_adobe_marks_what_is_ycck() -> None:
+    ycck = jpeg_with_segments(b"\xeeAdobe\0\x64\0\0\0\0\2", mode="CMYK")
+
+    assert probe(CountingSource(ycck)).color_mode in ("YCCK", "CMYK")
+    assert probe(CountingSource(sof(0xC0, components=4))).color_mode == "CMYK"
+
+
+@pytest.mark.parametrize("marker", [0xC2, 0xCA])
+def test_progressive_is_told(marker: int) -> None:
+    assert probe(CountingSource(sof(marker))).progressive
+    assert not probe(CountingSource(sof(0xC0))).progressive
+
+
+def test_a_sequential_picture_with_a_scan_a_channel_is_held_whole_like_a_progressive_one() -> None:
+    data = sof(0xC0)
+    scan_at = data.index(b"\xff\xda")
+
+    header = probe(CountingSource(data[:scan_at] + b"\xff\xda\0\x08\1\1\0\0\x3f\0"))
+
+    assert header.progressive
+
+
+def test_arithmetic_coding_is_accepted() -> None:
+    assert probe(CountingSource(sof(0xC9))).pixels == 1200
+
+
+@pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC7, 0xCB, 0xCF])
+def test_lossless_and_hierarchical_ones_are_unsupported(marker: int) -> None:
+    with pytest.raises(UnsupportedFormat, match="lossless or hierarchical"):
+        probe(CountingSource(sof(marker)))
+
+
+def test_12_bits_a_channel_are_unsupported() -> None:
+    with pytest.raises(UnsupportedFormat, match="12 bits"):
+        probe(CountingSource(sof(0xC1, precision=12)))
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (sof(0xC0, width=0), "0x30"),
+        (sof(0xC0, height=0), "40x0"),
+        (sof(0xC0, components=2), "2 colour channels"),
+        (sof(0xC0)[:2] + sof(0xC0)[21:], "no frame header"),
+        (b"\xff\xd8\xff\xd9", "ends before"),
+        (b"\xff\xd8\xff\xe0\0\1", "impossible length 1"),
+        (b"\xff\xd8\xff\xe0\0\2" + bytes(5000), "no marker"),
+        (sof(0xC0).replace(b"\1\x11\0", b"\1\x51\0"), "samples its channels"),
+    ],
+)
+def test_a_broken_header_is_named(data: bytes, problem: str) -> None:
+    with pytest.raises(DamagedImage, match=problem):
+        probe(CountingSource(data))
+
+
+def test_stray_bytes_between_segments_are_skipped_as_decoders_do() -> None:
+    data = encoded("JPEG")
+    strayed = data[:20] + b"\0\0" + data[20:]
+    assert Image.open(io.BytesIO(strayed)).size == (40, 30)
+
+    assert probe(CountingSource(strayed)).width == 40
+
+
+def test_a_thousand_segments_are_enough() -> None:
+    with pytest.raises(TooComplex, match="segments"):
+        probe(CountingSource(jpeg_with_segments(*[b"\xfe"] * 1001)))
