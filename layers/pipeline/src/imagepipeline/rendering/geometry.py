@@ -31,6 +31,16 @@ def plan(picture: Size, spec: RenditionSpec) -> Plan:
     return Plan((max(scaled[0], crop[0]), max(scaled[1], crop[1])), crop)
 
 
+def largest(picture: Size, specs: tuple[RenditionSpec, ...]) -> Size:
+    """The largest size at which any of the renditions needs the whole picture."""
+    return max((plan(picture, spec).scaled for spec in specs), key=area)
+
+
+def area(size: Size) -> int:
+    """Pixels."""
+    return size[0] * size[1]
+
+
 def scale(size: Size, factor: float) -> Size:
     """`size` times `factor`, rounded, at least one pixel a side."""
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
