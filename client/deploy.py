@@ -12,10 +12,11 @@ def main(deploy_options: list[str]) -> int:
     """Run `sam build` and `sam deploy`, the latter with these options too. Returns an exit status."""
     try:
         session = default_session()
-        sts = session.client("sts")
-        account = sts.get_caller_identity()["Account"]
-        print(f"Deploying to account {account}, {session.region_name}, by {sts.meta.endpoint_url}", flush=True)
-        for command in (["build"], ["deploy", *deploy_options]):
+        cloudformation = session.client("cloudformation")
+        account = session.client("sts").get_caller_identity()["Account"]
+        print(f"Deploying to account {account} at {cloudformation.meta.endpoint_url}", flush=True)
+        # SAM alone would not look at AWS_REGION.
+        for command in (["build"], ["deploy", "--region", cloudformation.meta.region_name, *deploy_options]):
             if subprocess.run([sys.executable, "-m", "samcli", *command]).returncode != 0:
                 print(f"make deploy: sam {command[0]} failed; its message is above", file=sys.stderr)
                 return 1

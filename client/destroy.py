@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
         print(f"This deletes the stack {stack.name} at {cloudformation.meta.endpoint_url} for good,")
         print(f"with all its records and everything in: {', '.join(buckets)}")
         if arguments != ["--yes"] and not _confirmed(stack.name):
-            print("nothing was deleted")
+            print("\nNothing was deleted.")
             return 1
         for bucket in buckets:
             print(f"{empty(stack.s3, bucket)} objects deleted from {bucket}", flush=True)

@@ -1,0 +1,110 @@
+"""`make destroy`, on a stack of the emulator's CloudFormation."""
+
+import json
+import os
+import subprocess
+import sys
+from uuid import uuid4
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from client.destroy import empty
+
+TEMPLATE = {
+    "Resources": {
+        "Uploads": {
+            "Type": "AWS::S3::Bucket",
+            "Properties": {"VersioningConfiguration": {"Status": "Enabled"}},
+        },
+        "Thumbnails": {"Type": "AWS::S3::Bucket"},
+    },
+    "Outputs": {"UploadsBucket": {"Value": {"Ref": "Uploads"}}, "ImagesTable": {"Value": "none"}},
+}
+
+
+@pytest.fixture
+def stack_name(emulator):
+    """A stack with a versioned bucket and a plain one, both with objects."""
+    name = f"stack-{uuid4().hex}"
+    cloudformation = emulator.client("cloudformation")
+    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(TEMPLATE))
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    s3 = emulator.client("s3")
+    for bucket in buckets(emulator, name):
+        for key in ("replaced.jpg", "replaced.jpg", "deleted.jpg"):
+            s3.put_object(Bucket=bucket, Key=key, Body=b"image")
+        s3.delete_object(Bucket=bucket, Key="deleted.jpg")
+    return name
+
+
+def buckets(emulator, name):
+    resources = emulator.client("cloudformation").list_stack_resources(StackName=name)["StackResourceSummaries"]
+    return [resource["PhysicalResourceId"] for resource in resources]
+
+
+def destroy(emulator, name, *arguments, answer=""):
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+    return subprocess.run(
+        [sys.executable, "-m", "client.destroy", *arguments],
+        env={**os.environ, **keys, "AWS_ENDPOINT_URL": emulator.url, "IMAGE_PIPELINE_STACK": name},
+        input=answer,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def names(emulator):
+    return {bucket["Name"] for bucket in emulator.client("s3").list_buckets()["Buckets"]}
+
+
+@pytest.mark.parametrize("answer", ["", "\n", "y\n", "yes\n"])
+def test_nothing_is_deleted_unless_the_name_is_typed(emulator, stack_name, answer):
+    kept = buckets(emulator, stack_name)
+
+    result = destroy(emulator, stack_name, answer=answer)
+
+    assert result.returncode == 1
+    assert "Nothing was deleted" in result.stdout
+    for bucket in kept:
+        assert emulator.client("s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+
+
+def test_the_question_names_what_will_be_lost(emulator, stack_name):
+    result = destroy(emulator, stack_name, answer="\n")
+
+    assert stack_name in result.stdout
+    assert emulator.url in result.stdout
+    assert all(bucket in result.stdout for bucket in buckets(emulator, stack_name))
+
+
+@pytest.mark.parametrize(("arguments", "typed"), [(["--yes"], False), ([], True)])
+def test_the_stack_goes_with_its_buckets_and_every_version_in_them(emulator, stack_name, arguments, typed):
+    gone = set(buckets(emulator, stack_name))
+
+    result = destroy(emulator, stack_name, *arguments, answer=f"{stack_name}\n" if typed else "")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert not gone & names(emulator)
+
+
+@mock_aws
+def test_more_objects_than_one_call_lists_are_deleted():
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="full")
+    for number in range(1001):
+        s3.put_object(Bucket="full", Key=f"{number}", Body=b"")
+
+    deleted = empty(s3, "full")
+
+    assert deleted == 1001
+    s3.delete_bucket(Bucket="full")
+
+
+def test_a_stack_that_does_not_exist_is_named(emulator):
+    result = destroy(emulator, "no-such-stack")
+
+    assert result.returncode == 2
+    assert 'no stack "no-such-stack"' in result.stderr
