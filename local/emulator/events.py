@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ministack.core.responses import get_account_id
 from ministack.services import eventbridge, lambda_svc, s3, sqs, stepfunctions
 
+from local.emulator import faults
 from local.emulator.permissions import function_admits, role_allows
 from local.emulator.upstream import patch
 
@@ -75,6 +76,8 @@ def delivery_problem(target: dict, rule: dict) -> tuple[str, str] | None:
             return "RESOURCE_NOT_FOUND", f"State Machine Does Not Exist: '{arn}'"
         if not role_allows(target.get("RoleArn", ""), "states:StartExecution", arn):
             return "NO_PERMISSIONS", f"{target.get('RoleArn')} is not authorized to start executions of {arn}"
+        if fault := faults.take("states:StartExecution"):
+            return faults.answer("states", fault)[1], faults.MESSAGE
     if ":lambda:" in arn:
         function, _config, _name = lambda_svc._get_func_record_for_ref(arn)
         if not function:

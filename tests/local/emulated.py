@@ -36,7 +36,7 @@ class Emulated:
 
     def client(self, service: str):
         """A boto3 client of the emulator's root user."""
-        config = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}, max_pool_connections=50)
+        config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, max_pool_connections=50)
         return self._session.client(service, endpoint_url=self.url, config=config)
 
     def eventually(self, ask: Callable[[], object]) -> object:

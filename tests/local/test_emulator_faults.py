@@ -1,0 +1,134 @@
+"""Faults that are asked for happen, as often as asked for, and look like AWS's."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.local.emulated import Emulated, queue_arn
+
+
+@pytest.fixture
+def faults(emulator: Emulated) -> Iterator["Faults"]:
+    asked = Faults(emulator.url)
+    yield asked
+    asked.request("DELETE")
+
+
+class Faults:
+    """The emulator's endpoint for faults."""
+
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/_local/faults"
+
+    def ask(self, at: str, fault: str, times: int = 1) -> None:
+        self.request("POST", "?" + urlencode({"at": at, "fault": fault, "times": times}))
+
+    def request(self, method: str, query: str = "") -> list[dict]:
+        request = urllib.request.Request(self._url + query, method=method)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            return json.load(response)["faults"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("crash", "Runtime.ExitError"),
+        ("timeout", "Sandbox.Timedout"),
+        ("error", "Lambda.ServiceException"),
+        ("denied", "Lambda.AccessDeniedException"),
+    ],
+)
+def test_a_function_fails_as_often_as_asked_and_then_works(emulator: Emulated, faults: Faults, fault: str, error: str):
+    function = emulator.function("def handler(event, context): return 'ran'")
+    faults.ask(f"lambda:{function.rsplit(':', 1)[-1]}", fault, times=2)
+
+    outcomes = [emulator.invoke(function) for _ in range(3)]
+
+    assert [outcome["errorType"] for outcome in outcomes[:2]] == [error, error]
+    assert outcomes[2] == "ran"
+    assert faults.request("GET") == []
+
+
+def test_a_function_that_crashes_late_has_done_its_work(emulator: Emulated, faults: Faults):
+    code = "count = 0\ndef handler(event, context):\n    global count\n    count += 1\n    return count"
+    function = emulator.function(code)
+    faults.ask(f"lambda:{function.rsplit(':', 1)[-1]}", "crash-late")
+
+    crashed, then = emulator.invoke(function), emulator.invoke(function)
+
+    assert crashed["errorType"] == "Runtime.ExitError"
+    assert then == 2
+
+
+def test_a_throttled_function_is_refused_under_awss_name(emulator: Emulated, faults: Faults):
+    function, client = emulator.function("def handler(event, context): return 'ran'"), emulator.client("lambda")
+    faults.ask("lambda:function-*", "throttle")
+
+    with pytest.raises(client.exceptions.TooManyRequestsException):
+        client.invoke(FunctionName=function)
+
+
+@pytest.mark.parametrize(
+    ("service", "action", "method", "fault", "code"),
+    [
+        ("dynamodb", "ListTables", "list_tables", "throttle", "ProvisionedThroughputExceededException"),
+        ("dynamodb", "ListTables", "list_tables", "error", "InternalServerError"),
+        ("s3", "ListAllMyBuckets", "list_buckets", "throttle", "SlowDown"),
+        ("s3", "ListAllMyBuckets", "list_buckets", "denied", "AccessDenied"),
+        ("sns", "ListTopics", "list_topics", "throttle", "Throttled"),
+    ],
+)
+def test_a_service_refuses_a_call_with_its_own_error(
+    emulator: Emulated, faults: Faults, service: str, action: str, method: str, fault: str, code: str
+):
+    call = getattr(emulator.client(service), method)
+    faults.ask(f"{service}:{action}", fault)
+
+    with pytest.raises(ClientError) as refusal:
+        call()
+
+    assert refusal.value.response["Error"]["Code"] == code
+    assert call()["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+
+def test_a_task_that_calls_a_service_fails_under_the_name_its_state_machine_sees(emulator: Emulated, faults: Faults):
+    get = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::dynamodb:getItem",
+        "Parameters": {"TableName": "any", "Key": {"Id": {"S": "1"}}},
+        "End": True,
+    }
+    allow = {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*"}
+    machine = emulator.state_machine({"StartAt": "Get", "States": {"Get": get}}, allow)
+    faults.ask("dynamodb:GetItem", "throttle")
+
+    assert emulator.run(machine)["error"] == "DynamoDB.ProvisionedThroughputExceededException"
+
+
+def test_an_event_can_fail_to_start_its_state_machine(emulator: Emulated, faults: Faults):
+    events, source = emulator.client("events"), f"source-{uuid4().hex}"
+    machine = emulator.state_machine({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+    dlq = emulator.queue("events.amazonaws.com")
+    allow = {"Effect": "Allow", "Action": "states:StartExecution", "Resource": machine}
+    events.put_rule(Name=source, EventPattern=json.dumps({"source": [source]}))
+    target = {"Id": "machine", "Arn": machine, "RoleArn": emulator.role(allow)}
+    events.put_targets(Rule=source, Targets=[target | {"DeadLetterConfig": {"Arn": queue_arn(dlq)}}])
+    faults.ask("states:StartExecution", "throttle")
+
+    events.put_events(Entries=[{"Source": source, "DetailType": "test", "Detail": "{}"}])
+
+    attributes = emulator.received(dlq)["MessageAttributes"]
+    assert attributes["ERROR_CODE"]["StringValue"] == "ThrottlingException"
+
+
+def test_a_fault_that_does_not_exist_is_refused(faults: Faults):
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        faults.ask("s3:GetObject", "crash")
+
+    assert json.load(refusal.value) == {"message": "fault must be one of throttle, error, denied, times at least 1"}
