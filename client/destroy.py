@@ -39,18 +39,21 @@ def main(arguments: list[str]) -> int:
 def empty(s3: BaseClient, bucket: str) -> int:
     """Delete every version of every object, and every delete marker. Returns how many; SetupError if one stays."""
     deleted = 0
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-        versions = [
-            {"Key": version["Key"], "VersionId": version["VersionId"]}
-            for version in page.get("Versions", []) + page.get("DeleteMarkers", [])
-        ]
-        if not versions:
-            continue
+    while versions := _some_versions(s3, bucket):
         answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
         if errors := answer.get("Errors"):
             raise SetupError(f"{errors[0]['Key']} stays in {bucket} ({errors[0]['Message']}): remove it and run again")
         deleted += len(versions)
     return deleted
+
+
+def _some_versions(s3: BaseClient, bucket: str) -> list[dict[str, str]]:
+    """The first thousand at most: as many as one call may delete."""
+    page = s3.list_object_versions(Bucket=bucket)
+    return [
+        {"Key": version["Key"], "VersionId": version["VersionId"]}
+        for version in page.get("Versions", []) + page.get("DeleteMarkers", [])
+    ]
 
 
 def _buckets(cloudformation: BaseClient, stack_name: str) -> Iterator[str]:
