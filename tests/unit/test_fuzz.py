@@ -1,0 +1,15 @@
+"""A short run of the fuzzer; the long one is `python -m tests.fuzz --seconds 600`."""
+
+from tests import fuzz
+
+
+def test_broken_images_of_every_format_come_out_right_or_are_rejected_by_name() -> None:
+    findings = fuzz.run(seed=2026, cases=1000)
+
+    assert findings.bugs == []
+    assert {format_name for format_name, _ in findings.outcomes} == {name for name, _ in fuzz.originals()}
+
+
+def test_a_case_follows_from_its_seed_and_number() -> None:
+    assert fuzz.broken(7, 42) == fuzz.broken(7, 42)
+    assert fuzz.broken(7, 42) != fuzz.broken(8, 42)
