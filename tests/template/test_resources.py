@@ -1,0 +1,251 @@
+"""House rules on what is deployed, held against what the SAM transform makes of the template."""
+
+import json
+
+import pytest
+from ministack.services import eventbridge
+from moto.events.models import EventPattern
+
+from tests.template.stack import REPOSITORY, Deployment, listed, of_type, source, text, transformed
+
+FUNCTIONS = of_type("AWS::Lambda::Function")
+STATE_MACHINES = of_type("AWS::StepFunctions::StateMachine")
+RULES = of_type("AWS::Events::Rule")
+BUCKETS = of_type("AWS::S3::Bucket")
+EXPIRING_LOGS = {name for name, group in of_type("AWS::Logs::LogGroup").items() if group["RetentionInDays"]}
+# Names that are of no account's or Region's namespace: a stage's is its API's own, and layers of a name have versions.
+SCOPED_NAMES = {"StageName", "LayerName"}
+
+
+@pytest.mark.parametrize("name", transformed()["Resources"])
+def test_no_resource_has_a_name_that_a_second_stack_would_have_to_share(name: str):
+    properties = transformed()["Resources"][name].get("Properties", {})
+    names = {key: value for key, value in properties.items() if key.endswith("Name") and key not in SCOPED_NAMES}
+
+    for value in names.values():
+        assert isinstance(value, dict), f"{value} is fixed"
+        assert "Ref" in value or "${AWS::StackName}" in value["Fn::Sub"]
+
+
+def test_log_groups_of_a_stack_do_not_share_a_name():
+    names = [text(group["LogGroupName"]) for group in of_type("AWS::Logs::LogGroup").values()]
+
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_functions_log_expires(name: str):
+    assert text(FUNCTIONS[name]["LoggingConfig"]["LogGroup"]) in EXPIRING_LOGS
+
+
+@pytest.mark.parametrize("name", STATE_MACHINES)
+def test_a_state_machines_log_expires_and_tells_of_every_error(name: str):
+    logging = STATE_MACHINES[name]["LoggingConfiguration"]
+    groups = [text(target["CloudWatchLogsLogGroup"]["LogGroupArn"]) for target in logging["Destinations"]]
+
+    assert logging["Level"] != "OFF"
+    assert set(groups) <= EXPIRING_LOGS
+    assert groups
+
+
+def test_the_apis_access_log_expires_and_is_json():
+    (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
+
+    assert text(stage["AccessLogSettings"]["DestinationArn"]) in EXPIRING_LOGS
+    assert json.loads(stage["AccessLogSettings"]["Format"])["status"] == "$context.status"
+
+
+def test_retention_is_what_the_user_chose():
+    groups = of_type("AWS::Logs::LogGroup").values()
+
+    assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups)
+
+
+def test_every_function_and_state_machine_is_traced():
+    assert all(function["TracingConfig"] == {"Mode": "Active"} for function in FUNCTIONS.values())
+    assert all(machine["TracingConfiguration"] == {"Enabled": True} for machine in STATE_MACHINES.values())
+
+
+# ------------------------------------------------------------------------------------------------------------- events
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_an_event_that_cannot_be_delivered_is_tried_for_a_day_and_then_kept(name: str):
+    for target in RULES[name]["Targets"]:
+        assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
+        assert text(target["DeadLetterConfig"]["Arn"]) == "UndeliveredEventsQueue"
+        assert text(target["Arn"]) in STATE_MACHINES
+
+
+def test_undelivered_events_are_kept_for_as_long_as_sqs_can():
+    (queue,) = of_type("AWS::SQS::Queue").values()
+
+    assert queue["MessageRetentionPeriod"] == 14 * 24 * 60 * 60
+
+
+def test_only_eventbridge_and_only_for_our_rules_may_send_to_the_queue():
+    (policy,) = of_type("AWS::SQS::QueuePolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Action"] == "sqs:SendMessage"
+    assert text(statement["Resource"]) == "UndeliveredEventsQueue"
+    assert statement["Condition"].keys() == {"ArnEquals"}
+    assert {text(rule) for rule in listed(statement["Condition"]["ArnEquals"]["aws:SourceArn"])} == RULES.keys()
+
+
+def s3_event(kind: str, key: str, bucket: str = "uploads") -> dict:
+    """S3's event, as its documentation shows it."""
+    return {
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": kind,
+        "source": "aws.s3",
+        "account": "111122223333",
+        "time": "2026-11-12T00:00:00Z",
+        "region": "us-east-1",
+        "resources": [f"arn:aws:s3:::{bucket}"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": bucket},
+            "object": {
+                "key": key,
+                "size": 5,
+                "etag": "b1946ac92492d2347c6235b4d2611184",
+                "sequencer": "617f08299329d189",
+            },
+            "request-id": "N4N7GDK58NMKJ12R",
+            "requester": "123456789012",
+            "source-ip-address": "1.2.3.4",
+            "reason": "PutObject",
+        },
+    }
+
+
+def execution_event(machine: str, status: str) -> dict:
+    """Step Functions' event, as its documentation shows it, shortened."""
+    return {
+        "version": "0",
+        "id": "315c1398-40ff-a850-213b-158f73e60175",
+        "detail-type": "Step Functions Execution Status Change",
+        "source": "aws.states",
+        "account": "111122223333",
+        "time": "2026-02-26T19:42:21Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:states:us-east-1:111122223333:execution:state-machine-name:execution-name"],
+        "detail": {"stateMachineArn": machine, "status": status, "input": "{}", "output": None},
+    }
+
+
+PHYSICAL_IDS = {"UploadsBucket": "uploads", "ImagePipeline": "pipeline"}
+
+
+def moto_says(pattern: str, event: dict) -> bool:
+    return EventPattern.load(pattern).matches_event(event)
+
+
+def ministack_says(pattern: str, event: dict) -> bool:
+    status, _, body = eventbridge._test_event_pattern({"EventPattern": pattern, "Event": json.dumps(event)})
+    assert status == 200, body
+    return json.loads(body)["Result"]
+
+
+@pytest.mark.parametrize("opinion", [moto_says, ministack_says])
+@pytest.mark.parametrize(
+    ("event", "rules"),
+    [
+        pytest.param(s3_event("Object Created", "uploads/cat.jpg"), {"UploadsRule"}, id="upload"),
+        pytest.param(s3_event("Object Created", "uploads/2026/a b+c%20.jpg"), {"UploadsRule"}, id="odd upload"),
+        pytest.param(s3_event("Object Created", "thumbnails/cat.jpg"), set(), id="elsewhere in the bucket"),
+        pytest.param(s3_event("Object Created", "my/uploads/cat.jpg"), set(), id="in another folder of that name"),
+        pytest.param(s3_event("Object Created", "Uploads/cat.jpg"), set(), id="in a folder spelled otherwise"),
+        pytest.param(s3_event("Object Created", "uploads/cat.jpg", "another"), set(), id="in another bucket"),
+        pytest.param(s3_event("Object Tags Added", "uploads/cat.jpg"), set(), id="tags"),
+        pytest.param(s3_event("Object Deleted", "uploads/cat.jpg"), {"DeletionsRule"}, id="deletion"),
+        pytest.param(s3_event("Object Deleted", "elsewhere/cat.jpg"), set(), id="deletion elsewhere"),
+        pytest.param(execution_event("pipeline", "FAILED"), {"EarlyEndsRule"}, id="failed execution"),
+        pytest.param(execution_event("pipeline", "TIMED_OUT"), {"EarlyEndsRule"}, id="execution out of time"),
+        pytest.param(execution_event("pipeline", "ABORTED"), {"EarlyEndsRule"}, id="aborted execution"),
+        pytest.param(execution_event("pipeline", "RUNNING"), set(), id="started execution"),
+        pytest.param(execution_event("pipeline", "SUCCEEDED"), set(), id="succeeded execution"),
+        pytest.param(execution_event("another", "FAILED"), set(), id="execution of another state machine"),
+    ],
+)
+def test_each_rule_takes_its_own_events_and_no_others(event: dict, rules: set[str], opinion):
+    assert {name for name in RULES if opinion(pattern_of(name), event)} == rules
+
+
+def pattern_of(rule: str) -> str:
+    """A rule's event pattern as deployed."""
+    pattern = json.dumps(RULES[rule]["EventPattern"])
+    for logical, physical in PHYSICAL_IDS.items():
+        pattern = pattern.replace(json.dumps({"Ref": logical}), json.dumps(physical))
+    return pattern
+
+
+def test_the_uploads_bucket_tells_eventbridge():
+    assert BUCKETS["UploadsBucket"]["NotificationConfiguration"] == {
+        "EventBridgeConfiguration": {"EventBridgeEnabled": True}
+    }
+
+
+def test_the_thumbnails_bucket_tells_nobody_so_that_nothing_feeds_itself():
+    assert "NotificationConfiguration" not in BUCKETS["ThumbnailsBucket"]
+
+
+# ------------------------------------------------------------------------------------------------------------ privacy
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_a_bucket_is_private(name: str):
+    bucket = BUCKETS[name]
+
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+
+def test_bucket_policies_only_forbid():
+    policies = of_type("AWS::S3::BucketPolicy").values()
+
+    statements = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+
+    assert statements
+    assert {statement["Effect"] for statement in statements} == {"Deny"}
+
+
+def test_the_status_is_for_anyone_unless_iam_is_asked_for():
+    assert Deployment().resources["ImageStatusRoute"]["AuthorizationType"] == "NONE"
+    assert Deployment(ApiAuthorization="AWS_IAM").resources["ImageStatusRoute"]["AuthorizationType"] == "AWS_IAM"
+
+
+# ------------------------------------------------------------------------------------------------------------- contract
+
+
+def test_what_clients_rely_on_is_an_output():
+    promised = {
+        "UploadsBucket",
+        "ThumbnailsBucket",
+        "ImagesTable",
+        "NotificationsTopic",
+        "ImagePipeline",
+        "ImageStatusApiEndpoint",
+    }
+
+    assert promised <= source()["Outputs"].keys()
+    assert all(output["Description"] for output in source()["Outputs"].values())
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_has_a_sample_event(function: str):
+    step = function.removesuffix("Function").lower()
+
+    event = json.loads((REPOSITORY / "events" / f"{step}.json").read_text())
+
+    assert event
+
+
+def test_every_folder_of_a_function_is_deployed():
+    folders = {folder.parent.name for folder in (REPOSITORY / "functions").glob("*/app.py")}
+
+    assert {function.removesuffix("Function").lower() for function in FUNCTIONS} == folders
