@@ -16,7 +16,7 @@ from client.problems import AWS_ERRORS, SetupError, explain
 from local import samples
 from local.daemons import DaemonFailed
 from local.deployment import PROJECT, SamFailed, stack_name
-from local.stack import AlreadyRunning, LocalStack, PortTaken
+from local.stack import AlreadyRunning, Busy, LocalStack, PortTaken
 
 DEFAULT_PORT = 4566  # where clients look for an AWS emulator
 PIPED_WIDTH = 140  # characters a line when nothing tells how wide the output may be
@@ -29,7 +29,7 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         return options.command(_stack(options), options)
-    except (PortTaken, AlreadyRunning, DaemonFailed, SamFailed, SetupError) as problem:
+    except (PortTaken, AlreadyRunning, Busy, DaemonFailed, SamFailed, SetupError) as problem:
         print(f"local: {problem}", file=sys.stderr)
     except AWS_ERRORS as error:
         print(f"local: {explain(error)}", file=sys.stderr)
@@ -65,12 +65,13 @@ def _parser() -> argparse.ArgumentParser:
 def up(stack: LocalStack, options: argparse.Namespace) -> int:
     """Start what isn't running, build and deploy what changed, and send the sample photos through."""
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
-    with _step(console, "MiniStack and the Rekognition stand-in started"):
-        stack.start()
-    with _step(console, "sam build"):
-        stack.build()
-    with _step(console, "sam deploy"):
-        stack.deploy()
+    with stack.exclusively():
+        with _step(console, "MiniStack and the Rekognition stand-in started"):
+            stack.start()
+        with _step(console, "sam build"):
+            stack.build()
+        with _step(console, "sam deploy"):
+            stack.deploy()
     console.print()
     completed = samples.send(stack.session, stack_name(), console)
     console.print()

@@ -4,6 +4,7 @@ with LocalStack(state_dir) as stack:
     stack.client("s3").upload_file("cat.jpg", stack.outputs["UploadsBucket"], "uploads/cat.jpg")
 """
 
+import fcntl
 import os
 import shlex
 import shutil
@@ -11,6 +12,8 @@ import socket
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -43,6 +46,13 @@ class AlreadyRunning(Exception):
             f"{state_dir} is in use on port {port}: end that run first: "
             f"python -m local down --state-dir {shlex.quote(str(state_dir))}"
         )
+
+
+class Busy(Exception):
+    """Another command is starting or deploying the same system."""
+
+    def __init__(self, state_dir: Path) -> None:
+        super().__init__(f"another command is at work on {state_dir}: wait until it is done")
 
 
 class LocalStack:
@@ -123,6 +133,17 @@ class LocalStack:
         return f"http://{HOST}:{self._remembered_port('rekognition-port')}"
 
     # ------------------------------------------------------------------------------------------- starting and stopping
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keep every other command that asks for the same out. Raises Busy when one was first."""
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        with (self.state_dir / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Busy(self.state_dir) from None
+            yield
 
     def start(self) -> None:
         """Start what isn't running, and return when it answers. Raises PortTaken, AlreadyRunning and DaemonFailed."""

@@ -58,7 +58,9 @@ def record(stack: LocalStack, key: str) -> dict:
 
 
 def processes_of(folder: Path) -> list[str]:
-    everything = subprocess.run(["ps", "-A", "-ww", "-o", "stat=,args="], capture_output=True, text=True, check=True).stdout
+    everything = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "stat=,args="], capture_output=True, text=True, check=True
+    ).stdout
     return [line for line in everything.splitlines() if str(folder) in line and not line.startswith("Z")]
 
 
@@ -178,7 +180,15 @@ def test_a_taken_port_is_named_with_what_to_do(tmp_path):
     assert result.returncode == 1
     assert f"port {port} is taken" in result.stderr
     assert "make local PORT=" in result.stderr
-    assert not (tmp_path / "state").exists()
+    assert not (tmp_path / "state" / "run").exists()
+
+
+def test_two_commands_do_not_start_the_same_system_at_once(tmp_path):
+    with LocalStack(tmp_path / "state").exclusively():
+        result = local("up", tmp_path / "state")
+
+    assert result.returncode == 1
+    assert "another command is at work" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["env", "inbox"])
