@@ -6,13 +6,13 @@ import logging
 import signal
 import sys
 
-from .server import HOST, Server
+from local.rekognition.server import HOST, Server
 
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m local.rekognition", description="Amazon Rekognition's stand-in.")
-    parser.add_argument("--port", type=int, required=True, help=f"where to listen, on {HOST}")
+    parser.add_argument("--port", type=int, required=True, help=f"on {HOST}; 0 takes a free one")
     parser.add_argument("--endpoint", required=True, metavar="URL", help="the emulator, for its S3 and IAM")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

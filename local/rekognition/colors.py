@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ImageColor
 
 SAMPLE_SIDE = 96  # pixels of the longest side: averages camera noise away, and is counted in milliseconds
-MIN_PERCENT = 1.0
+MIN_PERCENT = 3.0  # below are mostly the mixed colours of edges
 
 # Some colours have two names (gray and grey); the later one in the alphabet stays.
 _NAMES = {ImageColor.getrgb(value): name for name, value in sorted(ImageColor.colormap.items())}

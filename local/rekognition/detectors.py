@@ -2,11 +2,12 @@
 
 A cascade slides windows of many sizes over the picture; true objects are hit by many overlapping windows, accidents by
 few. How many agreed decides: fewer than the cascade's minimum is nothing. The confidence is 100 * (1 - 2 ** (-n / 4))
-for n windows, so 8 give 75 and 24 give 98. It ranks findings, and is no probability.
+for n windows: 8 give 75, 24 give 98. It ranks findings, and is no probability.
 
-The minima keep clear of every accident in scikit-image's sample pictures (textures, text, sky, tissue, machines), also
-mirrored, blurred, brightened, turned and recompressed. OpenCV's body cascades and its HOG people detector are not used:
-they find people in motorcycles and logos.
+Sizes, steps and minima are measured on 20 of scikit-image's pictures without a subject (textures, text, sky, tissue,
+machines), each also mirrored, blurred, brightened, cropped and turned by 8 degrees: at most 5 windows agreed on a face
+there and 4 on a cat. On the same variants of the astronaut at least 24 did, of the cat at least 14. OpenCV's body
+cascades and its HOG people detector are not used: they find people in motorcycles and logos.
 """
 
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-FACE_SIDE = 480  # pixels of the longest side while looking for human faces
+FACE_SIDE = 320  # pixels of the longest side while looking for human faces
+SMALLEST_FACE = 22  # pixels of those
 FACE_WINDOWS = 8
-CAT_SIDE = 160
-CAT_WINDOWS = 5
+CAT_SIDE = 112
+SMALLEST_CAT = 33
+CAT_WINDOWS = 8
 CAT_MARGIN = 0.25  # of CAT_SIDE on each side: a close-up has its ears outside the picture, which the cascade expects
-CAT_TILTS = (-10, 0, 10)  # degrees; cats seldom hold their heads level, and the cascade bears only a little
+CAT_TILTS = (-12, -4, 4, 12)  # degrees; cats seldom hold their heads level, and the cascade bears only a little
 EYE_WINDOWS = 3
 
 cv2.setNumThreads(1)  # one picture a core: the server looks at several at once
@@ -50,16 +53,16 @@ class Detectors:
         self._eye = _cascade("eye")
 
     def faces(self, pixels: np.ndarray) -> list[Detection]:
-        """Human faces seen from the front, at least a twentieth of the longest side wide; largest first."""
+        """Human faces seen from the front, from about 10 % of the picture's longest side; largest first."""
         gray = _gray(pixels, FACE_SIDE)
         boxes, windows = self._face.detectMultiScale2(
-            gray, scaleFactor=1.1, minNeighbors=FACE_WINDOWS, minSize=(FACE_SIDE // 20, FACE_SIDE // 20)
+            gray, scaleFactor=1.1, minNeighbors=FACE_WINDOWS, minSize=(SMALLEST_FACE, SMALLEST_FACE)
         )
         found = [_detection(box, count, gray.shape) for box, count in zip(boxes, windows, strict=True)]
         return sorted(found, key=lambda face: face.width * face.height, reverse=True)
 
     def cats(self, pixels: np.ndarray) -> list[Detection]:
-        """Cats whose face, seen from the front, is at least a quarter of the longest side; surest first."""
+        """Cats whose face is seen from the front, from 30 % of the picture's longest side; surest first."""
         gray = _gray(pixels, CAT_SIDE)
         margin = round(CAT_SIDE * CAT_MARGIN)
         padded = cv2.copyMakeBorder(gray, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
@@ -67,7 +70,7 @@ class Detectors:
         for tilt in CAT_TILTS:
             turned, back = _turn(padded, tilt)
             boxes, windows = self._cat.detectMultiScale2(
-                turned, scaleFactor=1.05, minNeighbors=CAT_WINDOWS, minSize=(CAT_SIDE // 4, CAT_SIDE // 4)
+                turned, scaleFactor=1.05, minNeighbors=CAT_WINDOWS, minSize=(SMALLEST_CAT, SMALLEST_CAT)
             )
             for (left, top, width, height), count in zip(boxes, windows, strict=True):
                 x, y = back @ (left + width / 2, top + height / 2, 1)

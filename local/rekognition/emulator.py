@@ -12,16 +12,16 @@ Who the caller is follows from the access key:
 Other temporary keys (sts:AssumeRole) belong to nobody that can be asked after, and are refused.
 """
 
-import functools
 import hashlib
 import re
+import threading
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from .errors import ServiceError
-from .images import MAX_OBJECT_BYTES
+from local.rekognition.errors import ServiceError
+from local.rekognition.images import MAX_OBJECT_BYTES
 
 ROOT_KEY = "test"
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([a-z0-9-]+)/rekognition/aws4_request")
@@ -32,7 +32,9 @@ class Emulator:
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
-        self._client = functools.cache(self._make_client)
+        self._session = boto3.Session(ROOT_KEY, ROOT_KEY)
+        self._clients: dict = {}
+        self._making_client = threading.Lock()  # a boto3 session makes one client at a time
         self._role_of_key: dict[str, str] = {}
 
     def caller(self, authorization: str) -> "Caller":
@@ -60,8 +62,6 @@ class Emulator:
             answer = self._client("s3", region).get_object(Bucket=s3_object["Bucket"], Key=s3_object["Name"], **version)
         except ClientError as error:
             raise ServiceError("InvalidS3ObjectException") from error
-        except BotoCoreError as error:
-            raise ServiceError("InternalServerError", f"the emulator's S3 doesn't answer: {error}") from error
         with answer["Body"] as body:
             if answer["ContentLength"] > MAX_OBJECT_BYTES:
                 raise ServiceError("ImageTooLargeException")
@@ -81,19 +81,18 @@ class Emulator:
         iam = self._client("iam", region)
         try:
             name = iam.get_access_key_last_used(AccessKeyId=key)["UserName"]
+            return iam.get_user(UserName=name)["User"]["Arn"]
         except ClientError as error:
             raise ServiceError("UnrecognizedClientException") from error
-        return iam.get_user(UserName=name)["User"]["Arn"]
 
-    def _make_client(self, service: str, region: str) -> object:
-        return boto3.client(
-            service,
-            endpoint_url=self._endpoint,
-            region_name=region,
-            aws_access_key_id=ROOT_KEY,
-            aws_secret_access_key=ROOT_KEY,
-            config=Config(s3={"addressing_style": "path"}, max_pool_connections=32),
-        )
+    def _client(self, service: str, region: str):
+        with self._making_client:
+            if (service, region) not in self._clients:
+                config = Config(s3={"addressing_style": "path"}, max_pool_connections=50)
+                self._clients[service, region] = self._session.client(
+                    service, region_name=region, endpoint_url=self._endpoint, config=config
+                )
+            return self._clients[service, region]
 
 
 class Caller:

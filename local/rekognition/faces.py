@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from .colors import quality
-from .detectors import Detection, Detectors
+from local.rekognition.colors import quality
+from local.rekognition.detectors import Detection, Detectors
 
 MAX_FACES = 100  # the API's limit
 

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter
 
-from .errors import MESSAGES, ServiceError
+from local.rekognition.errors import MESSAGES, ServiceError
 
 
 class Faults:
@@ -17,6 +17,8 @@ class Faults:
 
     def replace(self, faults: dict) -> None:
         """Put these in place of all others. Raises ValueError, naming what isn't understood."""
+        if not isinstance(faults, dict):
+            raise ValueError("faults are an object, by operation")
         for operation, fault in faults.items():
             _check(operation, fault, self._operations)
         with self._lock:

@@ -10,12 +10,12 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
-from .errors import ServiceError
+from local.rekognition.errors import ServiceError
 
 MAX_OBJECT_BYTES = 15 * 1024 * 1024
 MIN_SIDE = 80  # pixels
 MAX_SIDE = 10_000
-# The longest side that anything here looks at: enough for a face of 50 px in a picture of 1000 px.
+# The longest side that anything here looks at; sharpness needs the most.
 WORKING_SIDE = 1024
 
 # Rekognition's own limit is checked before a pixel is decoded; Pillow's would hide it behind another error.
@@ -32,9 +32,9 @@ def decode(data: bytes) -> np.ndarray:
             _check_size(*image.size)
             image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
             upright = image if image.format == "PNG" else ImageOps.exif_transpose(image)
-            upright = _on_white(upright)
-            upright.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
-            return np.asarray(upright)
+            opaque = _rgb(upright)
+            opaque.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
+            return np.asarray(opaque)
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's three ways to say that a file is damaged
         raise ServiceError("InvalidImageFormatException") from error
 
@@ -49,7 +49,10 @@ def _check_size(width: int, height: int) -> None:
         raise ServiceError("InvalidParameterException")
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image) -> Image.Image:
+    """8 bits a channel, on white."""
+    if image.mode == "I;16":  # Pillow's own conversion would make white of everything from 256 up
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if not image.has_transparency_data:
         return image.convert("RGB")
     layers = image.convert("RGBA")

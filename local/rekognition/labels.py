@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .colors import dominant_colors, quality
-from .detectors import Detection, Detectors
+from local.rekognition.colors import dominant_colors, quality
+from local.rekognition.detectors import Detection, Detectors
 
 MODEL_VERSION = "local-opencv"
 DEFAULT_MIN_CONFIDENCE = 55  # percent: the API's default

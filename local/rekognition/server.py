@@ -3,26 +3,27 @@
 import json
 import logging
 import os
+import sys
 import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from .detectors import Detectors
-from .emulator import Emulator
-from .errors import ServiceError
-from .faces import detect_faces
-from .faults import Calls, Faults
-from .images import decode
-from .labels import MODEL_VERSION, detect_labels
-from .validation import parse
+from botocore.exceptions import BotoCoreError
+
+from local.rekognition.detectors import Detectors
+from local.rekognition.emulator import Emulator
+from local.rekognition.errors import ServiceError
+from local.rekognition.faces import detect_faces
+from local.rekognition.faults import Calls, Faults
+from local.rekognition.images import decode
+from local.rekognition.labels import MODEL_VERSION, detect_labels
+from local.rekognition.validation import parse
 
 HOST = "127.0.0.1"
 TARGET_PREFIX = "RekognitionService."
 OPERATIONS = {"DetectFaces": detect_faces, "DetectLabels": detect_labels}
-# 5 MiB of image are 7 MiB of base64.
-MAX_BODY_BYTES = 8 * 1024 * 1024
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,13 @@ class Server(ThreadingHTTPServer):
     def look(self, operation: str, parameters: dict, image: bytes) -> dict:
         """The operation's answer. Decoding and detecting take turns on as many threads as there are cores."""
         return self._lookers.submit(self._look, operation, parameters, image).result()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that doesn't wait for its answer is worth a line; anything else is our bug, with its traceback."""
+        if isinstance(sys.exception(), ConnectionError):
+            logger.info("the client left before its answer")
+        else:
+            super().handle_error(request, client_address)
 
     def _load(self) -> None:
         self._loaded.detectors = Detectors()
@@ -116,23 +124,20 @@ class Handler(BaseHTTPRequestHandler):
             raise ServiceError("UnknownOperationException")
         self.server.calls.add(operation)
         self.server.faults.strike(operation)
-        caller = self.server.emulator.caller(self.headers.get("Authorization", ""))
-        caller.require(operation)
         try:
-            parameters = parse(operation, json.loads(body))
-        except json.JSONDecodeError as error:
-            raise ServiceError("SerializationException") from error
-        image = parameters["Image"]
-        if ("Bytes" in image) == ("S3Object" in image):
-            raise ServiceError("InvalidParameterException")
-        data = image["Bytes"] if "Bytes" in image else caller.read(image["S3Object"])
+            caller = self.server.emulator.caller(self.headers.get("Authorization", ""))
+            caller.require(operation)
+            parameters = parse(operation, body)
+            image = parameters["Image"]
+            if ("Bytes" in image) == ("S3Object" in image):
+                raise ServiceError("InvalidParameterException")
+            data = image["Bytes"] if "Bytes" in image else caller.read(image["S3Object"])
+        except BotoCoreError as error:
+            raise ServiceError("InternalServerError", f"The emulator doesn't answer: {error}") from error
         return self.server.look(operation, parameters, data)
 
     def _body(self) -> bytes:
-        size = int(self.headers.get("Content-Length", 0))
-        if size > MAX_BODY_BYTES:
-            self.close_connection = True
-        return self.rfile.read(min(size, MAX_BODY_BYTES))
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def _answer(self, status: int, answer: dict, content_type: str = "application/json") -> None:
         payload = json.dumps(answer).encode()

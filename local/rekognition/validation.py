@@ -2,20 +2,25 @@
 
 import base64
 import binascii
+import json
 import re
 
 import botocore.session
 from botocore.model import Shape
 
-from .errors import ServiceError
+from local.rekognition.errors import ServiceError
 
 _MODEL = botocore.session.get_session().get_service_model("rekognition")
 
 
-def parse(operation: str, body: dict) -> dict:
+def parse(operation: str, body: bytes) -> dict:
     """The request's parameters, blobs decoded. Raises ServiceError: ValidationException, SerializationException."""
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise ServiceError("SerializationException") from error
     violations: list[str] = []
-    parameters = _parse(body, _MODEL.operation_model(operation).input_shape, "", violations)
+    parameters = _parse(document, _MODEL.operation_model(operation).input_shape, "", violations)
     if violations:
         plural = "s" if len(violations) > 1 else ""
         raise ServiceError(
