@@ -1,9 +1,7 @@
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 
-from imagepipeline import aws
 from tests.functions.deployed import (
     IMAGES_TABLE,
     SETTINGS,
@@ -45,19 +43,3 @@ def setting(monkeypatch):
             monkeypatch.setenv(name, value)
 
     return deploy_with
-
-
-@pytest.fixture
-def failing():
-    """Have a service refuse an operation: `failing("s3", "GetObject", "SlowDown", 503)`. Ends with the client."""
-
-    def refuse(service, operation, code, http_status=400):
-        answer = {
-            "Error": {"Code": code, "Message": f"{code}, says AWS"},
-            "ResponseMetadata": {"HTTPStatusCode": http_status},
-        }
-        aws.client(service).meta.events.register(
-            f"before-call.{service}.{operation}", lambda **_: (AWSResponse("", http_status, {}, None), answer)
-        )
-
-    return refuse

@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -98,31 +98,3 @@ def picture(width: int, height: int, format_name: str = "JPEG", noise: bool = Fa
     file = io.BytesIO()
     image.save(file, format_name)
     return file.getvalue()
-
-
-@dataclass
-class Calls:
-    """The requests sent to one service from now on, in order."""
-
-    service: str
-    made: list[tuple[str, dict]] = field(default_factory=list)  # operation, parameters
-    bytes_received: int = 0  # in bodies of GetObject
-
-    def __post_init__(self) -> None:
-        events = aws.client(self.service).meta.events
-        events.register("provide-client-params", self._sent)
-        events.register(f"after-call.{self.service}.GetObject", self._answered)
-
-    def of(self, operation: str) -> list[dict]:
-        """The parameters of each call of one operation."""
-        return [parameters for name, parameters in self.made if name == operation]
-
-    @property
-    def operations(self) -> list[str]:
-        return [operation for operation, _ in self.made]
-
-    def _sent(self, params: dict, model, **_) -> None:
-        self.made.append((model.name, dict(params)))
-
-    def _answered(self, parsed: dict, **_) -> None:
-        self.bytes_received += parsed.get("ContentLength", 0)

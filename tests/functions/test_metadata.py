@@ -6,7 +6,8 @@ from PIL import Image
 from functions.metadata import app
 from imagepipeline import aws
 from imagepipeline.errors import ConfigError, RekognitionFailed, RekognitionThrottled, ServiceUnavailable
-from tests.functions.deployed import SETTINGS, THUMBNAILS_BUCKET, Calls, invoke, picture, sample
+from tests.functions.deployed import SETTINGS, THUMBNAILS_BUCKET, invoke, picture, sample
+from tests.in_memory import Calls, refuse
 
 
 def rendition(name: str, width: int, height: int, format_name: str = "JPEG") -> dict:
@@ -29,10 +30,6 @@ def test_the_picture_gains_its_labels_with_rounded_confidence():
         "Labels": [{"Name": "Mobile Phone", "Confidence": 99.9}],  # moto sees one in every picture: 99.936…
         "LabelModelVersion": "3.0",
     }
-
-
-def test_the_sample_gives_what_the_next_step_is_given():
-    assert set(metadata()) == set(sample("store")["Metadata"])
 
 
 # --------------------------------------------------------------------------------------------------- asking Rekognition
@@ -157,8 +154,8 @@ def test_once_given_up_on_rekognition_is_not_asked_and_the_reason_is_kept():
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
-def test_throttling_has_a_name_of_its_own_because_it_is_worth_minutes_of_patience(failing, code):
-    failing("rekognition", "DetectLabels", code)
+def test_throttling_has_a_name_of_its_own_because_it_is_worth_minutes_of_patience(code):
+    refuse("rekognition", "DetectLabels", code)
 
     with pytest.raises(RekognitionThrottled, match=f"^Rekognition is throttling: .*{code}, says AWS"):
         metadata()
@@ -167,17 +164,17 @@ def test_throttling_has_a_name_of_its_own_because_it_is_worth_minutes_of_patienc
 @pytest.mark.parametrize(
     "code", ["InternalServerError", "InvalidS3ObjectException", "ImageTooLargeException", "AccessDeniedException"]
 )
-def test_any_other_refusal_is_told_as_rekognition_s_failure(failing, code):
-    failing("rekognition", "DetectLabels", code)
+def test_any_other_refusal_is_told_as_rekognition_s_failure(code):
+    refuse("rekognition", "DetectLabels", code)
 
     with pytest.raises(RekognitionFailed, match=f"^Rekognition failed: .*{code}, says AWS"):
         metadata()
 
 
-def test_a_busy_s3_is_not_blamed_on_rekognition(setting, failing):
+def test_a_busy_s3_is_not_blamed_on_rekognition(setting):
     setting("RENDITIONS", "only=400x300:webp")
     renditions = {"only": rendition("only", 400, 300, "WEBP")}
-    failing("s3", "GetObject", "SlowDown", 503)
+    refuse("s3", "GetObject", "SlowDown", 503)
 
     with pytest.raises(ServiceUnavailable, match=r"^S3 is not answering"):
         metadata(renditions)

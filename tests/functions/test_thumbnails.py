@@ -9,16 +9,15 @@ from functions.thumbnails import app
 from imagepipeline import aws
 from imagepipeline.errors import ConfigError, DamagedImage, ServiceUnavailable, UploadGone, UploadReplaced
 from tests.functions.deployed import (
-    PHOTO,
     THUMBNAILS_BUCKET,
     UPLOADS_BUCKET,
-    Calls,
     invoke,
     keep_versions,
     picture,
     sample,
     upload,
 )
+from tests.in_memory import Calls, refuse
 
 
 def header(width: int, height: int, format_name: str = "JPEG") -> dict:
@@ -43,18 +42,6 @@ def all_stored() -> list[str]:
 
 
 # ------------------------------------------------------------------------------------------------------- what comes out
-
-
-def test_the_sample_photo_becomes_what_the_next_step_is_given():
-    upload(PHOTO, "uploads/rocket-sideways.jpg")
-
-    answer = invoke(app, sample("thumbnails"))
-
-    expected = sample("metadata")
-    assert set(answer["Picture"]) == set(expected["Picture"])
-    assert list(answer["Renditions"]) == list(expected["Renditions"])
-    for name, rendition in answer["Renditions"].items():
-        assert rendition | {"Bytes": 0} == expected["Renditions"][name] | {"Bytes": 0}
 
 
 def test_every_rendition_is_stored_as_it_is_described():
@@ -240,9 +227,9 @@ def test_an_upload_that_was_deleted_after_validation_is_gone():
 
 
 @pytest.mark.parametrize("operation", ["GetObject", "PutObject"])
-def test_an_s3_that_is_busy_is_worth_another_try(failing, operation):
+def test_an_s3_that_is_busy_is_worth_another_try(operation):
     event = {"Upload": upload(picture(40, 30)), "Header": header(40, 30)}
-    failing("s3", operation, "SlowDown", 503)
+    refuse("s3", operation, "SlowDown", 503)
 
     with pytest.raises(ServiceUnavailable, match=r"^S3 is not answering: .*SlowDown"):
         invoke(app, event)

@@ -17,7 +17,8 @@ from imagepipeline.errors import (
     UploadGone,
     UploadReplaced,
 )
-from tests.functions.deployed import PHOTO, UPLOADS_BUCKET, Calls, invoke, keep_versions, picture, sample, upload
+from tests.functions.deployed import UPLOADS_BUCKET, invoke, keep_versions, picture, upload
+from tests.in_memory import Calls, refuse
 
 
 def validate(body: bytes, key: str = "uploads/photo.jpg") -> dict:
@@ -25,14 +26,6 @@ def validate(body: bytes, key: str = "uploads/photo.jpg") -> dict:
 
 
 # ----------------------------------------------------------------------------------------------------- what is accepted
-
-
-def test_the_header_of_the_sample_photo_is_what_the_next_step_is_given():
-    upload(PHOTO, "uploads/rocket-sideways.jpg")
-
-    header = invoke(app, sample("validate"))
-
-    assert header == sample("thumbnails")["Header"]
 
 
 def test_a_png_named_jpg_is_taken_for_what_it_is():
@@ -204,17 +197,17 @@ def test_with_versions_the_newest_is_read():
 
 
 @pytest.mark.parametrize(("code", "http_status"), [("SlowDown", 503), ("InternalError", 500), ("RequestTimeout", 400)])
-def test_an_s3_that_is_busy_is_worth_another_try(failing, code, http_status):
+def test_an_s3_that_is_busy_is_worth_another_try(code, http_status):
     event = {"Upload": upload(picture(40, 30))}
-    failing("s3", "GetObject", code, http_status)
+    refuse("s3", "GetObject", code, http_status)
 
     with pytest.raises(ServiceUnavailable, match=f"^S3 is not answering: .*{code}, says AWS"):
         invoke(app, event)
 
 
-def test_a_missing_permission_is_neither_a_deletion_nor_worth_another_try(failing):
+def test_a_missing_permission_is_neither_a_deletion_nor_worth_another_try():
     event = {"Upload": upload(picture(40, 30))}
-    failing("s3", "GetObject", "AccessDenied", 403)
+    refuse("s3", "GetObject", "AccessDenied", 403)
 
     with pytest.raises(ClientError, match="AccessDenied"):
         invoke(app, event)

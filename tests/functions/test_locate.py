@@ -1,0 +1,121 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from functions.locate import app
+from imagepipeline import aws, records
+from imagepipeline.errors import ConfigError, ServiceUnavailable
+from tests.functions.deployed import (
+    IMAGES_TABLE,
+    UPLOADS_BUCKET,
+    invoke,
+    keep_versions,
+    picture,
+    sample,
+    upload,
+)
+from tests.in_memory import Calls, refuse
+
+KEY = sample("locate")["Upload"]["ImageKey"]
+
+
+def deletion(at: datetime) -> dict:
+    event = sample("locate")
+    event["Upload"]["ReceivedAt"] = at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return event
+
+
+def an_hour_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(hours=1)
+
+
+def in_an_hour() -> datetime:
+    """A time that no object is newer than, however slow this test."""
+    return datetime.now(UTC) + timedelta(hours=1)
+
+
+def record(uploaded: dict) -> None:
+    item = {name: uploaded[name] for name in ("ImageKey", "VersionId", "Sequencer")}
+    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(item))
+
+
+def delete(**which: str) -> None:
+    aws.client("s3").delete_object(Bucket=UPLOADS_BUCKET, Key=KEY, **which)
+
+
+def test_where_nothing_is_left_the_record_goes():
+    record(upload(picture(40, 30), KEY))
+    delete()
+
+    assert invoke(app, sample("locate")) == {"Next": "REMOVE"}
+
+
+def test_what_was_uploaded_since_has_an_event_of_its_own():
+    upload(picture(40, 30), KEY)
+
+    assert invoke(app, deletion(an_hour_ago())) == {"Next": "NOTHING"}
+
+
+def test_with_versions_a_delete_marker_leaves_nothing():
+    keep_versions()
+    record(upload(picture(40, 30), KEY))
+    delete()
+
+    assert invoke(app, deletion(in_an_hour())) == {"Next": "REMOVE"}
+
+
+def test_with_versions_the_version_that_a_deletion_uncovered_is_processed_as_if_uploaded_then():
+    keep_versions()
+    older = upload(picture(40, 30), KEY)
+    newer = upload(picture(30, 40), KEY)
+    record(newer)
+    delete(VersionId=newer["VersionId"])
+    event = deletion(in_an_hour())
+
+    answer = invoke(app, event)
+
+    assert answer["Next"] == "PROCESS"
+    created = answer["Event"]
+    assert created["detail"]["bucket"] == {"name": UPLOADS_BUCKET}
+    assert created["detail"]["object"] == {
+        "key": KEY,
+        "size": older["Bytes"],
+        "etag": older["ETag"],
+        "version-id": older["VersionId"],
+        "sequencer": event["Upload"]["Sequencer"],
+    }
+    assert created["time"] == event["Upload"]["ReceivedAt"]
+
+
+def test_with_versions_the_deletion_of_an_old_version_changes_nothing():
+    keep_versions()
+    older = upload(picture(40, 30), KEY)
+    newer = upload(picture(30, 40), KEY)
+    record(newer)
+    delete(VersionId=older["VersionId"])
+
+    assert invoke(app, deletion(in_an_hour())) == {"Next": "NOTHING"}
+
+
+def test_nothing_is_downloaded():
+    upload(picture(40, 30), KEY)
+    s3 = Calls("s3")
+
+    invoke(app, sample("locate"))
+
+    assert s3.operations == ["HeadObject"]
+
+
+@pytest.mark.parametrize(("service", "operation"), [("s3", "HeadObject"), ("dynamodb", "GetItem")])
+def test_a_busy_service_is_worth_another_try(service, operation):
+    refuse(service, operation, "ThrottlingException" if service == "dynamodb" else "503", 503)
+
+    with pytest.raises(ServiceUnavailable):
+        invoke(app, sample("locate"))
+
+
+def test_a_missing_setting_is_named(setting):
+    setting("IMAGES_TABLE", None)
+
+    with pytest.raises(ConfigError, match=r"^IMAGES_TABLE: is not set$"):
+        invoke(app, sample("locate"))

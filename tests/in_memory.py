@@ -1,0 +1,45 @@
+"""Watching and disturbing the clients of `imagepipeline.aws`, while moto stands for AWS."""
+
+from dataclasses import dataclass, field
+
+from botocore.awsrequest import AWSResponse
+
+from imagepipeline import aws
+
+
+def refuse(service: str, operation: str, code: str, http_status: int = 400) -> None:
+    """Have every call of an operation answered with an error, as long as the client lives."""
+    answer = {
+        "Error": {"Code": code, "Message": f"{code}, says AWS"},
+        "ResponseMetadata": {"HTTPStatusCode": http_status},
+    }
+    response = AWSResponse("", http_status, {}, None)
+    aws.client(service).meta.events.register(f"before-call.{service}.{operation}", lambda **_: (response, answer))
+
+
+@dataclass
+class Calls:
+    """The requests sent to one service from now on, in order."""
+
+    service: str
+    made: list[tuple[str, dict]] = field(default_factory=list)  # operation, parameters
+    bytes_received: int = 0  # in bodies of GetObject
+
+    def __post_init__(self) -> None:
+        events = aws.client(self.service).meta.events
+        events.register("provide-client-params", self._sent)
+        events.register(f"after-call.{self.service}.GetObject", self._answered)
+
+    def of(self, operation: str) -> list[dict]:
+        """The parameters of each call of one operation."""
+        return [parameters for name, parameters in self.made if name == operation]
+
+    @property
+    def operations(self) -> list[str]:
+        return [operation for operation, _ in self.made]
+
+    def _sent(self, params: dict, model, **_) -> None:
+        self.made.append((model.name, dict(params)))
+
+    def _answered(self, parsed: dict, **_) -> None:
+        self.bytes_received += parsed.get("ContentLength", 0)
