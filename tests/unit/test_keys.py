@@ -1,0 +1,109 @@
+import re
+from urllib.parse import quote
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from imagepipeline import keys
+from imagepipeline.keys import comparable, rendition_key, renditions_prefix, version_prefix
+
+sequencers = st.text("0123456789abcdefABCDEF", min_size=1, max_size=keys.SEQUENCER_LENGTH)
+# Any text that S3 would take as a key: UTF-8, so no lone surrogates, of at most 1,024 bytes.
+uploads = (
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1016)
+    .map(lambda name: keys.UPLOADS_PREFIX + name)
+    .filter(lambda key: len(key.encode()) <= keys.MAX_KEY_BYTES)
+)
+formats = st.sampled_from(["JPEG", "PNG", "WEBP", "AVIF"])
+names = st.from_regex(r"\A[a-z0-9-]{1,32}\Z")
+
+
+def s3_says_is_older(one: str, other: str) -> bool:
+    """S3's rule, as its guide words it: pad the shorter on its right with zeros, then compare as strings.
+
+    Hexadecimal digits occur in both cases, and mean the same in both.
+    """
+    length = max(len(one), len(other))
+    return one.lower().ljust(length, "0") < other.lower().ljust(length, "0")
+
+
+# --------------------------------------- sequencers
+
+
+@given(sequencers, sequencers)
+@example("0061A8B3", "0061a8b3")
+@example("0061A8B3", "0061A8B30000")
+@example("0061A8B3", "0061A8B300001")
+@example("9F", "A0")
+@example("9f", "A0")
+def test_sequencers_compare_as_s3_compares_them(one, other):
+    assert (comparable(one) < comparable(other)) == s3_says_is_older(one, other)
+
+
+def test_a_comparable_sequencer_has_one_length_and_one_case():
+    assert comparable("0061a8b3F") == "0061A8B3F" + 55 * "0"
+
+
+@given(sequencers)
+def test_what_is_comparable_stays_as_it_is(sequencer):
+    assert comparable(comparable(sequencer)) == comparable(sequencer)
+
+
+@pytest.mark.parametrize("sequencer", ["", "0x61", "61 ", "G1", "61\n", "é1"])
+def test_what_is_not_hexadecimal_is_refused(sequencer):
+    with pytest.raises(ValueError, match="is not a hexadecimal sequencer"):
+        comparable(sequencer)
+
+
+# --------------------------------------- renditions
+
+
+@given(uploads, sequencers.map(comparable), names, formats)
+def test_a_rendition_s_key_is_short_and_needs_no_escaping_whatever_the_upload_is_called(upload, sequencer, name, form):
+    key = rendition_key(upload, sequencer, name, form)
+
+    assert quote(key) == key
+    assert len(key.encode()) <= keys.MAX_KEY_BYTES
+    assert re.fullmatch(r"[0-9a-f]{32}/[0-9A-F]+/[a-z0-9-]+\.(jpg|png|webp|avif)", key)
+
+
+@given(uploads, uploads)
+@example("uploads/a/x.jpg", "uploads/b/x.jpg")
+@example("uploads/x.jpg", "uploads/x.png")
+@example("uploads/x y.jpg", "uploads/x+y.jpg")
+@example("uploads/u\u0308.jpg", "uploads/\u00fc.jpg")
+@example("uploads/" + 1016 * "x", "uploads/" + 1015 * "x" + "y")
+def test_no_two_uploads_keep_renditions_in_the_same_place(one, other):
+    assume(one != other)
+
+    assert renditions_prefix(one) != renditions_prefix(other)
+
+
+@given(sequencers, sequencers)
+@example("0A", "0A0")
+@example("0A", "00A")
+@example("0", "00")
+def test_two_events_keep_renditions_in_the_same_place_only_if_s3_holds_them_for_one(one, other):
+    same_place = version_prefix("uploads/x", comparable(one)) == version_prefix("uploads/x", comparable(other))
+
+    assert same_place == (not s3_says_is_older(one, other) and not s3_says_is_older(other, one))
+
+
+@given(uploads, sequencers.map(comparable), names, formats)
+def test_a_rendition_lies_in_its_version_s_folder_within_its_upload_s(upload, sequencer, name, form):
+    key = rendition_key(upload, sequencer, name, form)
+
+    assert key.startswith(version_prefix(upload, sequencer))
+    assert version_prefix(upload, sequencer).startswith(renditions_prefix(upload))
+
+
+def test_no_version_s_folder_begins_like_another_s():
+    assert not version_prefix("uploads/x", comparable("0A1")).startswith(version_prefix("uploads/x", comparable("0A")))
+
+
+def test_a_rendition_s_key_stays_the_same_in_every_release():
+    # Records of years ago name it: a change here orphans them.
+    key = rendition_key("uploads/cat.jpg", comparable("0061a8b3f2"), "small", "JPEG")
+
+    assert key == "934f77a8395bcbf9d4772cfb0b229d28/0061A8B3F2/small.jpg"

@@ -1,0 +1,73 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagepipeline.labels import SWITCHED_OFF, Labelling, best_rendition, too_small
+from imagepipeline.models import Rendition
+
+
+def rendition(name: str, width: int, height: int, format_name: str = "JPEG") -> Rendition:
+    return Rendition(name, f"hash/0A/{name}", width, height, format_name, 1000)
+
+
+@pytest.mark.parametrize(
+    ("found", "undistorted", "best"),
+    [
+        ([rendition("small", 100, 75), rendition("large", 1280, 960)], {"small", "large"}, "large"),
+        ([rendition("large", 1280, 960), rendition("small", 100, 75)], {"small", "large"}, "large"),
+        ([rendition("crop", 800, 800), rendition("plain", 100, 75)], {"plain"}, "plain"),
+        ([rendition("webp", 1280, 960, "WEBP"), rendition("jpeg", 100, 75)], {"webp", "jpeg"}, "jpeg"),
+        ([rendition("webp", 1280, 960, "WEBP"), rendition("png", 100, 75, "PNG")], {"webp", "png"}, "png"),
+        ([rendition("crop", 800, 800), rendition("avif", 100, 75, "AVIF")], {"avif"}, "avif"),
+        ([rendition("crop", 800, 800), rendition("tinted", 900, 900)], set(), "tinted"),
+    ],
+    ids=[
+        "the-larger",
+        "in-any-order",
+        "plain-before-cropped",
+        "readable-before-larger",
+        "png-is-readable",
+        "plain-before-readable",
+        "whatever-there-is",
+    ],
+)
+def test_rekognition_is_shown_the_rendition_that_shows_most(found, undistorted, best):
+    assert best_rendition(found, frozenset(undistorted)).name == best
+
+
+@given(st.permutations([rendition(str(side), side, side) for side in (79, 80, 100, 640, 1280)]))
+def test_the_choice_does_not_depend_on_the_order(found):
+    assert best_rendition(found, frozenset(r.name for r in found)).name == "1280"
+
+
+def test_a_picture_too_small_says_how_small():
+    assert too_small(rendition("small", 100, 12)).skipped == {
+        "Name": "TooSmallForLabels",
+        "Message": "the largest rendition is 100x12; Rekognition needs 80 pixels a side",
+    }
+
+
+@pytest.mark.parametrize(
+    ("labelling", "state"),
+    [
+        (Labelling(), {"Labels": []}),
+        (
+            Labelling(({"Name": "Cat", "Confidence": 98.7},), "3.0"),
+            {"Labels": [{"Name": "Cat", "Confidence": 98.7}], "LabelModelVersion": "3.0"},
+        ),
+        (
+            SWITCHED_OFF,
+            {
+                "Labels": [],
+                "LabelsSkipped": {"Name": "SwitchedOff", "Message": "labels are switched off by the stack's settings"},
+            },
+        ),
+        (
+            Labelling(error={"Name": "RekognitionThrottled", "Message": "Rate exceeded"}),
+            {"Labels": [], "LabelsError": {"Name": "RekognitionThrottled", "Message": "Rate exceeded"}},
+        ),
+    ],
+    ids=["nothing-seen", "labels", "switched-off", "given-up"],
+)
+def test_a_record_says_what_there_is_to_say_and_no_more(labelling, state):
+    assert labelling.to_state() == state
