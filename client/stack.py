@@ -52,7 +52,7 @@ class Stack:
         try:
             cloudformation = session.client("cloudformation", config=config)
         except ValueError as error:  # also the base of botocore's InvalidRegionError
-            raise SetupError(f"{str(error).rstrip(".")}: check AWS_REGION and AWS_ENDPOINT_URL") from error
+            raise SetupError(f"{str(error).rstrip('.')}: check AWS_REGION and AWS_ENDPOINT_URL") from error
         try:
             description = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
         except ClientError as error:

@@ -1,0 +1,149 @@
+"""The real template, deployed once for all tests of this folder, and what a user can see of it."""
+
+import io
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from PIL import Image
+
+from imagepipeline.records import from_item
+from local.inbox import Mail
+from local.stack import LocalStack
+
+PHOTOS = Path(__file__).parents[2] / "local" / "photos"
+PATIENCE = 60  # seconds; on an idle machine an image takes less than one
+
+
+class Deployed:
+    """A deployed pipeline, through the interfaces its users have."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self.stack = stack
+        self.outputs = stack.outputs
+        self.s3 = stack.client("s3")
+        self.table = stack.client("dynamodb")
+        self.executions = stack.client("stepfunctions")
+
+    def put(self, key: str, body: bytes) -> None:
+        """Uploads, and returns at once."""
+        self.s3.put_object(Bucket=self.outputs["UploadsBucket"], Key=key, Body=body)
+
+    def delete(self, key: str) -> None:
+        self.s3.delete_object(Bucket=self.outputs["UploadsBucket"], Key=key)
+
+    def process(self, key: str, body: bytes) -> dict:
+        """Uploads, and returns the record when its outcome has been announced."""
+        before = self.record(key)
+        self.put(key, body)
+        return self.eventually(
+            lambda: (record := self.record(key))
+            and record["Sequencer"] != (before or {}).get("Sequencer")
+            and "AnnouncedAt" in record
+            and record
+        )
+
+    def record(self, key: str) -> dict | None:
+        answer = self.table.get_item(
+            TableName=self.outputs["ImagesTable"], Key={"ImageKey": {"S": key}}, ConsistentRead=True
+        )
+        return from_item(answer["Item"]) if "Item" in answer else None
+
+    def renditions(self, record: dict) -> dict[str, Image.Image]:
+        """The pictures that a record names."""
+        return {
+            name: Image.open(io.BytesIO(self.rendition(rendition["Key"])))
+            for name, rendition in record["Renditions"].items()
+        }
+
+    def rendition(self, key: str) -> bytes:
+        return self.s3.get_object(Bucket=self.outputs["ThumbnailsBucket"], Key=key)["Body"].read()
+
+    def rendition_keys(self) -> set[str]:
+        """All there are, of all uploads."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.outputs["ThumbnailsBucket"])
+        return {found["Key"] for page in pages for found in page.get("Contents", [])}
+
+    def mails(self, key: str) -> list[Mail]:
+        """What was sent about an upload."""
+        return [mail for mail in self.stack.inbox.read() if mail.attributes["imageId"] == key]
+
+    def status(self, path: str) -> tuple[int, dict]:
+        """HTTP status and body of GET <API>/<path>."""
+        request = urllib.request.Request(f"{self.outputs['ImageStatusApiEndpoint']}/{path}")  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def status_of(self, key: str) -> tuple[int, dict]:
+        return self.status(f"images/{quote(key)}/status")
+
+    def history(self, execution_arn: str) -> list[str]:
+        """The states an execution has entered, in order."""
+        pages = self.executions.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for page in pages
+            for event in page["events"]
+            if "stateEnteredEventDetails" in event
+        ]
+
+    def executions_of(self, key: str, machine: str = "ImagePipeline") -> list[dict]:
+        """Descriptions of all executions that an upload's events started, oldest first."""
+        listed = self.executions.list_executions(stateMachineArn=self.outputs[machine])["executions"]
+        described = [self.executions.describe_execution(executionArn=found["executionArn"]) for found in listed]
+        return sorted((found for found in described if key in found["input"]), key=lambda found: found["startDate"])
+
+    def settled(self, key: str) -> list[dict]:
+        """`executions_of` both state machines, once none of them is running."""
+
+        def ended() -> list[dict] | None:
+            found = [*self.executions_of(key), *self.executions_of(key, "Housekeeping")]
+            return None if any(execution["status"] == "RUNNING" for execution in found) else found
+
+        return self.eventually(ended)
+
+    @contextmanager
+    def function_setting(self, function: str, **variables: str) -> Iterator[None]:
+        """Runs a deployed function with other environment variables for a while."""
+        client = self.stack.client("lambda")
+        name = next(f["FunctionName"] for f in client.list_functions()["Functions"] if function in f["FunctionName"])
+        before = client.get_function_configuration(FunctionName=name)["Environment"]
+        client.update_function_configuration(
+            FunctionName=name, Environment={"Variables": before["Variables"] | variables}
+        )
+        try:
+            yield
+        finally:
+            client.update_function_configuration(FunctionName=name, Environment=before)
+
+    @staticmethod
+    def eventually[Answer](ask: Callable[[], Answer]) -> Answer:
+        """The first truthy answer; fails when there is none in time."""
+        deadline = time.monotonic() + PATIENCE
+        while not (answer := ask()):
+            assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain"
+            time.sleep(0.05)
+        return answer
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory) -> Iterator[Deployed]:
+    with pytest.MonkeyPatch.context() as environment:
+        # Waits and backoffs of the state machines, as a share of what AWS would take.
+        environment.setenv("SFN_WAIT_SCALE", "0.01")
+        with LocalStack(tmp_path_factory.mktemp("integration")) as stack:
+            yield Deployed(stack)
+
+
+@pytest.fixture
+def photo() -> bytes:
+    return (PHOTOS / "coffee + saucer.jpg").read_bytes()

@@ -1,0 +1,169 @@
+"""Replacing, repeating, deleting, aborting: the newest object of a key has one record, one announcement, its renditions."""
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.conftest import PHOTOS
+
+pytestmark = pytest.mark.xdist_group("deployed")
+
+
+def rendition_keys_of(deployed, key: str) -> set[str]:
+    """Every rendition there is under the prefix of an upload that was completed at least once."""
+    prefix = next(iter(deployed.record(key)["Renditions"].values()))["Key"].split("/")[0]
+    return {found for found in deployed.rendition_keys() if found.startswith(prefix)}
+
+
+def named(record: dict) -> set[str]:
+    return {rendition["Key"] for rendition in record["Renditions"].values()}
+
+
+@pytest.fixture
+def key() -> str:
+    return f"uploads/{uuid4().hex}.jpg"
+
+
+def test_a_replaced_photo_leaves_no_renditions_behind(deployed, photo, key):
+    first = deployed.process(key, photo)
+
+    second = deployed.process(key, (PHOTOS / "cat.png").read_bytes())
+
+    assert second["Format"] == "PNG"
+    assert not named(first) & named(second)
+    assert rendition_keys_of(deployed, key) == named(second)
+    assert len(deployed.mails(key)) == 2
+
+
+def test_the_same_photo_again_is_processed_again(deployed, photo, key):
+    first = deployed.process(key, photo)
+
+    second = deployed.process(key, photo)
+
+    assert second["Sequencer"] > first["Sequencer"]
+    assert rendition_keys_of(deployed, key) == named(second)
+
+
+def test_a_photo_replaced_by_a_bad_file_leaves_a_rejection_and_no_renditions(deployed, photo, key):
+    first = deployed.process(key, photo)
+
+    second = deployed.process(key, b"not a picture")
+
+    assert second["Status"] == "REJECTED"
+    assert not named(first) & deployed.rendition_keys()
+
+
+def test_an_event_delivered_ten_times_is_processed_and_told_once(deployed, photo, key):
+    record = deployed.process(key, photo)
+    [execution] = deployed.executions_of(key)
+
+    for _ in range(9):
+        deployed.executions.start_execution(
+            stateMachineArn=deployed.outputs["ImagePipeline"], input=execution["input"]
+        )
+    executions = deployed.settled(key)
+
+    assert len(executions) == 10
+    assert [deployed.history(e["executionArn"])[-1] for e in executions[1:]] == ["Superseded"] * 9
+    assert deployed.record(key) == record
+    assert len(deployed.mails(key)) == 1
+
+
+def test_an_older_event_that_comes_late_changes_nothing(deployed, photo, key):
+    record = deployed.process(key, photo)
+    [execution] = deployed.executions_of(key)
+    late = json.loads(execution["input"])
+    late["detail"]["object"]["sequencer"] = "00" + late["detail"]["object"]["sequencer"][2:-4]
+
+    deployed.executions.start_execution(stateMachineArn=deployed.outputs["ImagePipeline"], input=json.dumps(late))
+    deployed.settled(key)
+
+    assert deployed.record(key) == record
+    assert rendition_keys_of(deployed, key) == named(record)
+    assert len(deployed.mails(key)) == 1
+
+
+def test_of_many_uploads_in_a_row_the_last_one_stands(deployed, photo, key):
+    cat = (PHOTOS / "cat.png").read_bytes()
+
+    for body in (photo, cat, b"garbage", photo, cat):
+        deployed.put(key, body)
+    deployed.eventually(lambda: (record := deployed.record(key)) and record.get("Format") == "PNG" and "AnnouncedAt" in record)
+    deployed.settled(key)
+
+    record = deployed.record(key)
+    assert (record["Status"], record["Format"]) == ("COMPLETED", "PNG")
+    assert rendition_keys_of(deployed, key) == named(record)
+    assert deployed.mails(key)[-1].attributes["processing_status"] == "SUCCESS"
+    assert "PNG" in deployed.mails(key)[-1].body
+
+
+def test_a_deleted_photo_leaves_neither_record_nor_renditions(deployed, photo, key):
+    record = deployed.process(key, photo)
+
+    deployed.delete(key)
+    deployed.eventually(lambda: deployed.record(key) is None)
+    deployed.settled(key)
+
+    assert not named(record) & deployed.rendition_keys()
+    assert deployed.status_of(key)[0] == 404
+
+
+def test_a_photo_deleted_while_it_is_processed_leaves_nothing(deployed, photo, key):
+    before = deployed.rendition_keys()
+    deployed.put(key, photo)
+    deployed.eventually(lambda: deployed.record(key))
+
+    deployed.delete(key)
+    deployed.eventually(lambda: deployed.executions_of(key, "Housekeeping"))
+    deployed.settled(key)
+
+    assert deployed.record(key) is None
+    assert deployed.rendition_keys() == before
+
+
+def test_an_upload_event_that_comes_after_its_deletion_brings_nothing_back(deployed, photo, key):
+    deployed.process(key, photo)
+    [execution] = deployed.executions_of(key)
+    deployed.delete(key)
+    deployed.eventually(lambda: deployed.record(key) is None)
+
+    deployed.executions.start_execution(
+        stateMachineArn=deployed.outputs["ImagePipeline"], input=execution["input"]
+    )
+    deployed.settled(key)
+
+    assert deployed.record(key) is None
+    assert len(deployed.mails(key)) == 1
+
+
+def test_an_aborted_execution_is_recorded_as_failed_and_told(deployed, photo, key):
+    before = deployed.rendition_keys()
+    deployed.put(key, photo)
+    record = deployed.eventually(lambda: deployed.record(key))
+
+    deployed.executions.stop_execution(executionArn=record["ExecutionArn"])
+    record = deployed.eventually(lambda: (found := deployed.record(key)) and "AnnouncedAt" in found and found)
+    deployed.settled(key)
+
+    assert (record["Status"], record["Error"]["Name"]) == ("FAILED", "Execution.ABORTED")
+    [mail] = deployed.mails(key)
+    assert mail.attributes["processing_status"] == "FAILURE"
+    assert deployed.rendition_keys() == before
+
+
+def test_a_restored_version_is_processed_though_s3_sends_no_upload_event(deployed, photo, key):
+    bucket = deployed.outputs["UploadsBucket"]
+    deployed.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    first = deployed.process(key, photo)
+    deployed.delete(key)
+    deployed.eventually(lambda: deployed.record(key) is None)
+    [marker] = deployed.s3.list_object_versions(Bucket=bucket, Prefix=key)["DeleteMarkers"]
+
+    deployed.s3.delete_object(Bucket=bucket, Key=key, VersionId=marker["VersionId"])
+
+    record = deployed.eventually(lambda: (found := deployed.record(key)) and "AnnouncedAt" in found and found)
+    deployed.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    assert record["Status"] == "COMPLETED"
+    assert record["VersionId"] == first["VersionId"] != "null"
