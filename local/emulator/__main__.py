@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from local.emulator.upstream import UpstreamChanged, install, require_version
 
@@ -61,7 +62,7 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def claim(state_dir: Path):
+def claim(state_dir: Path) -> TextIO:
     """The state directory's lock file, locked for as long as it is open: two emulators would overwrite each other."""
     state_dir.mkdir(parents=True, exist_ok=True)
     lock = (state_dir / "lock").open("w")

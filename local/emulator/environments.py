@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import queue
 import shutil
@@ -13,8 +12,10 @@ import tempfile
 import threading
 import time
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 from ministack.core import lambda_runtime
 from ministack.core.responses import new_uuid
@@ -24,7 +25,8 @@ from local.emulator import runtime
 from local.emulator.upstream import patch
 
 RUNTIME_SCRIPT = Path(runtime.__file__)
-INIT_SECONDS = 10  # Lambda's limit on loading a function, in addition to the function's own timeout
+INIT_SECONDS = 10  # for loading a function, after which AWS lets it use the function's own timeout
+LOG_SECONDS = 1  # for what was printed to arrive, should the handler have closed its output
 DEFAULT_TIMEOUT_SECONDS = 3
 DEFAULT_MEMORY_MB = 128
 
@@ -48,32 +50,42 @@ class ExecutionEnvironment(lambda_runtime.Worker):
             if self._proc is None or self._proc.poll() is not None:
                 self._spawn()
             timeout = float(self.config.get("Timeout", DEFAULT_TIMEOUT_SECONDS))
-            invocation = {
-                "event": event,
-                "request_id": request_id,
-                "function_arn": self.config["FunctionArn"],
-                "deadline": time.time() + timeout,
-                "trace_id": trace_id,
-            }
             try:
-                self._proc.stdin.write(json.dumps(invocation) + "\n")
-                answer = self._answers.get(timeout=timeout)
-            except BrokenPipeError:
-                answer = None
+                if not self._loaded:
+                    self._answer(INIT_SECONDS + timeout)
+                    self._loaded = True
+                self._send(event, request_id, time.time() + timeout, trace_id)
+                answer = self._answer(timeout)
             except queue.Empty:
                 return self._ended("Sandbox.Timedout", f"Task timed out after {timeout:.2f} seconds", request_id)
-            if answer is None:
+            except (EOFError, BrokenPipeError):
                 return self._ended("Runtime.ExitError", f"Runtime exited with error: {self._exit()}", request_id)
             log = self._collect_log()
-        response = json.loads(answer)
-        if response.get("exits"):
-            self._end()
-        if "error" in response:
-            return {"body": response["error"], "error": True, "log": log}
-        return {"body": response["result"], "log": log}
+            if answer.get("exits"):
+                self._end()
+        if "error" in answer:
+            return {"body": answer["error"], "error": True, "log": log}
+        return {"body": answer["result"], "log": log}
+
+    def _send(self, event: object, request_id: str, deadline: float, trace_id: str | None) -> None:
+        invocation = {
+            "event": event,
+            "request_id": request_id,
+            "function_arn": self.config["FunctionArn"],
+            "deadline": deadline,  # seconds since the epoch
+            "trace_id": trace_id,
+        }
+        self._proc.stdin.write(json.dumps(invocation) + "\n")
+
+    def _answer(self, seconds: float) -> dict:
+        """The runtime's next line. Raises queue.Empty when it doesn't come in time, EOFError when it never will."""
+        line = self._answers.get(timeout=seconds)
+        if line is None:
+            raise EOFError
+        return json.loads(line)
 
     def _spawn(self) -> None:
-        """Start the process and wait until the function is loaded, or for `INIT_SECONDS`: the rest is the timeout's."""
+        """Start the process, which loads the function."""
         code = unpacked(self.packages, self.code_zip)
         layers = unpacked(self.packages, *(lambda_svc._resolve_layer_zip(layer) for layer in self._layers()))
         self._discard_tmpdir()
@@ -85,18 +97,14 @@ class ExecutionEnvironment(lambda_runtime.Worker):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             bufsize=1,
             start_new_session=True,  # Ctrl-C in the terminal is the launcher's to handle
         )
         self._answers = _lines_of(self._proc.stdout)
         self._log = _lines_of(self._proc.stderr)
-        try:
-            if self._answers.get(timeout=INIT_SECONDS) is None:
-                self._answers.put(None)
-        except queue.Empty:
-            logging.getLogger(__name__).warning("%s takes over %d s to load", self.func_name, INIT_SECONDS)
+        self._loaded = False
 
     def _layers(self) -> list[str]:
         return [layer if isinstance(layer, str) else layer["Arn"] for layer in self.config.get("Layers", [])]
@@ -154,16 +162,17 @@ class ExecutionEnvironment(lambda_runtime.Worker):
     def _collect_log(self) -> str:
         """What was printed since the last invocation: up to the runtime's mark, or to the end of a dead process."""
         lines = []
-        while (line := self._log.get()) is not None:
-            text, mark, _ = line.partition(runtime.END_OF_LOG)
-            if text or not mark:
-                lines.append(text)
-            if mark:
-                break
+        with contextlib.suppress(queue.Empty):
+            while (line := self._log.get(timeout=LOG_SECONDS)) is not None:
+                text, mark, _ = line.partition(runtime.END_OF_LOG)
+                if text or not mark:
+                    lines.append(text)
+                if mark:
+                    break
         return "\n".join(lines)
 
 
-def _lines_of(stream) -> queue.SimpleQueue:
+def _lines_of(stream: IO[str]) -> queue.SimpleQueue:
     """A queue of the stream's lines, then None at its end; filled by a thread, so that waiting can have a deadline."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
@@ -200,13 +209,13 @@ def python_path(code: Path, layers: Path, runtime_name: str) -> list[Path]:
 
 
 @patch(lambda_runtime, "_worker_class_for(config)")
-def choose_environment(original, config: dict) -> type:
+def choose_environment(original: Callable, config: dict) -> type:
     """Python functions run in our environments; other runtimes as MiniStack runs them."""
     return ExecutionEnvironment if config.get("Runtime", "").startswith("python") else original(config)
 
 
 @patch(lambda_svc, "_execute_function_warm(func, event, request_id)")
-def execute(original, func: dict, event: object, request_id: str) -> dict:
+def execute(original: Callable, func: dict, event: object, request_id: str) -> dict:
     """The payload a function fails with is the one that its caller gets, and the environment lives on."""
     config = func["config"]
     if not config.get("Runtime", "").startswith("python"):

@@ -204,7 +204,7 @@ def running_ministack(folder: Path) -> Iterator[Emulated]:
         command = [sys.executable, "-c", "from ministack.app import main; main()"]
         process = subprocess.Popen(command, env=os.environ | settings, stdout=output, stderr=subprocess.STDOUT)
     try:
-        yield Emulated(url_of(process, log), patience=3)
+        yield Emulated(url_of(process, log), patience=2)
     finally:
         process.terminate()
         process.wait(30)

@@ -16,7 +16,7 @@ count = 0
 def handler(event, context):
     global count
     count += 1
-    print("invocation", count)
+    print("invocation", count, "🐈")
     match event:
         case "raise": raise TooManyPixels("400 megapixels")
         case "exit": sys.exit(3)
@@ -174,7 +174,7 @@ def test_what_a_function_prints_is_in_its_log_group_even_when_it_dies(emulator: 
 
     events = emulator.client("logs").filter_log_events(logGroupName=group)["events"]
     messages = [event["message"] for event in events]
-    assert "invocation 1" in messages
+    assert "invocation 1 🐈" in messages
     assert any("Task timed out after 1.00 seconds" in message for message in messages)
 
 

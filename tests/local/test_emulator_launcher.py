@@ -121,11 +121,11 @@ def test_a_kill_loses_neither_objects_nor_records_nor_executions_nor_resources(l
     )
 
     key = "uploads/a+b %25 \N{CAT}.jpg"
+    execution = emulated.run(machine)
     version = s3.put_object(Bucket="uploads", Key=key, Body=b"pixels", ContentType="image/jpeg")["VersionId"]
-    for image in ("kept", "deleted"):
+    for image in ("deleted", "kept"):
         records.put_item(TableName=stack["Table"], Item={"ImageKey": {"S": image}})
     records.delete_item(TableName=stack["Table"], Key={"ImageKey": {"S": "deleted"}})
-    execution = emulated.run(machine)
     again = launched.restart_after_kill()
 
     stored = again.client("s3").get_object(Bucket="uploads", Key=key)
