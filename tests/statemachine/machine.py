@@ -1,0 +1,211 @@
+"""A state machine as it stands in statemachine/, run in this process.
+
+MiniStack's interpreter walks the real definition; DynamoDB and SNS are moto's, called through botocore, which holds
+every call against the service's model; functions and other state machines answer what a test tells them to.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from uuid import uuid4
+
+import boto3
+from botocore import xform_name
+from botocore.exceptions import ClientError
+from ministack.services import stepfunctions
+
+from tests.template.stack import source
+
+DEFINITIONS = Path(__file__).parents[2] / "statemachine"
+REGION = "us-east-1"
+TABLE = "images"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How a task fails: the error's name and its cause, as Step Functions sees them."""
+
+    error: str
+    cause: str = ""
+    unheard: bool = False  # AWS did as it was asked, and its answer was lost
+
+
+# What a task does at one attempt: answer, fail as a function does (by an exception), fail otherwise, or act.
+Outcome = dict | Exception | Fault | Callable[[dict], dict]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One attempt of a task: the state it was made in, the function's name or `service:action`, and what was sent."""
+
+    state: str
+    task: str
+    arguments: dict
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution that has ended."""
+
+    status: str  # "SUCCEEDED" or "FAILED"
+    error: str | None
+    cause: str | None
+    states: tuple[str, ...]  # in the order they were entered
+    calls: tuple[Call, ...]  # in the order they were made
+    announcements: tuple[dict, ...]  # arguments of every sns:publish that SNS took
+
+    def calls_in(self, state: str) -> list[Call]:
+        """Every attempt that was made in a state."""
+        return [call for call in self.calls if call.state == state]
+
+
+class StateMachine:
+    """One deployed state machine with an empty table; needs moto's mock, and `perform` in the interpreter's place."""
+
+    def __init__(self, logical_id: str, answers: dict[str, Outcome]) -> None:
+        """`answers` has what each function answers, by its folder's name, unless a run says otherwise."""
+        self.error_prefix = "DynamoDB"  # of errors: AWS documents this spelling, and its SDK integrations use another
+        self._answers = answers
+        self._dynamodb = _client("dynamodb")
+        self._sns = _client("sns")
+        self._dynamodb.create_table(TableName=TABLE, **table_properties())
+        topic = self._sns.create_topic(Name="notifications")["TopicArn"]
+        machine = source()["Resources"][logical_id]["Properties"]
+        self._arn = _states(
+            "CreateStateMachine",
+            name=f"{logical_id}-{uuid4().hex}",
+            definition=definition(machine["DefinitionUri"], machine["DefinitionSubstitutions"], topic),
+        )["stateMachineArn"]
+
+    def run(self, event: dict, outcomes: dict[str, list[Outcome]] | None = None) -> Execution:
+        """An execution to its end.
+
+        `outcomes` has what a function (`validate`) or an AWS call (`dynamodb:putItem`) does at its first attempts;
+        afterwards the function answers as ever, and the call reaches moto.
+        """
+        self._outcomes = {task: list(listed) for task, listed in (outcomes or {}).items()}
+        self._calls: list[tuple[str, dict]] = []
+        self._announcements: list[dict] = []
+        ended = _states("StartSyncExecution", stateMachineArn=self._arn, input=json.dumps(event))
+        history = _states("GetExecutionHistory", executionArn=ended["executionArn"], maxResults=1000)["events"]
+        states, attempts = [], []
+        for entry in history:
+            if "stateEnteredEventDetails" in entry:
+                states.append(entry["stateEnteredEventDetails"]["name"])
+            elif entry["type"] == "TaskScheduled":
+                attempts.append(states[-1])
+        return Execution(
+            status=ended["status"],
+            error=ended.get("error"),
+            cause=ended.get("cause"),
+            states=tuple(states),
+            calls=tuple(Call(state, *call) for state, call in zip(attempts, self._calls, strict=True)),
+            announcements=tuple(self._announcements),
+        )
+
+    def record(self, key: str) -> dict | None:
+        """The record of an upload as DynamoDB keeps it, without the types; numbers are strings."""
+        item = self._dynamodb.get_item(TableName=TABLE, Key={"ImageKey": {"S": key}}).get("Item")
+        return _untyped({"M": item}) if item else None
+
+    def put(self, **record: object) -> None:
+        """Something else writes a record."""
+        self._dynamodb.put_item(TableName=TABLE, Item=_typed(record)["M"])
+
+    def delete(self, key: str) -> None:
+        """Something else deletes a record."""
+        self._dynamodb.delete_item(TableName=TABLE, Key={"ImageKey": {"S": key}})
+
+    def perform(self, resource: str, arguments: dict) -> dict:
+        """Stands in for the interpreter's own calls of functions and services."""
+        service, action = resource.removeprefix("arn:aws:states:::").split(":")
+        if service == "lambda":
+            task, sent = arguments["FunctionName"].rsplit(":", 1)[-1], arguments["Payload"]
+        else:
+            task, sent = f"{service}:{action}", arguments
+        self._calls.append((task, sent))
+        outcome = self._outcomes[task].pop(0) if self._outcomes.get(task) else self._answers.get(task)
+        if isinstance(outcome, Fault):
+            if outcome.unheard:
+                self._call_aws(service, action, arguments)
+            raise stepfunctions._ExecutionError(outcome.error, outcome.cause)
+        if service == "lambda":
+            return {"StatusCode": 200, "Payload": _answer(outcome, sent)}
+        return self._call_aws(service, action, arguments) if outcome is None else _answer(outcome, sent)
+
+    def _call_aws(self, service: str, action: str, arguments: dict) -> dict:
+        client = {"dynamodb": self._dynamodb, "sns": self._sns}[service]
+        prefix = {"dynamodb": self.error_prefix, "sns": "SNS"}[service]
+        try:
+            answer = getattr(client, xform_name(action))(**arguments)
+        except ClientError as error:
+            name = f"{prefix}.{error.response['Error']['Code']}"
+            raise stepfunctions._ExecutionError(name, error.response["Error"]["Message"]) from error
+        if action == "publish":
+            self._announcements.append(arguments)
+        return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+
+
+def definition(file: str, substitutions: dict[str, dict], topic: str) -> str:
+    """A definition as CloudFormation would deploy it."""
+    values = {
+        name: f"arn:aws:lambda:{REGION}:123456789012:function:{name.removesuffix('FunctionArn').lower()}"
+        for name in substitutions
+        if name.endswith("FunctionArn")
+    }
+    values |= {
+        "Partition": "aws",
+        "ImagesTable": TABLE,
+        "NotificationsTopic": topic,
+        "ImagePipelineArn": f"arn:aws:states:{REGION}:123456789012:stateMachine:pipeline",
+    }
+    text = (DEFINITIONS.parent / file).read_text()
+    return re.sub(r"\$\{(\w+)}", lambda found: values[found[1]], text)
+
+
+@cache
+def table_properties() -> dict:
+    """How the template makes the table."""
+    properties = source()["Resources"]["ImagesTable"]["Properties"]
+    return {name: properties[name] for name in ("BillingMode", "AttributeDefinitions", "KeySchema")}
+
+
+def _answer(outcome: Outcome, payload: dict) -> dict:
+    """What a function returns, or the error that Step Functions makes of its exception."""
+    try:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome(payload) if callable(outcome) else outcome
+    except Exception as error:
+        name = type(error).__name__
+        report = {"errorMessage": str(error), "errorType": name, "requestId": str(uuid4()), "stackTrace": []}
+        raise stepfunctions._ExecutionError(name, json.dumps(report)) from error
+
+
+@cache
+def _client(service: str):
+    return boto3.client(service, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")  # noqa: S106
+
+
+def _states(action: str, **arguments: object) -> dict:
+    """Call MiniStack's Step Functions as its HTTP server would."""
+    headers = {"x-amz-target": f"AWSStepFunctions.{action}"}
+    request = stepfunctions.handle_request("POST", "/", headers, json.dumps(arguments), {})
+    status, _, body = asyncio.run(request)
+    assert status == 200, body
+    return json.loads(body)
+
+
+def _typed(value: object) -> dict:
+    if isinstance(value, dict):
+        return {"M": {name: _typed(member) for name, member in value.items()}}
+    return {"S": value}
+
+
+def _untyped(attribute: dict) -> object:
+    ((kind, value),) = attribute.items()
+    return {name: _untyped(member) for name, member in value.items()} if kind == "M" else value
