@@ -180,6 +180,7 @@ def _describe(items: _Items, frames: int) -> Header:
     width, height = items.size(primary)
     format_name = _codec(items, primary, width * height)
     if format_name == "HEIC":
+        _refuse_deep_grey(items)
         width, height = _cropped(items, primary, width, height)
     if not width or not height:
         raise DamagedImage("HEIF", f"its header says {width}x{height} pixels")
@@ -194,6 +195,16 @@ def _describe(items: _Items, frames: int) -> Header:
         color_mode="RGBA" if items.has_alpha(primary) else "L" if channels[0] == 1 else "RGB",
         orientation=_ORIENTATIONS[turns[0] & 3 if turns else 0, mirror[0] & 1 if mirror else None],
     )
+
+
+def _refuse_deep_grey(items: _Items) -> None:
+    """Raise UnsupportedFormat for grey of more than 8 bits (chroma format and luma depth in hvcC).
+
+    No camera writes it, and where the claim is untrue, pi-heif 1.4 writes beyond its buffer: the process ends, or worse.
+    """
+    for kind, content in (box for properties in items.properties.values() for box in properties):
+        if kind == "hvcC" and content[16] & 3 == 0 and content[17] & 7:
+            raise UnsupportedFormat(f"a grey HEIC of {8 + (content[17] & 7)} bits", ACCEPTED)
 
 
 def _cropped(items: _Items, item: int, width: int, height: int) -> tuple[int, int]:
