@@ -1,8 +1,9 @@
 """Properties of CloudFormation resources that MiniStack's handlers drop or spell differently."""
 
+import os
 from collections.abc import Callable
 
-from ministack.services import dynamodb, lambda_svc
+from ministack.services import apigateway, dynamodb, lambda_svc
 from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
 from local.emulator.upstream import patch
@@ -58,3 +59,12 @@ def spell_cors_as_the_api_does(handle: Callable, props: dict) -> tuple:
         cors = {name[0].lower() + name[1:]: value for name, value in props["CorsConfiguration"].items()}
         props = props | {"CorsConfiguration": cors}
     return handle(props)
+
+
+@patch_resource("AWS::ApiGatewayV2::Api")
+def give_an_address_that_resolves(handle: Callable, props: dict) -> tuple:
+    """ApiEndpoint can be asked by any client; MiniStack's own, under `*.localhost`, is unknown to many resolvers."""
+    physical_id, attributes, *rest = handle(props)
+    endpoint = f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}/_aws/execute-api/{physical_id}"
+    apigateway._apis[physical_id]["apiEndpoint"] = endpoint
+    return physical_id, attributes | {"ApiEndpoint": endpoint}, *rest

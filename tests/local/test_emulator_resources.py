@@ -114,6 +114,15 @@ def test_an_http_api_of_plain_resources_reaches_its_function(emulator: Emulated)
     assert answer == (200, "uploads/a b.jpg")
 
 
+def test_an_http_api_says_an_address_that_every_client_can_ask(mended: Emulated):
+    stack = mended.stack(http_api(mended.role()))
+
+    endpoint = mended.client("apigatewayv2").get_api(ApiId=stack["Api"])["ApiEndpoint"]
+
+    assert endpoint.startswith("http://127.0.0.1:")
+    assert fetch(f"{endpoint}/images/cat.jpg") == (200, "cat.jpg")
+
+
 def test_a_path_parameter_is_decoded_in_full(mended: Emulated):
     stack = mended.stack(http_api(mended.role()))
 
