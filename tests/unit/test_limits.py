@@ -75,7 +75,7 @@ def test_a_thumbnail_before_the_picture_and_a_video_behind_it_have_no_scans_of_i
     thumbnail = encoded("JPEG", progressive=True)
     plain = encoded("JPEG", progressive=True)
 
-    motion_photo = jpeg_with_segments(b"\xe1Exif\0\0" + thumbnail, progressive=True) + b"\xff\xda\0\0" * 5000
+    motion_photo = jpeg_with_segments(b"\xe1Exif\0\0" + thumbnail, progressive=True) + b"\xff\xda\0\0" * 50_000
 
     assert count_scans(motion_photo, 1000) == count_scans(plain, 1000)
 

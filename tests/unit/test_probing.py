@@ -149,6 +149,15 @@ def test_a_header_out_of_reach_is_given_up_after_4_mib() -> None:
     assert len(source.reads) <= 6
 
 
+def test_what_was_read_is_not_read_again() -> None:
+    source = CountingSource(bytes(64 * KIB))
+    ranges = Ranges(source)
+
+    assert ranges.take(0, 10) + ranges.take(10, 64 * KIB - 10) == source.data
+
+    assert len(source.reads) == 1
+
+
 def test_a_source_that_ends_before_its_size_is_damaged_and_not_read_for_ever() -> None:
     source = CountingSource(encoded("PNG")[:60])
     source.size = 10_000_000

@@ -1,10 +1,8 @@
 """JPEG headers."""
 
-import io
 import struct
 
 import pytest
-from PIL import Image
 
 from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
 from imagepipeline.probing import probe
@@ -50,11 +48,14 @@ def test_the_size_is_not_that_of_the_embedded_thumbnail() -> None:
     assert (header.width, header.height) == (640, 480)
 
 
-def test_adobe_marks_what_is_ycck() -> None:
-    ycck = jpeg_with_segments(b"\xeeAdobe\0\x64\0\0\0\0\2", mode="CMYK")
+@pytest.mark.parametrize(("transform", "mode"), [(0, "CMYK"), (2, "YCCK")])
+def test_adobe_marks_what_is_ycck(transform: int, mode: str) -> None:
+    data = sof(0xC0, components=4)
+    adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes((transform,))
 
-    assert probe(CountingSource(ycck)).color_mode in ("YCCK", "CMYK")
-    assert probe(CountingSource(sof(0xC0, components=4))).color_mode == "CMYK"
+    header = probe(CountingSource(data[:2] + adobe + data[2:]))
+
+    assert header.color_mode == mode
 
 
 @pytest.mark.parametrize("marker", [0xC2, 0xCA])
@@ -105,12 +106,19 @@ def test_a_broken_header_is_named(data: bytes, problem: str) -> None:
         probe(CountingSource(data))
 
 
-def test_stray_bytes_between_segments_are_skipped_as_decoders_do() -> None:
+@pytest.mark.parametrize("stray", [b"\0\0", b"\xff\0", b"\xff\xff\xff", b"\xff\x01", b"\xff\xd0"])
+def test_stray_bytes_between_segments_are_skipped_as_decoders_do(stray: bytes) -> None:
     data = encoded("JPEG")
-    strayed = data[:20] + b"\0\0" + data[20:]
-    assert Image.open(io.BytesIO(strayed)).size == (40, 30)
+    strayed = data[:20] + stray + data[20:]
 
     assert probe(CountingSource(strayed)).width == 40
+
+
+def test_a_second_frame_header_is_damage() -> None:
+    data = sof(0xC0)
+
+    with pytest.raises(DamagedImage, match="two frame headers"):
+        probe(CountingSource(data[:21] + data[2:]))
 
 
 def test_a_thousand_segments_are_enough() -> None:

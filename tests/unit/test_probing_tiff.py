@@ -36,6 +36,15 @@ def test_both_byte_orders_and_both_sizes_of_pointer_are_read(order: str, big: bo
     assert (header.width, header.height, header.bit_depth, header.color_mode) == (40, 30, 8, "L")
 
 
+@pytest.mark.parametrize(
+    ("tags", "mode"), [((), "RGBA"), (((338, SHORT, 1, 2),), "RGBA"), (((338, SHORT, 1, 0),), "RGB")]
+)
+def test_a_fourth_channel_is_alpha_unless_it_says_otherwise(tags: tuple, mode: str) -> None:
+    header = probe(CountingSource(tiff(*PLAIN, (262, SHORT, 1, 2), (277, SHORT, 1, 4), *tags)))
+
+    assert header.color_mode == mode
+
+
 def test_a_directory_at_the_end_costs_a_second_request() -> None:
     source = CountingSource(tiff(*PLAIN, at=30_000_000))
 

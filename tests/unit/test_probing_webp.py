@@ -25,6 +25,14 @@ def test_the_largest_lossless_picture_is_16384_pixels_wide() -> None:
     assert header.width == 16383
 
 
+def test_frames_of_an_odd_length_are_padded() -> None:
+    canvas = b"VP8X\x0a\0\0\0" + b"\x02\0\0\0" + b"\x27\0\0\x1d\0\0"
+    frames = b"ANMF\x11\0\0\0" + bytes(18)
+    content = b"WEBP" + canvas + frames * 3
+
+    assert probe_whole(b"RIFF" + len(content).to_bytes(4, "little") + content).frames == 3
+
+
 def test_a_file_shorter_than_its_riff_says_is_damaged() -> None:
     with pytest.raises(DamagedImage, match="says it has"):
         probe(CountingSource(LOSSY[:-10]))

@@ -200,7 +200,7 @@ def _describe(items: _Items, frames: int) -> Header:
 def _refuse_deep_grey(items: _Items) -> None:
     """Raise UnsupportedFormat for grey of more than 8 bits (chroma format and luma depth in hvcC).
 
-    No camera writes it, and where the claim is untrue, pi-heif 1.4 writes beyond its buffer: the process ends, or worse.
+    No camera writes it, and where the claim is untrue, pi-heif 1.4 writes beyond its buffer.
     """
     for kind, content in (box for properties in items.properties.values() for box in properties):
         if kind == "hvcC" and content[16] & 3 == 0 and content[17] & 7:
