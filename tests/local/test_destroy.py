@@ -91,6 +91,22 @@ def test_the_stack_goes_with_its_buckets_and_every_version_in_them(emulator, sta
 
 
 @mock_aws
+def test_old_versions_and_delete_markers_go_too():
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="versioned")
+    s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket="versioned", Key="cat.jpg", Body=b"first")
+    s3.put_object(Bucket="versioned", Key="cat.jpg", Body=b"second")
+    s3.delete_object(Bucket="versioned", Key="cat.jpg")
+
+    deleted = empty(s3, "versioned")
+
+    assert deleted == 3
+    left = s3.list_object_versions(Bucket="versioned")
+    assert not {"Versions", "DeleteMarkers"} & left.keys()
+
+
+@mock_aws
 def test_more_objects_than_one_call_lists_are_deleted():
     s3 = boto3.client("s3", region_name="us-east-1")
     s3.create_bucket(Bucket="full")

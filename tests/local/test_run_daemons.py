@@ -10,11 +10,11 @@ import pytest
 
 from local.daemons import Daemon, DaemonFailed
 
-SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(3600)"]
 STUBBORN = [
     sys.executable,
     "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(3600)",
 ]
 
 
@@ -93,7 +93,7 @@ def test_a_killed_one_is_not_running_and_its_pid_is_nobodys(daemon):
 def test_one_that_fails_to_start_says_why(daemon):
     daemon.start([sys.executable, "-c", "raise SystemExit('no licence for Tuesdays')"], dict(os.environ), Path.cwd())
 
-    with pytest.raises(DaemonFailed, match="no licence for Tuesdays"):
+    with pytest.raises(DaemonFailed, match=r"(?s)ended while starting.*no licence for Tuesdays"):
         daemon.wait_until(lambda: False, seconds=30)
 
 

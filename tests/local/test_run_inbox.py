@@ -4,7 +4,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from local.inbox import Inbox
+from local.inbox import QUEUE_NAME, Inbox
 
 
 @pytest.fixture
@@ -50,14 +50,27 @@ def test_a_notification_arrives_as_it_was_sent(sns, sqs, topic, tmp_path):
 def test_reading_loses_nothing(sns, sqs, topic, tmp_path):
     inbox = Inbox(sqs, sns, tmp_path / "inbox.jsonl")
     inbox.subscribe(topic)
-    for number in range(12):  # more than SQS hands out at once
+    for number in range(25):  # more than SQS hands out in two answers
         sns.publish(TopicArn=topic, Message=f"first {number}")
     inbox.read()
     sns.publish(TopicArn=topic, Message="second")
 
     mails = Inbox(sqs, sns, tmp_path / "inbox.jsonl").read()
 
-    assert sorted(mail.body for mail in mails) == sorted([*(f"first {number}" for number in range(12)), "second"])
+    assert sorted(mail.body for mail in mails) == sorted([*(f"first {number}" for number in range(25)), "second"])
+
+
+def test_what_was_read_is_in_the_queue_no_longer(sns, sqs, topic, tmp_path):
+    inbox = Inbox(sqs, sns, tmp_path / "inbox.jsonl")
+    inbox.subscribe(topic)
+    sns.publish(TopicArn=topic, Message="read")
+
+    inbox.read()
+
+    left = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    queue_url = sqs.get_queue_url(QueueName=QUEUE_NAME)["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=left)["Attributes"]
+    assert attributes == dict.fromkeys(left, "0")
 
 
 def test_subscribing_again_delivers_no_mail_twice(sns, sqs, topic, tmp_path):
