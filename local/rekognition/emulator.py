@@ -56,10 +56,17 @@ class Emulator:
         return answer["EvaluationResults"][0]["EvalDecision"] == "allowed"
 
     def read(self, s3_object: dict, region: str) -> bytes:
-        """The bytes of Rekognition's S3Object. Raises ServiceError: InvalidS3Object-, ImageTooLargeException."""
+        """The bytes of Rekognition's S3Object, whose bucket must be in the Region.
+
+        Raises ServiceError: InvalidS3ObjectException, ImageTooLargeException.
+        """
+        s3 = self._client("s3", region)
+        bucket = s3_object["Bucket"]
         version = {"VersionId": s3_object["Version"]} if "Version" in s3_object else {}
         try:
-            answer = self._client("s3", region).get_object(Bucket=s3_object["Bucket"], Key=s3_object["Name"], **version)
+            if s3.head_bucket(Bucket=bucket)["BucketRegion"] != region:
+                raise ServiceError("InvalidS3ObjectException")
+            answer = s3.get_object(Bucket=bucket, Key=s3_object["Name"], **version)
         except ClientError as error:
             raise ServiceError("InvalidS3ObjectException") from error
         with answer["Body"] as body:

@@ -76,6 +76,12 @@ def test_what_is_not_there_is_an_invalid_object(rekognition, bucket):
     assert code_of(client, Bucket=bucket, Name="a cat+more.png", Version="none") == "InvalidS3ObjectException"
 
 
+def test_an_object_in_another_region_is_an_invalid_object(rekognition, bucket):
+    client = rekognition.client(region="eu-west-1")
+
+    assert code_of(client, Bucket=bucket, Name="a cat+more.png") == "InvalidS3ObjectException"
+
+
 def test_an_object_above_15_mib_is_too_large(rekognition, emulator, bucket):
     limit = 15 * 1024 * 1024
     picture = encoded(Image.new("RGB", (200, 200)))

@@ -1,9 +1,12 @@
 """What the stand-in refuses, and how it fails when it is told to."""
 
 import json
+import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -194,6 +197,22 @@ def test_it_hangs_when_told_to_and_answers_others_meanwhile(faulty):
         faulty.client(read_timeout=1).detect_labels(Image={"Bytes": PLAIN})
 
     assert faulty.labels(PLAIN) == []
+
+
+def test_a_client_that_did_not_wait_is_a_line_in_the_log(faulty):
+    faulty.steer("PUT", "/_faults", {"DetectLabels": {"DelaySeconds": 1, "Count": 1}})
+    host, port = faulty.url.removeprefix("http://").split(":")
+
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nX-Amz-Target: RekognitionService.DetectLabels\r\n\r\n")
+        # Closing then resets the connection, as the end of a killed process may.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    deadline = time.monotonic() + 30
+    while "the client left" not in (log := faulty.log.read_text()):
+        assert time.monotonic() < deadline, log
+        time.sleep(0.05)
+    assert "Traceback" not in log
 
 
 @pytest.mark.parametrize(

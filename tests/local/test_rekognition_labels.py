@@ -110,7 +110,7 @@ def test_a_jpeg_is_turned_upright_by_its_exif_and_a_png_is_not(rekognition):
 @pytest.mark.parametrize("mode", ["L", "P", "LA", "RGBA", "I;16"])
 def test_every_kind_of_png_is_seen(rekognition, mode):
     photo = Image.open(ASTRONAUT).convert("L")
-    wide = Image.fromarray(np.asarray(photo, np.uint16) * 257)
+    wide = Image.fromarray(np.asarray(photo, np.uint16) * 256)
 
     labels = rekognition.labels(wide if mode == "I;16" else photo.convert(mode))
 
