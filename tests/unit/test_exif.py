@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -212,10 +213,27 @@ def test_directories_that_loop_end() -> None:
     assert exif.facts(directory((CAMERA, 4, 1, itself), (GPS, 4, 1, itself)), location=True) == {}
 
 
-def test_a_huge_count_reads_no_more_than_a_camera_would_write() -> None:
-    data = directory((MAKE, 2, 4_000_000_000, struct.pack("<I", 100)), values=b"A" * 1_000_000)
+@pytest.mark.parametrize(
+    "data",
+    [
+        directory((MAKE, 2, 4_000_000_000, struct.pack("<I", 100)), values=b"A" * 10_000_000),
+        directory(*[(MAKE, 2, 4, b"AAAA")] + [(tag, 3, 1, b"\1\0\0\0") for tag in range(20_000, 65_000)]),
+    ],
+)
+def test_a_huge_count_takes_no_more_memory_than_a_camera_would_need(data: bytes) -> None:
+    tracemalloc.start()
 
-    assert exif.facts(data) == {"Camera": "A" * 100}
+    found = exif.facts(data)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert set(found["Camera"]) == {"A"}
+    assert peak < 500_000
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_what_is_no_number_is_dropped(value: float) -> None:
+    assert exif.facts(raw(camera={0x829A: value, 0x829D: value, 0x8827: value, 0x920A: value}), location=True) == {}
 
 
 GOOD = raw({MAKE: "Apple", MODEL: "iPhone 12", ORIENTATION: 6}, PHONE, SYDNEY)

@@ -105,6 +105,14 @@ def test_nothing_is_read_behind_the_pixels_of_a_picture_already_described() -> N
     assert len(source.reads) == 1
 
 
+def test_grey_of_more_than_8_bits_is_refused_before_the_decoder_writes_beyond_its_buffer() -> None:
+    grey = samples.heic("grey")
+    luma_depth = grey.index(b"hvcC") + 4 + 17
+
+    with pytest.raises(UnsupportedFormat, match="grey HEIC of 10 bits"):
+        probe(CountingSource(grey[:luma_depth] + b"\xfa" + grey[luma_depth + 1 :]))
+
+
 @pytest.mark.parametrize(
     ("data", "rejection", "problem"),
     [

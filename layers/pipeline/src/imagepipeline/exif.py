@@ -5,7 +5,6 @@ GPS's), a tag is decoded only when it is asked for, and nothing is followed twic
 no more than good data. What can't be read is absent.
 """
 
-import math
 import re
 import struct
 from dataclasses import dataclass
@@ -73,7 +72,7 @@ class _Directory:
     entries: dict[int, tuple[int, int, bytes]]
 
     def numbers(self, tag: int, count: int) -> list[float | None]:
-        """The first `count` values of a tag, fewer if it has fewer; None stands for no number (a division by zero)."""
+        """The first `count` values of a tag, fewer if it has fewer; None stands for a division by zero."""
         kind, has, field = self.entries.get(tag, (0, 0, b""))
         number_format = _NUMBER_FORMATS.get(kind)
         if not number_format:
@@ -96,7 +95,7 @@ class _Directory:
             text = raw.decode()
         except UnicodeDecodeError:
             text = raw.decode("latin-1")
-        return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_TEXT]
+        return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
     def _value(self, field: bytes, size: int) -> bytes:
         if size <= len(field):
@@ -135,7 +134,7 @@ class _Tiff:
 
 
 def _number(value: float, denominator: int = 1) -> float | None:
-    if not denominator or not math.isfinite(value):
+    if not denominator:
         return None
     return value / denominator if denominator != 1 else value
 
