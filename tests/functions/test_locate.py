@@ -56,6 +56,19 @@ def test_what_was_uploaded_since_has_an_event_of_its_own():
     assert invoke(app, deletion(an_hour_ago())) == {"Next": "NOTHING"}
 
 
+def test_an_object_without_versions_was_uploaded_since_whatever_the_clocks_say():
+    upload(picture(40, 30), KEY)
+
+    assert invoke(app, deletion(in_an_hour())) == {"Next": "NOTHING"}
+
+
+def test_with_versions_too_what_was_uploaded_since_has_an_event_of_its_own():
+    keep_versions()
+    upload(picture(40, 30), KEY)
+
+    assert invoke(app, deletion(an_hour_ago())) == {"Next": "NOTHING"}
+
+
 def test_with_versions_a_delete_marker_leaves_nothing():
     keep_versions()
     record(upload(picture(40, 30), KEY))

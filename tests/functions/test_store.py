@@ -63,12 +63,12 @@ def test_the_record_tells_everything_that_the_steps_found_out():
 
 def test_numbers_come_back_as_the_numbers_they_were():
     begin()
-    event = EVENT | {"Metadata": EVENT["Metadata"] | {"Exif": {"FNumber": 1.8, "ExposureTime": 0.000125, "ISO": 50}}}
+    event = EVENT | {"Metadata": EVENT["Metadata"] | {"Exif": {"FNumber": 1.8, "ExposureTime": 0.000125, "Iso": 50}}}
 
     invoke(app, event)
 
-    assert record()["Exif"] == {"FNumber": 1.8, "ExposureTime": 0.000125, "ISO": 50}
-    assert isinstance(record()["Exif"]["ISO"], int)
+    assert record()["Exif"] == {"FNumber": 1.8, "ExposureTime": 0.000125, "Iso": 50}
+    assert isinstance(record()["Exif"]["Iso"], int)
 
 
 def test_a_retry_of_the_same_write_is_harmless():
