@@ -20,8 +20,7 @@ class SamFailed(Exception):
 
 def stack_name() -> str:
     """The stack's name, from samconfig.toml."""
-    with (PROJECT / "samconfig.toml").open("rb") as file:
-        return tomllib.load(file)[CONFIG_ENV]["global"]["parameters"]["stack_name"]
+    return _samconfig("global")["stack_name"]
 
 
 def architecture() -> str:
@@ -62,7 +61,8 @@ class Sam:
             *("--config-env", CONFIG_ENV, "--config-file", PROJECT / "samconfig.toml"),
             *("--template-file", self._build_dir / "template.yaml"),
             *("--no-resolve-s3", "--s3-bucket", ARTIFACTS_BUCKET),  # SAM would deploy a stack of its own for one
-            *("--parameter-overrides", f"Architecture={architecture()}", "RequireTls=false"),
+            # On the command line they replace samconfig.toml's, which therefore come along.
+            *("--parameter-overrides", *_samconfig("deploy")["parameter_overrides"], f"Architecture={architecture()}"),
         )
 
     def _run(self, subcommand: str, *arguments: str | Path) -> None:
@@ -72,3 +72,8 @@ class Sam:
         if ended.returncode != 0:
             output = "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
             raise SamFailed(f"sam {subcommand} failed:\n{output}")
+
+
+def _samconfig(command: str) -> dict:
+    with (PROJECT / "samconfig.toml").open("rb") as file:
+        return tomllib.load(file)[CONFIG_ENV][command]["parameters"]

@@ -51,6 +51,13 @@ def stack(state_dir):
     return stack
 
 
+@pytest.fixture
+def unused_dir(tmp_path):
+    """A state directory in which nothing ever ran, and from which nothing runs afterwards."""
+    yield tmp_path / "state"
+    LocalStack(tmp_path / "state").purge()
+
+
 def record(stack: LocalStack, key: str) -> dict:
     return stack.client("dynamodb").get_item(TableName=stack.outputs["ImagesTable"], Key={"ImageKey": {"S": key}})[
         "Item"
@@ -169,39 +176,39 @@ def test_another_port_for_a_running_system_is_refused(stack, state_dir):
     assert f"in use on port {stack.port}" in result.stderr
 
 
-def test_a_taken_port_is_named_with_what_to_do(tmp_path):
+def test_a_taken_port_is_named_with_what_to_do(unused_dir):
     with socket.socket() as other_program:
         other_program.bind(("127.0.0.1", 0))
         other_program.listen()
         port = other_program.getsockname()[1]
 
-        result = local("up", tmp_path / "state", "--port", str(port))
+        result = local("up", unused_dir, "--port", str(port))
 
     assert result.returncode == 1
     assert f"port {port} is taken" in result.stderr
     assert "make local PORT=" in result.stderr
-    assert not (tmp_path / "state" / "run").exists()
+    assert not (unused_dir / "run").exists()
 
 
-def test_two_commands_do_not_start_the_same_system_at_once(tmp_path):
-    with LocalStack(tmp_path / "state").exclusively():
-        result = local("up", tmp_path / "state")
+def test_two_commands_do_not_start_the_same_system_at_once(unused_dir):
+    with LocalStack(unused_dir).exclusively():
+        result = local("up", unused_dir)
 
     assert result.returncode == 1
     assert "another command is at work" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["env", "inbox"])
-def test_commands_that_need_a_running_system_say_so(tmp_path, command):
-    result = local(command, tmp_path / "nothing")
+def test_commands_that_need_a_running_system_say_so(unused_dir, command):
+    result = local(command, unused_dir)
 
     assert result.returncode == 1
     assert "nothing runs" in result.stderr
     assert "make local" in result.stderr
 
 
-def test_ending_what_never_ran_is_no_error(tmp_path):
-    result = local("down", tmp_path / "nothing")
+def test_ending_what_never_ran_is_no_error(unused_dir):
+    result = local("down", unused_dir)
 
     assert result.returncode == 0
-    assert not (tmp_path / "nothing").exists()
+    assert not unused_dir.exists()
