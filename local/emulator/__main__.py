@@ -18,7 +18,7 @@ from local.emulator.upstream import UpstreamChanged, install, require_version
 HOST = "127.0.0.1"
 REPOSITORY = Path(__file__).parents[2]
 # What of the caller's environment the emulator may see. Nothing named AWS_ is among it.
-KEPT_VARIABLES = ("PATH", "LANG")
+KEPT_VARIABLES = ("PATH", "LANG", "SFN_WAIT_SCALE")  # the last is MiniStack's: tests need not wait as long as AWS
 
 
 class CannotStart(Exception):

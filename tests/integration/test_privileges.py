@@ -68,7 +68,7 @@ def test_metadata_reads_renditions_and_no_originals(deployed, uploaded):
     key = uploaded["Renditions"]["small"]["Key"]
     assert role.may("s3", "get_object", Bucket=deployed.outputs["ThumbnailsBucket"], Key=key)
     assert not role.may("s3", "get_object", Bucket=deployed.outputs["UploadsBucket"], Key="uploads/private.jpg")
-    assert not role.may("sns", "publish", TopicArn=deployed.outputs["NotificationsTopic"], Message="x")
+    assert not role.may("dynamodb", "scan", TableName=deployed.outputs["ImagesTable"])
 
 
 def test_status_reads_one_record_at_a_time(deployed, uploaded):
