@@ -68,7 +68,8 @@ def originals() -> tuple[tuple[str, bytes], ...]:
     ]
     files = [(format_name, samples.encoded(format_name, mode, size, **options)) for format_name, mode, options in kinds]
     turn = samples.box("irot", b"\1")
-    files += [("HEIC", samples.heic_with(name, turn)) for name in ("photo", "alpha", "grey", "odd", "ten")]
+    heics = ("photo", "alpha", "grey", "odd", "ten", "ten_alpha")
+    files += [("HEIC", samples.heic_with(name, turn)) for name in heics]
     return tuple(files)
 
 

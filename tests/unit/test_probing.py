@@ -28,7 +28,7 @@ KINDS = [
 ]
 EXAMPLES = [encoded(format_name, mode, **options) for format_name, mode, options in KINDS]
 EXAMPLES += [encoded(format_name, frames=3) for format_name in ("PNG", "GIF", "WEBP", "TIFF", "AVIF")]
-EXAMPLES += [samples.heic(name) for name in ("photo", "alpha", "grey", "odd", "ten")]
+EXAMPLES += [samples.heic(name) for name in ("photo", "alpha", "grey", "odd", "ten", "ten_alpha")]
 
 
 @pytest.mark.parametrize(("format_name", "mode", "options"), KINDS)

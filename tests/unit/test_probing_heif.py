@@ -31,7 +31,7 @@ def reference(kind: str, source: int, *targets: int) -> bytes:
     return box(kind, struct.pack(f">HH{len(targets)}H", source, len(targets), *targets))
 
 
-@pytest.mark.parametrize("name", ["photo", "alpha", "grey", "odd", "ten"])
+@pytest.mark.parametrize("name", ["photo", "alpha", "grey", "odd", "ten", "ten_alpha"])
 def test_a_heic_header_says_what_libheif_says(name: str) -> None:
     decoded = pi_heif.open_heif(samples.heic(name))
 

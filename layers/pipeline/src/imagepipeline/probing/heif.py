@@ -180,7 +180,7 @@ def _describe(items: _Items, frames: int) -> Header:
     width, height = items.size(primary)
     format_name = _codec(items, primary, width * height)
     if format_name == "HEIC":
-        _refuse_deep_grey(items)
+        _refuse_deep_grey(items, [primary, *items.inputs(primary)])
         width, height = _cropped(items, primary, width, height)
     if not width or not height:
         raise DamagedImage("HEIF", f"its header says {width}x{height} pixels")
@@ -197,14 +197,14 @@ def _describe(items: _Items, frames: int) -> Header:
     )
 
 
-def _refuse_deep_grey(items: _Items) -> None:
-    """Raise UnsupportedFormat for grey of more than 8 bits (chroma format and luma depth in hvcC).
+def _refuse_deep_grey(items: _Items, coded: list[int]) -> None:
+    """Raise UnsupportedFormat for a grey picture of more than 8 bits (chroma format and luma depth in hvcC).
 
     No camera writes it, and where the claim is untrue, pi-heif 1.4 writes beyond its buffer.
     """
-    for kind, content in (box for properties in items.properties.values() for box in properties):
-        if kind == "hvcC" and content[16] & 3 == 0 and content[17] & 7:
-            raise UnsupportedFormat(f"a grey HEIC of {8 + (content[17] & 7)} bits", ACCEPTED)
+    for config in filter(None, (items.property(item, "hvcC") for item in coded)):
+        if config[16] & 3 == 0 and config[17] & 7:
+            raise UnsupportedFormat(f"a grey HEIC of {8 + (config[17] & 7)} bits", ACCEPTED)
 
 
 def _cropped(items: _Items, item: int, width: int, height: int) -> tuple[int, int]:
