@@ -14,8 +14,7 @@ logger = Logger()
 
 @cache
 def undistorted() -> frozenset[str]:
-    specs = renditions.parse(config.text("RENDITIONS"))
-    return frozenset(spec.name for spec in specs if spec.fit == "inside" and not spec.filters)
+    return frozenset(spec.name for spec in renditions.parse(config.text("RENDITIONS")) if spec.undistorted)
 
 
 @logger.inject_lambda_context(clear_state=True)

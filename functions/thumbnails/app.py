@@ -1,5 +1,6 @@
 """CreateThumbnails: one download, one decode, every configured rendition."""
 
+import hashlib
 from functools import cache
 
 from aws_lambda_powertools import Logger
@@ -25,10 +26,15 @@ def handler(event: dict, context: LambdaContext) -> dict:
     upload = Upload.from_state(event["Upload"])
     logger.append_keys(image_key=upload.key)
     header = Header.from_state(event["Header"])
-    rendered = render(objects.UploadedObject(upload).read_all(), header, specs())
+    original = objects.UploadedObject(upload).read_all()
+    rendered = render(original, header, specs())
     stored = [store(upload, encoded) for encoded in rendered.renditions.values()]
     logger.info("renditions written", extra={"count": len(stored), "bytes": sum(r.bytes for r in stored)})
-    return {"Renditions": {r.name: r.to_state() for r in stored}, "Picture": describe(header, rendered.picture)}
+    sha256 = hashlib.sha256(original).hexdigest()
+    return {
+        "Renditions": {r.name: r.to_state() for r in stored},
+        "Picture": describe(header, rendered.picture, sha256, location=config.switch("RECORD_LOCATION")),
+    }
 
 
 def store(upload: Upload, encoded: Encoded) -> Rendition:

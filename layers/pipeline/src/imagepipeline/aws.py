@@ -44,6 +44,11 @@ def error_code(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
 
 
+def reason(error: Exception) -> str:
+    """What an error says, on one line and short enough for a mail: proxies answer with whole pages of HTML."""
+    return " ".join(str(error).split())[:300]
+
+
 @contextmanager
 def worth_retrying(service: str) -> Iterator[None]:
     """Raises ServiceUnavailable for throttling, server errors and broken connections; lets everything else through."""
@@ -51,7 +56,7 @@ def worth_retrying(service: str) -> Iterator[None]:
         yield
     except ClientError as error:
         if error_code(error) in _TRY_AGAIN:
-            raise ServiceUnavailable(service, str(error)) from error
+            raise ServiceUnavailable(service, reason(error)) from error
         raise
     except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
-        raise ServiceUnavailable(service, str(error)) from error
+        raise ServiceUnavailable(service, reason(error)) from error

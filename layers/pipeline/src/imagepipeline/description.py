@@ -1,11 +1,16 @@
 """What a record says of a picture, apart from its labels."""
 
+from imagepipeline import exif
 from imagepipeline.models import Header
 from imagepipeline.rendering import Picture
 
 
-def describe(header: Header, picture: Picture) -> dict:
-    """The record's descriptive attributes, PascalCase and bounded in size; what is unknown is absent."""
+def describe(header: Header, picture: Picture, sha256: str, *, location: bool = False) -> dict:
+    """The record's descriptive attributes, PascalCase and bounded in size; what is unknown is absent.
+
+    `sha256` is the original file's, hexadecimal. Where the photo was taken is told only with `location`.
+    """
+    marks = picture.fingerprints
     facts = {
         "Format": header.format,
         "Width": picture.width,
@@ -15,6 +20,11 @@ def describe(header: Header, picture: Picture) -> dict:
         "BitDepth": picture.bit_depth,
         "ColorSpace": picture.color_space,
         "Frames": picture.frames,
+        "Exif": exif.facts(picture.exif, location=location),
+        "Palette": [color.to_state() for color in marks.palette],
+        "DHash": marks.dhash,
+        "ThumbHash": marks.thumbhash,
+        "Sha256": sha256,
         "Notes": list(picture.notes),
     }
     return {name: value for name, value in facts.items() if value not in (None, [], {})}

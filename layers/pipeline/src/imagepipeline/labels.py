@@ -76,10 +76,10 @@ def detect(bucket: str, rendition: Rendition, min_confidence: float, max_labels:
         )
     except ClientError as error:
         if aws.error_code(error) in _THROTTLED:
-            raise RekognitionThrottled(str(error)) from error
-        raise RekognitionFailed(str(error)) from error
+            raise RekognitionThrottled(aws.reason(error)) from error
+        raise RekognitionFailed(aws.reason(error)) from error
     except (ConnectionError, HTTPClientError) as error:
-        raise RekognitionFailed(str(error)) from error
+        raise RekognitionFailed(aws.reason(error)) from error
     return Labelling(
         labels=tuple(
             {"Name": label["Name"], "Confidence": round(label["Confidence"], 1)} for label in answer["Labels"]

@@ -52,9 +52,9 @@ class RenditionSpec:
     filters: tuple[str, ...] = ()
 
     @property
-    def is_plain_jpeg(self) -> bool:
-        """The whole picture, unfiltered, in a format that Rekognition reads."""
-        return self.format == "JPEG" and self.fit == "inside" and not self.filters
+    def undistorted(self) -> bool:
+        """Whether it shows the whole picture in its own colours, as Rekognition should see it."""
+        return self.fit == "inside" and not self.filters
 
 
 def parse(text: str) -> tuple[RenditionSpec, ...]:
@@ -62,7 +62,7 @@ def parse(text: str) -> tuple[RenditionSpec, ...]:
 
     Raises ConfigError with the offending token and what would be right.
     """
-    specs = tuple(_parse_one(token) for token in text.split())
+    specs = tuple(_parse_one(token) for token in text.split(" ") if token)
     if not 1 <= len(specs) <= MAX_RENDITIONS:
         raise _error(f"{len(specs)} renditions; between 1 and {MAX_RENDITIONS} are possible, e.g. {DEFAULT}")
     names = [spec.name for spec in specs]
@@ -70,11 +70,6 @@ def parse(text: str) -> tuple[RenditionSpec, ...]:
         if names.count(name) > 1:
             raise _error(f'the name "{name}" is given to {names.count(name)} renditions; each needs its own')
     return specs
-
-
-def for_labels(specs: tuple[RenditionSpec, ...]) -> RenditionSpec | None:
-    """The rendition that Rekognition should look at: the largest plain JPEG, or None if none is configured."""
-    return max((spec for spec in specs if spec.is_plain_jpeg), key=lambda spec: spec.width * spec.height, default=None)
 
 
 def _parse_one(token: str) -> RenditionSpec:
