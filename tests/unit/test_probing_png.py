@@ -49,6 +49,8 @@ def test_a_picture_behind_a_large_chunk_is_jumped_to() -> None:
         (b"\x89PNG\r\n\x1a\n" + encoded("PNG")[33:] + bytes(20), "IHDR"),
         (png_header() + png_chunk(b"IEND", b""), "no picture"),
         (png_header() + bytes(100), "no chunk at byte 33"),
+        (png_header(color_type=3) + encoded("PNG")[33:], "no palette"),
+        (png_with_chunks(png_chunk(b"PLTE", bytes(4))), "palette has 4 bytes"),
         (png_header(), "ends at byte 33"),
     ],
 )

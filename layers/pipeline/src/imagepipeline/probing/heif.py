@@ -12,9 +12,9 @@ from imagepipeline.models import Header
 from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.ranges import KIB, Ranges
 
-MAX_BOX_BYTES = 1024 * KIB  # of `meta` and `moov`: a photograph of 48 MP in 192 tiles has about 15 KiB of meta
+MAX_BOX_BYTES = 1024 * KIB  # of `meta` and `moov`: a tile takes some 50 bytes of meta, a frame some 20 of moov
 MAX_BOXES = 100  # at the top of the file: mostly three or four
-MAX_TILES = 1000  # phones cut 48 MP into 192; the format allows 65,536
+MAX_TILES = 1000  # phones cut 48 MP into 192 of 512x512; the format allows 65,536
 _SLACK_PIXELS = 4_000_000  # what is coded of a small picture may reach far beyond it
 
 _CODECS = {"av01": "AVIF", "hvc1": "HEIC"}

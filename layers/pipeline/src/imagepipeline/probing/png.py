@@ -8,11 +8,12 @@ from imagepipeline.models import Header
 from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.ranges import Ranges
 
-MAX_CHUNKS_BEFORE_PICTURE = 1000  # the busiest of 421 real files had fewer than 50; most have under 10
+MAX_CHUNKS_BEFORE_PICTURE = 1000  # of 1,777 real files the busiest had 14, the median 2
 MAX_DEFLATE_RATIO = 1032  # zlib's manual: no stream inflates to more than that
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 MAX_SIDE = 2**31 - 1  # and of a chunk's length: PNG's four-byte integers stay below 2**31
 
+_PALETTE = 3  # colour type
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _COLOR_MODES = {
     (0, 1): "1",
     (0, 2): "L",
@@ -56,25 +57,31 @@ def read_header(file: Ranges) -> Header:
         format="PNG",
         width=width,
         height=height,
-        frames=_count_frames(file),
+        frames=_count_frames(file, needs_palette=color_type == _PALETTE),
         bit_depth=bit_depth,
         color_mode=_COLOR_MODES[color_type, bit_depth],
         progressive=interlace == 1,
     )
 
 
-def _count_frames(file: Ranges) -> int:
-    """What acTL says, or 1. Walks to the first IDAT, which must be there."""
-    frames = 1
+def _count_frames(file: Ranges, *, needs_palette: bool) -> int:
+    """What acTL says, or 1. Walks to the first IDAT, which must be there, after PLTE if the colours need one."""
+    frames, has_palette = 1, False
     position = 33
     for _ in range(MAX_CHUNKS_BEFORE_PICTURE):
         length, kind = struct.unpack(">I4s", file.take(position, 8))
         if not (kind.isalpha() and length <= MAX_SIDE):
             raise DamagedImage("PNG", f"there is no chunk at byte {position:,}")
         if kind == b"IDAT":
+            if needs_palette and not has_palette:
+                raise DamagedImage("PNG", "it has no palette (PLTE) for its colours")
             return frames
         if kind == b"IEND":
             raise DamagedImage("PNG", "it has no picture (IDAT) chunk")
+        if kind == b"PLTE":
+            if length % 3 or not 3 <= length <= 3 * 256:
+                raise DamagedImage("PNG", f"its palette has {length:,} bytes")
+            has_palette = True
         if kind == b"acTL" and length == 8:
             frames = max(1, int.from_bytes(file.take(position + 8, 4)))
         position += 12 + length

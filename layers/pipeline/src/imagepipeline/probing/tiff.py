@@ -9,7 +9,7 @@ from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.ranges import Ranges
 
 MAX_TAGS = 1000  # real directories have under a hundred; a directory can claim 65,535, BigTIFF 2**64
-MAX_PARTS = 500_000  # strips or tiles: a strip a row of a 100 MP scan is a tenth of it; Pillow lists them all
+MAX_PARTS = 500_000  # strips or tiles, which Pillow lists: a strip a row and channel of 100 MP makes some 30,000
 MAX_PAGES = 10_000
 _PART_PIXELS = 4_000_000  # a tile may be larger than a small picture, but not enormous
 
