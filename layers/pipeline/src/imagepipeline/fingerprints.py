@@ -1,7 +1,7 @@
 """What a picture looks like in a few bytes: its colours, a hash to find near-duplicates by, and a blurred preview.
 
-All from the smallest rendition's pixels, before they are encoded: of the palette that takes 4 ms where the original of
-12 megapixels takes 800.
+All from the smallest rendition's pixels, before they are encoded: 3 ms, where the palette of the original of
+12 megapixels alone takes 800.
 """
 
 import base64
@@ -12,8 +12,8 @@ from PIL import Image
 
 MAX_COLORS = 6
 _MIN_SHARE = 0.01  # colours on fewer pixels than a hundredth are not worth a line
-_PALETTE_SIDE = 100  # pixels: what a palette is taken from is made no larger than this
-_THUMBHASH_SIDE = 32  # its highest frequency has seven half-waves across: more pixels tell nothing new
+_PALETTE_SIDE = 50  # pixels: what a palette is taken from is made no larger than this; 100 takes six times as long
+_THUMBHASH_SIDE = 24  # its highest frequency has seven half-waves across: more pixels tell nothing new
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def palette(image: Image.Image) -> tuple[Color, ...]:
     """The main colours of an image in RGB, by median cut."""
     small = image.copy()
     small.thumbnail((_PALETTE_SIDE, _PALETTE_SIDE), Image.Resampling.BOX)
-    reduced = small.quantize(MAX_COLORS, Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
+    reduced = small.quantize(MAX_COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     channels = reduced.getpalette()
     pixels = small.width * small.height
     shares = sorted(((count / pixels, index) for count, index in reduced.getcolors()), reverse=True)

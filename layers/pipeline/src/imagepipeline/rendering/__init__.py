@@ -62,7 +62,7 @@ def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Ren
     limits.check_contents(header, data)
     original = decoding.open_image(data, header)
     stored_size = original.size
-    decoding.decode(original, header, specs)
+    extent = decoding.decode(original, header, specs)
 
     turn = 1 if decoding.turns_by_itself(header) else decoding.orientation(original, header, data)
     picture_size = upright_size(stored_size, turn)
@@ -70,8 +70,8 @@ def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Ren
     base_size = upright_size(geometry.largest(picture_size, specs), turn)
     jpegs_only = all(spec.format == "JPEG" and not spec.filters for spec in specs)
 
-    image = color.scalable(original, base_size)
-    image = resizing.shrink(image, base_size, half_chroma=jpegs_only)
+    image, extent = color.scalable(original, extent, header.bit_depth, base_size)
+    image = resizing.shrink(image, base_size, extent, half_chroma=jpegs_only)
     image, color_space, notes = color.to_srgb(image, original.info.get("icc_profile"))
     image = color.as_jpegs_have_it(image) if jpegs_only else color.as_filters_take_it(image)
     image = upright(image, turn)

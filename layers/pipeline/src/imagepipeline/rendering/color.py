@@ -7,7 +7,7 @@ from PIL import Image, ImageChops, ImageCms
 
 from imagepipeline.errors import UnsupportedFormat
 from imagepipeline.rendering import resizing
-from imagepipeline.rendering.geometry import Size
+from imagepipeline.rendering.geometry import Extent, Size
 
 _MAX_NAME = 80  # characters of a colour space's name
 _INVISIBLE_DIFFERENCE = 2  # of 255, to call a profile sRGB: rounding makes one
@@ -15,23 +15,27 @@ _UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 _OPAQUE = {"La": "L", "LA": "L", "RGBa": "RGB", "RGBA": "RGB"}
 
 
-def scalable(image: Image.Image, target: Size) -> Image.Image:
-    """The image in L, RGB, YCbCr, CMYK, LAB, La or RGBa, possibly averaged down on the way to `target`.
+def scalable(image: Image.Image, extent: Extent, bit_depth: int, target: Size) -> tuple[Image.Image, Extent]:
+    """The image in L, RGB, YCbCr, CMYK, LAB, La or RGBa, possibly averaged down on the way to `target`, and its extent.
 
-    Sixteen bits become eight, bits and palette indexes shades, and colours are premultiplied with their alpha, so
-    that what is transparent does not bleed. An alpha channel without any transparency is dropped.
+    Twelve and sixteen bits become eight, bits and palette indexes shades, and colours are premultiplied with their
+    alpha, so that what is transparent does not bleed. An alpha channel without any transparency is dropped.
     Raises UnsupportedFormat for samples whose range nobody knows (32 bits, floating point).
     """
     if image.mode in ("I", "F"):
         raise UnsupportedFormat("an image with 32-bit samples", ("8 and 16 bits a channel",))
     if image.mode in ("L", "RGB", "YCbCr", "LAB") and not image.has_transparency_data:
-        return image
+        return image, extent
     if image.mode == "CMYK":
         # Pillow takes all CMYK JPEGs to be inverted, as Adobe's are; only those that say so are.
         is_plain_jpeg = image.format == "JPEG" and "adobe" not in image.info
-        return ImageChops.invert(image) if is_plain_jpeg else image
+        return ImageChops.invert(image) if is_plain_jpeg else image, extent
     if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() == (255, 255):
         return resizing.converted(image, lambda strip: strip.convert(_OPAQUE[strip.mode]), target)
+    if image.mode.startswith("I;16"):
+        return resizing.converted(image, lambda strip: _to_eight_bits(strip, bit_depth), target)
+    if bit_depth == 16 and isinstance(image.info.get("transparency"), tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in image.info["transparency"])  # as its pixels are
     return resizing.converted(image, _to_shades, target)
 
 
@@ -80,15 +84,19 @@ def unmultiplied(image: Image.Image) -> Image.Image:
     return image.convert(_UNMULTIPLIED[image.mode]) if image.mode in _UNMULTIPLIED else image
 
 
+def _to_eight_bits(strip: Image.Image, bit_depth: int) -> Image.Image:
+    """A strip of deep shades in L, or in La if one of them stands for transparent."""
+    deep, brightest = strip.convert("I"), 2**bit_depth - 1
+    shades = deep.point([round(255 * min(value / brightest, 1)) for value in range(65536)], "L")
+    transparent = strip.info.get("transparency")
+    if transparent is None:
+        return shades
+    alpha = deep.point([255 * (value != transparent) for value in range(65536)], "L")
+    return Image.merge("LA", (shades, alpha)).convert("La")
+
+
 def _to_shades(strip: Image.Image) -> Image.Image:
     """A strip of any mode in L, RGB, La or RGBa."""
-    if strip.mode.startswith("I;16"):
-        shades = strip.point([round(value / 257) for value in range(65536)], "L")
-        transparent = strip.info.get("transparency")
-        if transparent is None:
-            return shades
-        alpha = strip.point([255 * (value != transparent) for value in range(65536)], "L")
-        return Image.merge("LA", (shades, alpha)).convert("La")
     if strip.mode in ("La", "RGBa"):
         return strip
     if strip.mode == "LA":

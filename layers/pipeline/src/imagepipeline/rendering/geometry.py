@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from imagepipeline.renditions import RenditionSpec
 
 type Size = tuple[int, int]  # width, height in pixels
+# As far as a picture reaches in an image that was reduced by a whole number: where a side did not divide by it, the
+# last column or row is only partly picture, and scaling it as a whole would move everything.
+type Extent = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
