@@ -86,7 +86,7 @@ def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
     # MiniStack reads its settings when it is imported, so not before here.
     from ministack.core import lambda_runtime
 
-    from local.emulator import environments, events, http_apis, resources, state_machines  # noqa: F401 (each registers patches)
+    from local.emulator import environments, events, http_apis, resources, state_machines, tables  # noqa: F401 (each registers patches)
     from local.emulator.snapshots import Snapshots
 
     snapshots = Snapshots(state_dir / "services")
