@@ -43,10 +43,12 @@ class Deployed:
         before = self.record(key)
         self.put(key, body)
         return self.eventually(
-            lambda: (record := self.record(key))
-            and record["Sequencer"] != (before or {}).get("Sequencer")
-            and "AnnouncedAt" in record
-            and record
+            lambda: (
+                (record := self.record(key))
+                and record["Sequencer"] != (before or {}).get("Sequencer")
+                and "AnnouncedAt" in record
+                and record
+            )
         )
 
     def record(self, key: str) -> dict | None:
