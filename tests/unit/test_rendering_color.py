@@ -1,0 +1,234 @@
+"""Colours come out in sRGB, whatever profile a picture carries."""
+
+import io
+import struct
+
+import pytest
+from PIL import Image, ImageChops, ImageCms
+
+from tests.unit import samples
+from tests.unit.photos import distance, rendered, rendition, scaled
+
+SIZE = (60, 40)
+
+# Primaries and white (x, y) and the exponent of some colour spaces, from their specifications.
+ADOBE_RGB = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), 563 / 256
+DISPLAY_P3 = ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06)), None  # None: the curve of sRGB
+SRGB = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)), None
+_D65, _D50_XYZ = (0.3127, 0.3290), (0.9642, 1.0, 0.8249)
+
+
+def profile(space, description: str) -> bytes:
+    """A matrix profile (ICC.1, version 2) for a colour space."""
+    primaries, gamma = space
+    columns = _adapted(_to_xyz(primaries))
+    curve = (
+        struct.pack(">4s4xIH", b"curv", 1, round(gamma * 256))
+        if gamma
+        else struct.pack(">4s4xI1024H", b"curv", 1024, *(round(65535 * _linear(i / 1023)) for i in range(1024)))
+    )
+    text = description.encode() + b"\0"
+    tags = {
+        b"desc": struct.pack(">4s4xI", b"desc", len(text)) + text + bytes(78),
+        b"wtpt": _xyz(_D50_XYZ),
+        **{name: _xyz(column) for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)},
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
+    }
+    return _assembled(tags, b"RGB ")
+
+
+def grey_profile(gamma: float) -> bytes:
+    text = b"grey\0"
+    tags = {
+        b"desc": struct.pack(">4s4xI", b"desc", len(text)) + text + bytes(78),
+        b"wtpt": _xyz(_D50_XYZ),
+        b"kTRC": struct.pack(">4s4xIH", b"curv", 1, round(gamma * 256)),
+    }
+    return _assembled(tags, b"GRAY")
+
+
+def _assembled(tags: dict[bytes, bytes], color_space: bytes) -> bytes:
+    table, contents, at = b"", b"", 132 + 12 * len(tags)
+    for name, content in tags.items():
+        content += bytes(-len(content) % 4)
+        table += struct.pack(">4sII", name, at + len(contents), len(content))
+        contents += content
+    header = struct.pack(">I4xI4s4s4s12x4s28x", at + len(contents), 0x02400000, b"mntr", color_space, b"XYZ ", b"acsp")
+    header += struct.pack(">3I", *(round(v * 65536) for v in _D50_XYZ)) + bytes(48)
+    return header + struct.pack(">I", len(tags)) + table + contents
+
+
+def _xyz(values) -> bytes:
+    return struct.pack(">4s4x3i", b"XYZ ", *(round(value * 65536) for value in values))
+
+
+def _linear(value: float) -> float:
+    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+
+
+def _encoded(value: float) -> float:
+    value = min(max(value, 0), 1)
+    return 12.92 * value if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055
+
+
+def _to_xyz(primaries):
+    """The XYZ of each primary at full strength, so that together they make the white D65."""
+    columns = [(x / y, 1, (1 - x - y) / y) for x, y in primaries]
+    white = (_D65[0] / _D65[1], 1, (1 - sum(_D65)) / _D65[1])
+    strengths = _solved(columns, white)
+    return [tuple(strength * value for value in column) for strength, column in zip(strengths, columns, strict=True)]
+
+
+def _solved(columns, target):
+    """The weights of three columns whose sum is the target, by Cramer's rule."""
+
+    def determinant(a, b, c):
+        return (
+            a[0] * (b[1] * c[2] - b[2] * c[1]) - b[0] * (a[1] * c[2] - a[2] * c[1]) + c[0] * (a[1] * b[2] - a[2] * b[1])
+        )
+
+    whole = determinant(*columns)
+    return [determinant(*(target if i == j else columns[j] for j in range(3))) / whole for i in range(3)]
+
+
+def _adapted(columns):
+    """D65 to D50 by Bradford's matrix, as ICC profiles want it."""
+    bradford = (
+        (1.0478112, 0.0228866, -0.0501270),
+        (0.0295424, 0.9904844, -0.0170491),
+        (-0.0092345, 0.0150436, 0.7521316),
+    )
+    return [tuple(sum(m * v for m, v in zip(row, column, strict=True)) for row in bradford) for column in columns]
+
+
+def in_srgb(color, space) -> tuple[int, ...]:
+    """What a colour of another space is in sRGB, by the definition of both."""
+    primaries, gamma = space
+    linear = [(value / 255) ** gamma if gamma else _linear(value / 255) for value in color]
+    xyz = [sum(v * c for v, c in zip(linear, row, strict=True)) for row in zip(*_to_xyz(primaries), strict=True)]
+    return tuple(round(255 * _encoded(value)) for value in _solved(_to_xyz(SRGB[0]), xyz))
+
+
+COLORS = [(200, 100, 60), (90, 160, 90), (70, 80, 160), (128, 128, 128), (230, 220, 210)]
+
+
+@pytest.mark.parametrize("color", COLORS)
+@pytest.mark.parametrize(("name", "space"), [("Display P3", DISPLAY_P3), ("Adobe RGB (1998)", ADOBE_RGB)])
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("output", ["jpeg:q=95", "png"])
+def test_a_wide_gamut_comes_out_in_srgb(format_name, name, space, color, output):
+    file = io.BytesIO()
+    options = (
+        {"lossless": True} if format_name == "WEBP" else {"quality": 95} if format_name in ("JPEG", "AVIF") else {}
+    )
+    Image.new("RGB", SIZE, color).save(file, format_name, icc_profile=profile(space, name), **options)
+
+    result = rendered(file.getvalue(), f"small=30x30:{output}")
+
+    seen = rendition(file.getvalue(), f"small=30x30:{output}").getpixel((15, 10))
+    assert seen == pytest.approx(in_srgb(color, space), abs=4)
+    assert result.picture.color_space == name
+    assert result.picture.notes == ()
+
+
+def test_what_is_in_srgb_already_is_left_alone():
+    plain = samples.encoded("JPEG", size=SIZE, quality=95)
+    tagged = samples.encoded("JPEG", size=SIZE, quality=95, icc_profile=profile(SRGB, "by another name"))
+
+    assert rendered(tagged).renditions == rendered(plain).renditions
+    assert rendered(tagged).picture.color_space == "by another name"
+
+
+def test_transparency_survives_the_change_of_colours():
+    picture = Image.new("RGBA", SIZE, (200, 100, 60, 128))
+    file = io.BytesIO()
+    picture.save(file, "PNG", icc_profile=profile(ADOBE_RGB, "Adobe RGB (1998)"))
+
+    seen = rendition(file.getvalue(), "small=30x30:png").getpixel((15, 10))
+
+    assert seen == pytest.approx((*in_srgb((200, 100, 60), ADOBE_RGB), 128), abs=4)
+
+
+def test_grey_with_its_own_curve_comes_out_with_that_of_srgb():
+    file = io.BytesIO()
+    Image.new("L", SIZE, 100).save(file, "PNG", icc_profile=grey_profile(1.0))
+
+    small = rendition(file.getvalue(), "small=30x30:png")
+
+    assert small.mode == "L"
+    assert small.getpixel((15, 10)) == pytest.approx(255 * _encoded(100 / 255), abs=2)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_grey_with_a_profile_for_colours_is_honoured(mode):
+    file = io.BytesIO()
+    Image.new("L", SIZE, 100).convert(mode).save(file, "PNG", icc_profile=profile(ADOBE_RGB, "Adobe RGB (1998)"))
+
+    small = rendition(file.getvalue(), "small=30x30:png").convert("RGB")
+
+    assert small.getpixel((15, 10)) == pytest.approx(in_srgb((100, 100, 100), ADOBE_RGB), abs=2)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"nonsense", bytes(200), profile(ADOBE_RGB, "cut")[:300], grey_profile(2.2)],
+    ids=["nonsense", "zeros", "cut short", "for another kind of picture"],
+)
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_broken_profile_is_ignored_with_a_note(format_name, broken):
+    file = samples.encoded(format_name, size=SIZE, icc_profile=broken)
+
+    result = rendered(file, "small=30x30:png")
+
+    assert result.picture.notes == ("broken ICC profile ignored",)
+    assert result.picture.color_space == "sRGB"
+    assert distance(rendition(file, "small=30x30:png"), scaled(samples.photo(*SIZE), (30, 20))) < 4
+
+
+def test_a_profile_s_name_is_bounded_and_in_one_line():
+    file = samples.encoded("JPEG", size=SIZE, icc_profile=profile(ADOBE_RGB, "a\tlong\nname " * 1000))
+
+    name = rendered(file).picture.color_space
+
+    assert len(name) <= 80
+    assert name.startswith("a long name a long name")
+
+
+def _without_adobe_marker(jpeg: bytes) -> bytes:
+    at = jpeg.index(b"\xff\xee")
+    return jpeg[:at] + jpeg[at + 2 + int.from_bytes(jpeg[at + 2 : at + 4]) :]
+
+
+def test_cmyk_without_a_profile_looks_as_inks_do():
+    photo = samples.photo(*SIZE)
+    adobe = io.BytesIO()
+    photo.convert("CMYK").save(adobe, "JPEG", quality=95)
+    # What is not Adobe's stores 255 for full ink, Adobe's the inverse; Pillow always writes Adobe's.
+    plain = io.BytesIO()
+    ImageChops.invert(photo.convert("CMYK")).save(plain, "JPEG", quality=95)
+
+    for file in (adobe.getvalue(), _without_adobe_marker(plain.getvalue())):
+        assert distance(rendition(file, "small=30x30:png"), scaled(photo, (30, 20))) < 4
+        assert rendered(file).picture.color_space == "CMYK"
+
+
+def test_cielab_comes_out_in_srgb():
+    photo = samples.photo(*SIZE)
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    file = io.BytesIO()
+    lab = ImageCms.applyTransform(photo, to_lab)
+    del lab.info["icc_profile"]
+    lab.save(file, "TIFF")
+
+    small = rendition(file.getvalue(), "small=30x30:png")
+
+    assert distance(small, scaled(photo, (30, 20))) < 4
+    assert rendered(file.getvalue()).picture.color_space == "CIELAB"
+
+
+def test_a_jpeg_stored_in_rgb_is_not_taken_for_ycbcr():
+    plain = io.BytesIO()
+    samples.photo(*SIZE).save(plain, "JPEG", quality=95, keep_rgb=True)
+
+    for file in (plain.getvalue(), _without_adobe_marker(plain.getvalue())):
+        assert distance(rendition(file, "small=30x30:png"), scaled(samples.photo(*SIZE), (30, 20))) < 4

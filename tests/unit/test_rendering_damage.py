@@ -1,0 +1,93 @@
+"""Damaged files are rejected, not tolerated, and reach no decoder but their own."""
+
+import subprocess
+import sys
+
+import pytest
+
+from imagepipeline import renditions
+from imagepipeline.errors import DamagedImage, ImageRejected
+from imagepipeline.models import Header
+from imagepipeline.rendering import render
+from tests.unit import samples
+from tests.unit.photos import rendered
+
+SIZE = (200, 150)
+SPECS = renditions.parse("small=30x30")
+KINDS = [
+    ("JPEG", {}),
+    ("JPEG", {"progressive": True}),
+    ("PNG", {}),
+    ("GIF", {}),
+    ("WEBP", {"quality": 80}),
+    ("WEBP", {"lossless": True}),
+    ("TIFF", {}),
+    ("TIFF", {"compression": "tiff_lzw"}),
+    ("BMP", {}),
+    ("AVIF", {"speed": 10}),
+]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.97])
+@pytest.mark.parametrize(("format_name", "options"), KINDS)
+def test_a_file_cut_short_is_rejected(format_name, options, share):
+    file = samples.encoded(format_name, size=SIZE, **options)
+
+    with pytest.raises(ImageRejected):
+        rendered(file[: round(len(file) * share)])
+
+
+def test_a_heic_cut_short_is_rejected():
+    file = samples.heic("photo")
+
+    with pytest.raises(ImageRejected):
+        rendered(file[: len(file) * 9 // 10])
+
+
+def test_a_png_that_lost_its_end_is_rejected():
+    file = samples.encoded("PNG", size=SIZE)
+
+    with pytest.raises(DamagedImage, match="cut short"):
+        rendered(file[:-12])
+
+
+def test_a_png_with_one_bit_flipped_in_its_pixels_is_rejected():
+    file = bytearray(samples.encoded("PNG", size=SIZE))
+    file[file.index(b"IDAT") + 200] ^= 1
+
+    with pytest.raises(DamagedImage, match=r"IDAT chunk at byte .* fails its checksum"):
+        rendered(bytes(file))
+
+
+@pytest.mark.parametrize("actual", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM", "TGA", "EPS", "PDF"])
+@pytest.mark.parametrize("promised", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIC"])
+def test_no_decoder_but_the_promised_one_is_reached(promised, actual):
+    if promised == actual:
+        return
+    file = samples.encoded(actual, size=SIZE)
+
+    with pytest.raises(DamagedImage):
+        render(file, Header(promised, *SIZE), SPECS)
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF"])
+def test_another_size_than_the_header_s_is_damage(format_name):
+    file = samples.encoded(format_name, size=SIZE)
+
+    with pytest.raises(DamagedImage, match="its header says 100x100, its content 200x150"):
+        render(file, Header(format_name, 100, 100), SPECS)
+
+
+def test_only_the_plugins_at_hand_are_imported():
+    # Image.open and Image.save with a format's name import five plug-ins, in every cold start.
+    jpeg = samples.encoded("JPEG")
+    program = (
+        "import sys; data = sys.stdin.buffer.read();"
+        "from imagepipeline import renditions; from imagepipeline.models import Header;"
+        "from imagepipeline.rendering import render; render(data, Header('JPEG', 40, 30), renditions.parse('a=9x9'));"
+        "print(*sorted(name for name in sys.modules if name.endswith('ImagePlugin')))"
+    )
+
+    loaded = subprocess.run([sys.executable, "-c", program], input=jpeg, capture_output=True, check=True).stdout
+
+    assert loaded.decode().split() == ["PIL.JpegImagePlugin"]

@@ -1,0 +1,139 @@
+"""Sizes and crops: inside or covering the box, never enlarged, never below a pixel."""
+
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from imagepipeline.rendering import geometry
+from imagepipeline.renditions import MAX_SIDE, RenditionSpec
+from tests.unit import samples
+from tests.unit.photos import distance, rendered, rendition, scaled
+
+SIDES = st.integers(1, 20_000)
+BOX_SIDES = st.integers(1, MAX_SIDE)
+
+
+def _box(width: int, height: int, fit: str) -> RenditionSpec:
+    return RenditionSpec("box", width, height, fit)
+
+
+@given(SIDES, SIDES, BOX_SIDES, BOX_SIDES)
+def test_inside_fits_the_box_and_keeps_the_shape(width, height, box_width, box_height):
+    plan = geometry.plan((width, height), _box(box_width, box_height, "inside"))
+
+    assert plan.size == plan.scaled
+    assert 1 <= plan.size[0] <= min(width, box_width)
+    assert 1 <= plan.size[1] <= min(height, box_height)
+    factor = min(1, box_width / width, box_height / height)
+    assert plan.size[0] == pytest.approx(max(1, width * factor), abs=0.51)
+    assert plan.size[1] == pytest.approx(max(1, height * factor), abs=0.51)
+
+
+@given(SIDES, SIDES, BOX_SIDES, BOX_SIDES)
+def test_cover_has_the_box_s_shape_and_is_filled(width, height, box_width, box_height):
+    plan = geometry.plan((width, height), _box(box_width, box_height, "cover"))
+
+    assert 1 <= plan.size[0] <= plan.scaled[0] <= width
+    assert 1 <= plan.size[1] <= plan.scaled[1] <= height
+    factor = min(1, width / box_width, height / box_height)
+    assert plan.size[0] == pytest.approx(max(1, box_width * factor), abs=0.51)
+    assert plan.size[1] == pytest.approx(max(1, box_height * factor), abs=0.51)
+    # One of the two sides is seen from edge to edge: no more is cropped than the shape asks for.
+    assert plan.size[0] == plan.scaled[0] or plan.size[1] == plan.scaled[1]
+
+
+@given(SIDES, SIDES, BOX_SIDES, BOX_SIDES, st.sampled_from(["inside", "cover"]))
+def test_a_crop_is_within_the_picture_and_in_its_middle(width, height, box_width, box_height, fit):
+    plan = geometry.plan((width, height), _box(box_width, box_height, fit))
+
+    left, upper, right, lower = geometry.center(plan.scaled, plan.size)
+
+    assert (right - left, lower - upper) == plan.size
+    assert 0 <= plan.scaled[0] - right - left <= 1
+    assert 0 <= plan.scaled[1] - lower - upper <= 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    # Of a picture of a few blocks, or in a few pixels, JPEG keeps too little to compare.
+    st.tuples(st.integers(40, 300), st.integers(40, 300)),
+    st.tuples(st.integers(8, 150), st.integers(8, 150)),
+    st.sampled_from(
+        [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "P"), ("PNG", "I;16"), ("TIFF", "LA")]
+    ),
+    st.sampled_from(["inside", "cover"]),
+)
+def test_any_picture_in_any_box_looks_like_its_original(size, box, kind, fit):
+    format_name, mode = kind
+    options = {"quality": 95} if format_name == "JPEG" else {}
+    file = samples.encoded(format_name, mode, size, **options)
+    plan = geometry.plan(size, _box(*box, fit))
+
+    small = rendition(file, f"a={box[0]}x{box[1]}:{fit}:png")
+
+    shown = samples.photo(*size, "L" if mode == "I;16" else mode)
+    shown = shown.convert("RGBA") if shown.has_transparency_data else shown.convert("RGB")
+    expected = scaled(shown, plan.scaled).crop(geometry.center(plan.scaled, plan.size))
+    assert small.size == plan.size
+    assert distance(small.convert(expected.mode), expected) < 6
+
+
+def test_a_small_picture_is_not_enlarged():
+    file = samples.encoded("PNG", size=(20, 10))
+
+    assert rendition(file, "a=100x100:png").size == (20, 10)
+    assert rendition(file, "a=100x100:cover:png").size == (10, 10)
+    assert rendition(file, "a=100x25:cover:png").size == (20, 5)
+
+
+@pytest.mark.parametrize("fit", ["inside", "cover"])
+@pytest.mark.parametrize("size", [(10_000, 1), (1, 10_000), (1, 1)])
+def test_the_thinnest_picture_has_renditions(size, fit):
+    result = rendered(samples.encoded("PNG", size=size), f"a=100x100:{fit} b=1x1:{fit}")
+
+    for one in result.renditions.values():
+        assert min(one.width, one.height) >= 1
+        assert max(one.width, one.height) <= 100
+
+
+def test_cover_shows_the_middle():
+    wide = Image.new("RGB", (90, 30), "red")
+    wide.paste("lime", (30, 0, 60, 30))
+    file = io.BytesIO()
+    wide.save(file, "PNG")
+
+    card = rendition(file.getvalue(), "card=15x15:cover:png")
+
+    assert card.size == (15, 15)
+    assert distance(card.crop((1, 0, 14, 15)), Image.new("RGB", (13, 15), "lime")) < 3
+
+
+def test_each_rendition_has_the_size_it_says():
+    wanted = "s=10x10 m=64x48:cover:webp l=120x120:avif x=90x90:png c=77x5:cover"
+
+    result = rendered(samples.encoded("JPEG", size=(400, 300)), wanted)
+
+    assert list(result.renditions) == ["s", "m", "l", "x", "c"]
+    for name, one in result.renditions.items():
+        with Image.open(io.BytesIO(one.data)) as image:
+            assert (image.format, image.size, name) == (one.format, (one.width, one.height), one.name)
+
+
+@pytest.mark.parametrize("size", [(1600, 1200), (1602, 1201), (999, 1333)])
+@pytest.mark.parametrize("side", [900, 500, 300, 77])
+@pytest.mark.parametrize("output", ["jpeg", "webp"])
+def test_a_jpeg_decoded_at_a_smaller_scale_is_as_sharp_and_as_well_placed(size, side, output):
+    # Rings as of a target: half a pixel off, or a filter too soft, shows along every edge.
+    rings = Image.radial_gradient("L").resize(size).point([255 * (value // 30 % 2) for value in range(256)])
+    photo = Image.merge("RGB", (rings, rings, samples.photo(*size).getchannel("R")))
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=95)
+
+    small = rendition(file.getvalue(), f"a={side}x{side}:{output}:q=95")
+
+    naive = io.BytesIO()
+    scaled(photo, small.size).save(naive, output, quality=95)
+    assert distance(small.convert("L"), Image.open(naive).convert("L")) < (4 if side < 100 else 2)
