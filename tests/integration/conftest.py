@@ -6,7 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -139,11 +139,12 @@ class Deployed:
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory) -> Iterator[Deployed]:
-    with pytest.MonkeyPatch.context() as environment:
-        # Waits and backoffs of the state machines, as a share of what AWS would take.
-        environment.setenv("SFN_WAIT_SCALE", "0.01")
-        with LocalStack(tmp_path_factory.mktemp("integration")) as stack:
-            yield Deployed(stack)
+    with ExitStack() as ends:
+        with pytest.MonkeyPatch.context() as environment:
+            # Waits and backoffs of the state machines, as a share of what AWS would take.
+            environment.setenv("SFN_WAIT_SCALE", "0.01")
+            stack = ends.enter_context(LocalStack(tmp_path_factory.mktemp("integration")))
+        yield Deployed(stack)
 
 
 @pytest.fixture
