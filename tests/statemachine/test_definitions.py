@@ -162,6 +162,24 @@ def test_a_cause_is_read_the_same_way_everywhere():
     assert len(expressions) == 1
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_message_is_sent_right_after_a_look_at_who_has_the_key(machine: str):
+    states = MACHINES[machine]["States"]
+    announcing = {name for name in states if states[name].get("Resource") == SNS}
+
+    for before in states:
+        if following(states[before]) & announcing:
+            assert last_look(states, before), f"{before} does not look"
+
+
+def last_look(states: dict, name: str) -> bool:
+    """Whether a state, or every state that leads to it without taking time, looks at the record or finishes it."""
+    if states[name]["Type"] == "Task":
+        return "ConditionExpression" in states[name]["Arguments"] or name == "StoreResult"
+    leading = [before for before in states if name in following(states[before])]
+    return states[name]["Type"] == "Choice" and all(last_look(states, before) for before in leading)
+
+
 # ------------------------------------------------------------------------------------------------------------- patience
 
 

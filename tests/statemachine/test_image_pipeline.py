@@ -59,8 +59,8 @@ TOLD_OF_FAILURE = ("RemoveOutdatedRenditions", "NotifyFailure", "RecordFailureAn
 REJECTED = ("RecordRejection", *TOLD_OF_FAILURE, "Rejected")
 FAILED = ("RecordFailure", *TOLD_OF_FAILURE, "Failed")
 LEFT_TO_ANOTHER = ("RemoveRenditions", "Superseded")
-NOT_HEARD = ("CheckStillNewest", "IsWorthAnotherTry")
-TRIES_AGAIN = (*NOT_HEARD, "WaitToNotify", "WhichNotification")
+NOT_HEARD = ("WaitToNotify", "CheckStillNewest", "IsWorthAnotherTry")
+TRIES_AGAIN = (*NOT_HEARD, "WhichNotification")
 
 
 @pytest.fixture
