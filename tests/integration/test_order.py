@@ -49,6 +49,7 @@ def test_a_photo_replaced_by_a_bad_file_leaves_a_rejection_and_no_renditions(dep
     first = deployed.process(key, photo)
 
     second = deployed.process(key, b"not a picture")
+    deployed.settled(key)
 
     assert second["Status"] == "REJECTED"
     assert not named(first) & deployed.rendition_keys()
