@@ -498,15 +498,15 @@ def test_a_duplicate_is_told_by_either_spelling_of_the_error(pipeline: StateMach
 
 @pytest.mark.parametrize("prefix", ["DynamoDB", "DynamoDb"])
 @pytest.mark.parametrize(
-    ("function", "problem", "writes"),
+    ("function", "problem", "end"),
     [
-        ("validate", EmptyFile(), "RecordRejection"),
-        ("thumbnails", CRASH, "RecordFailure"),
-        ("thumbnails", UploadGone(), "ForgetRecord"),
+        ("validate", EmptyFile(), ("RecordRejection", *LEFT_TO_ANOTHER)),
+        ("thumbnails", CRASH, ("RecordFailure", "Failed")),
+        ("thumbnails", UploadGone(), ("ForgetRecord", *LEFT_TO_ANOTHER)),
     ],
 )
 def test_an_upload_that_was_overtaken_neither_overwrites_nor_announces(
-    pipeline: StateMachine, prefix: str, function: str, problem: Exception, writes: str
+    pipeline: StateMachine, prefix: str, function: str, problem: Exception, end: tuple[str, ...]
 ):
     newer = {"ImageKey": KEY, "Status": "PROCESSING", "Sequencer": comparable(NEWER), "ExecutionArn": "another"}
 
@@ -517,21 +517,27 @@ def test_an_upload_that_was_overtaken_neither_overwrites_nor_announces(
     pipeline.error_prefix = prefix
     execution = pipeline.run(uploaded(), {function: 3 * [overtaken]})
 
-    assert execution.states[-3:] == (writes, *LEFT_TO_ANOTHER)
-    assert len(execution.calls_in(writes)) == 1
+    assert execution.states[-len(end) :] == end
+    assert len(execution.calls_in(end[0])) == 1
     assert execution.announcements == ()
     assert pipeline.record(KEY) == newer
 
 
-@pytest.mark.parametrize("problem", [EmptyFile(), CRASH], ids=["rejection", "failure"])
-def test_what_was_deleted_while_it_failed_is_neither_recorded_nor_announced(pipeline: StateMachine, problem: Exception):
+@pytest.mark.parametrize(
+    ("problem", "end"),
+    [(EmptyFile(), LEFT_TO_ANOTHER), (CRASH, ("RecordFailure", "Failed"))],
+    ids=["rejection", "failure"],
+)
+def test_what_was_deleted_while_it_failed_is_neither_recorded_nor_announced(
+    pipeline: StateMachine, problem: Exception, end: tuple[str, ...]
+):
     def deleted(payload: dict) -> dict:
         pipeline.delete(KEY)
         raise problem
 
     execution = pipeline.run(uploaded(), {"validate": 3 * [deleted]})
 
-    assert execution.states[-2:] == LEFT_TO_ANOTHER
+    assert execution.states[-2:] == end
     assert execution.announcements == ()
     assert pipeline.record(KEY) is None
 
@@ -544,9 +550,11 @@ def test_an_image_that_was_completed_is_not_turned_into_a_failure_by_what_comes_
         )
         raise CRASH
 
-    pipeline.run(uploaded(), {"store": 3 * [completes_and_crashes]})
+    execution = pipeline.run(uploaded(), {"store": 3 * [completes_and_crashes]})
 
     assert pipeline.record(KEY)["Status"] == "COMPLETED"
+    assert execution.states[-2:] == ("RecordFailure", "Failed")  # whereupon Housekeeping tells of it
+    assert execution.announcements == ()
 
 
 @pytest.mark.parametrize("outcomes", [{}, {"validate": [EmptyFile()]}], ids=["success", "failure"])
