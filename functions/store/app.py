@@ -26,8 +26,12 @@ def handler(event: dict, context: LambdaContext) -> dict:
     table = config.text("IMAGES_TABLE")
     record = records.completed(upload, datetime.now(UTC), event["Metadata"], event["Renditions"])
     records.finish(table, record)
-    # Only now: until the new record stood, readers were given the old renditions.
-    removed = remove_unneeded_renditions(config.text("THUMBNAILS_BUCKET"), table, upload.key)
+    try:
+        # Only now: until the new record stood, readers were given the old renditions.
+        removed = remove_unneeded_renditions(config.text("THUMBNAILS_BUCKET"), table, upload.key)
+    finally:
+        # Removing may have taken long, and what was overtaken meanwhile must not be announced.
+        records.require_held(table, upload)
     metrics.add_metric(name="ImagesCompleted", unit=MetricUnit.Count, value=1)
     logger.info("record stored", extra={"outdated_renditions_removed": removed})
     return {"Message": notification.success(record, config.text("STATUS_API"))}

@@ -123,6 +123,20 @@ def test_who_was_overtaken_removes_no_rendition_of_the_one_that_was_faster():
     assert newer in stored_renditions()
 
 
+@pytest.mark.parametrize("listing_fails", [False, True])
+def test_who_is_overtaken_while_renditions_are_removed_announces_nothing(listing_fails):
+    def overtake(**_: object) -> None:
+        begin(Sequencer=comparable(NEWER), ExecutionArn=OTHER_EXECUTION)
+        if listing_fails:
+            refuse("s3", "ListObjectsV2", "SlowDown", 503)
+
+    begin()
+    aws.client("s3").meta.events.register("provide-client-params.s3.ListObjectsV2", overtake)
+
+    with pytest.raises(Superseded):
+        invoke(app, EVENT)
+
+
 # ----------------------------------------------------------------------------------------- renditions of former uploads
 
 

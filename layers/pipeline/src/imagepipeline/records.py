@@ -61,6 +61,13 @@ def finish(table: str, record: dict) -> None:
         raise
 
 
+def require_held(table: str, upload: Upload) -> None:
+    """Raises Superseded unless the record is still its execution's, and ServiceUnavailable."""
+    record = find(table, upload.key)
+    if record is None or record["ExecutionArn"] != upload.execution_arn:
+        raise Superseded
+
+
 def find(table: str, image_key: str) -> dict | None:
     """The record of an upload, or None. Raises ServiceUnavailable."""
     with aws.worth_retrying("DynamoDB"):
