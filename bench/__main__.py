@@ -40,7 +40,7 @@ def measure(competitors: list[Contestant], picture: Path, rounds: int) -> dict[s
         workers = {one.name: stack.enter_context(Worker(one)) for one in competitors}
         for name, worker in list(workers.items()):
             warm_up = worker.run(picture)
-            peaks[name] = warm_up["peak"]
+            peaks[name] = worker.peak()
             if "error" in warm_up:
                 results[name] = warm_up["error"]
                 del workers[name]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,11 @@ class Worker:
             flush=True,
         )
         return json.loads(self._process.stdout.readline())
+
+    def peak(self) -> float:
+        """The most memory the process has held so far, MiB. Its `ru_maxrss` would count its parent's, too."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
     def __enter__(self) -> Self:
         return self

@@ -1,13 +1,11 @@
 """Runs one contestant: a request a line on standard input, an answer a line on standard output.
 
 A request is JSON `{"path": …, "into": folder or null}`. The answer has the CPU milliseconds of one run over all
-threads (`ms`), the process's peak memory so far in MiB (`peak`), or an `error`. Standard library only: it also runs
-in the rivals' environments.
+threads (`ms`) or an `error`. Standard library only: it also runs in the rivals' environments.
 """
 
 import importlib
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -28,7 +26,6 @@ def main() -> None:
         else:
             for name, content in files.items() if request["into"] else ():
                 (Path(request["into"]) / f"{name}.jpg").write_bytes(content)
-        answer["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps(answer), flush=True)
 
 

@@ -48,6 +48,5 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
   } catch (error) {
     answer.error = String(error.message).split("\n")[0].slice(0, 80);
   }
-  answer.peak = process.resourceUsage().maxRSS / 1024;
   console.log(JSON.stringify(answer));
 }

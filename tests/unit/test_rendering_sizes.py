@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -58,7 +58,7 @@ def test_a_crop_is_within_the_picture_and_in_its_middle(width, height, box_width
 
 @settings(max_examples=40, deadline=None)
 @given(
-    # Of a picture of a few blocks, or in a few pixels, JPEG keeps too little to compare.
+    # Of a picture of a few blocks JPEG keeps too little to compare.
     st.tuples(st.integers(40, 300), st.integers(40, 300)),
     st.tuples(st.integers(8, 150), st.integers(8, 150)),
     st.sampled_from(
@@ -71,6 +71,7 @@ def test_any_picture_in_any_box_looks_like_its_original(size, box, kind, fit):
     options = {"quality": 95} if format_name == "JPEG" else {}
     file = samples.encoded(format_name, mode, size, **options)
     plan = geometry.plan(size, _box(*box, fit))
+    assume(min(plan.size) >= 4)  # what a single pixel averages depends on the filter
 
     small = rendition(file, f"a={box[0]}x{box[1]}:{fit}:png")
 
@@ -78,7 +79,7 @@ def test_any_picture_in_any_box_looks_like_its_original(size, box, kind, fit):
     shown = shown.convert("RGBA") if shown.has_transparency_data else shown.convert("RGB")
     expected = scaled(shown, plan.scaled).crop(geometry.center(plan.scaled, plan.size))
     assert small.size == plan.size
-    assert distance(small.convert(expected.mode), expected) < 6
+    assert distance(small.convert(expected.mode), expected) < 4
 
 
 def test_a_small_picture_is_not_enlarged():

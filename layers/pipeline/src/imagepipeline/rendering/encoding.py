@@ -28,4 +28,4 @@ def _settings(image: Image.Image, spec: RenditionSpec) -> dict:
         return {"quality": spec.quality, "method": 2}
     if spec.format == "AVIF":
         return {"quality": spec.quality, "speed": 8, "max_threads": 1}
-    return {"compress_level": 6}
+    return {"compress_level": 3}
