@@ -1,6 +1,7 @@
 """The command line: arguments in, results out, an exit status that tells.
 
-0: every image is COMPLETED. 1: some are not. 2: the arguments, the settings or the stack are wrong. 130: interrupted.
+0: every image is COMPLETED, nothing failed. 1: some are not. 2: the arguments, the settings or the stack are wrong.
+130: interrupted.
 """
 
 import argparse
@@ -8,19 +9,24 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from client import files, report, upload
+from rich.console import Console
+from rich.status import Status as Spinner
+
+from client import failures, files, redrive, report, upload
+from client.failures import Failure, UndeliveredEvents
 from client.problems import AWS_ERRORS, SetupError, explain
-from client.stack import Record, Stack, default_name, default_session
+from client.stack import TO_OPERATE, TO_UPLOAD, Record, Stack, default_name, default_session
 from client.upload import Result
 
 OK, NOT_ALL_COMPLETED, SETUP_PROBLEM, INTERRUPTED = 0, 1, 2, 130
 
-_SUCCESSES = {"COMPLETED", upload.UPLOADED}
+_SUCCESSES = {"COMPLETED", upload.UPLOADED, redrive.REMOVED}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,18 +56,27 @@ def _parser() -> argparse.ArgumentParser:
         prog="image-pipeline",
         description="Send images to a deployed image pipeline, on AWS or the local run, and see what becomes of them. "
         "Account, region and endpoint come from the usual AWS settings.",
-        epilog="Exit status: 0 all completed, 1 some not, 2 wrong arguments or settings, 130 interrupted.",
+        epilog="Exit status: 0 all completed and nothing failed, 1 some not, 2 wrong arguments or settings, "
+        "130 interrupted.",
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--stack", metavar="NAME", help="default: IMAGE_PIPELINE_STACK, else stack_name in the nearest samconfig.toml"
     )
     common.add_argument("--json", action="store_true", help="print one JSON object a line, and nothing else")
+    following = argparse.ArgumentParser(add_help=False)
+    following.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=upload.DEFAULT_TIMEOUT,
+        metavar="SECONDS",
+        help="how long to follow each image once it is on its way (default: %(default)g)",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     uploading = commands.add_parser(
         "upload",
-        parents=[common],
+        parents=[common, following],
         help="upload files and directories, and follow each file to its end",
         description="Upload files and follow each to its end. The file cat.jpg gets the key uploads/cat.jpg, wherever "
         "it lies; a directory trip gets uploads/trip/, then the path within it. Hidden files in directories are "
@@ -72,18 +87,34 @@ def _parser() -> argparse.ArgumentParser:
         "--prefix", default="", type=_prefix, metavar="P", help="put after uploads/: uploads/P/cat.jpg"
     )
     uploading.add_argument("--no-follow", dest="follow", action="store_false", help="upload, and don't wait")
-    uploading.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=upload.DEFAULT_TIMEOUT,
-        metavar="SECONDS",
-        help="how long to follow a file after its upload (default: %(default)g)",
-    )
     uploading.set_defaults(command=_upload)
 
     status = commands.add_parser("status", parents=[common], help="show what the pipeline knows of images")
     status.add_argument("keys", nargs="+", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
     status.set_defaults(command=_status)
+
+    failing = commands.add_parser(
+        "failures",
+        parents=[common],
+        help="list what failed, why, and what to do",
+        description="List what failed, was not announced, lacks labels, was not delivered or not removed. "
+        "Reads the whole table, and the queue of undelivered events, which are hidden from other readers meanwhile.",
+    )
+    failing.add_argument("--rejected", action="store_true", help="also the files that the pipeline doesn't take")
+    failing.set_defaults(command=_failures)
+
+    redriving = commands.add_parser(
+        "redrive",
+        parents=[common, following],
+        help="run again what failed, and follow each image to its end",
+        description="Run images again, whatever became of them before, or all that failed, and follow each to its end. "
+        "Done twice it does no harm: each image is announced again, and nothing is lost.",
+    )
+    redriving.add_argument("keys", nargs="*", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
+    selection = redriving.add_mutually_exclusive_group()
+    selection.add_argument("--all", action="store_true", help="everything that `failures` lists")
+    selection.add_argument("--labels", action="store_true", help="the images that lack labels, and nothing else")
+    redriving.set_defaults(command=_redrive)
     return parser
 
 
@@ -103,6 +134,11 @@ def _upload(options: argparse.Namespace) -> int:
     results = upload.upload_and_follow(
         stack, items, shown.sent, follow=options.follow, timeout=options.timeout, stop=stop
     )
+    return _show(shown, results, stop)
+
+
+def _show(shown: report.Report, results: Generator[Result], stop: threading.Event) -> int:
+    """Print results as they come, then how many there were of each; returns the exit status."""
     try:
         with _ctrl_c_sets(stop), closing(results), shown:
             for result in results:
@@ -124,6 +160,73 @@ def _status(options: argparse.Namespace) -> int:
     return OK if set(shown.ends) <= _SUCCESSES else NOT_ALL_COMPLETED
 
 
+def _failures(options: argparse.Namespace) -> int:
+    stack = _stack(options, TO_OPERATE)
+    with UndeliveredEvents(stack) as undelivered:
+        found = _everything(stack, undelivered, rejected=options.rejected)
+    report.print_failures(found, as_json=options.json)
+    _say(f"{_kinds(found)}{_back_in_the_queue(undelivered)}")
+    return NOT_ALL_COMPLETED if found else OK
+
+
+def _redrive(options: argparse.Namespace) -> int:
+    if bool(options.keys) == (options.all or options.labels):
+        raise SetupError("what is to be redriven? name keys, or say --all or --labels")
+    stack = _stack(options, TO_OPERATE)
+    if options.labels:
+        found = [failure for failure in _in_table(stack) if "LabelsError" in failure.record]
+        return _run_again(options, stack, found)
+    with UndeliveredEvents(stack) as undelivered:
+        if options.all:
+            return _run_again(options, stack, _everything(stack, undelivered), undelivered)
+        events = [*undelivered.failures, *failures.in_housekeeping(stack, datetime.now(UTC))]
+        found = [failure for failure in events if failure.key in options.keys]
+        return _run_again(options, stack, found, undelivered)
+
+
+def _run_again(
+    options: argparse.Namespace, stack: Stack, found: list[Failure], undelivered: UndeliveredEvents | None = None
+) -> int:
+    keys = list(dict.fromkeys([*options.keys, *(failure.key for failure in found if failure.key)]))
+    if not keys:
+        _say(f"nothing to redrive: {_kinds(found)}")
+        return OK
+    _say(f"redriving {len(keys)} {'image' if len(keys) == 1 else 'images'}: {_kinds(found)}")
+    stop = threading.Event()
+    results = redrive.redrive(
+        stack, keys, found, undelivered, always=bool(options.keys), timeout=options.timeout, stop=stop
+    )
+    return _show(report.Report(keys, as_json=options.json), results, stop)
+
+
+def _everything(stack: Stack, undelivered: UndeliveredEvents, *, rejected: bool = False) -> list[Failure]:
+    records = _in_table(stack, rejected=rejected)
+    return [*records, *undelivered.failures, *failures.in_housekeeping(stack, datetime.now(UTC))]
+
+
+def _in_table(stack: Stack, *, rejected: bool = False) -> list[Failure]:
+    """What the table tells of failures; on a terminal, with the number of records that were read so far."""
+    scanned = 0
+    with Spinner("reading the records", console=Console(stderr=True)) as spinner:
+
+        def show(count: int) -> None:
+            nonlocal scanned
+            scanned += count
+            spinner.update(f"{scanned:,} records read")
+
+        return failures.in_table(stack, datetime.now(UTC), rejected=rejected, on_progress=show)
+
+
+def _kinds(found: list[Failure]) -> str:
+    return ", ".join(report.counted(Counter(failure.kind for failure in found))) or "nothing failed"
+
+
+def _back_in_the_queue(undelivered: UndeliveredEvents) -> str:
+    if not undelivered.failures:
+        return ""
+    return "; the undelivered events were looked at, and are all back in the queue"
+
+
 def _known(key: str, record: Record | None) -> Result:
     if record is None:
         error = {"Name": "NotFound", "Message": "the pipeline knows no image under this key"}
@@ -138,8 +241,8 @@ def _seconds_taken(record: Record) -> float | None:
     return taken.total_seconds()
 
 
-def _stack(options: argparse.Namespace) -> Stack:
-    return Stack.find(default_session(), options.stack or default_name(Path.cwd()))
+def _stack(options: argparse.Namespace, needed: Sequence[str] = TO_UPLOAD) -> Stack:
+    return Stack.find(default_session(), options.stack or default_name(Path.cwd()), needed)
 
 
 @contextmanager

@@ -30,7 +30,13 @@ _BAD_CREDENTIALS = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-_RESOURCE_MISSING = {"NoSuchBucket", "ResourceNotFoundException"}
+_RESOURCE_MISSING = {
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "NoSuchBucket",
+    "QueueDoesNotExist",
+    "ResourceNotFoundException",
+    "StateMachineDoesNotExist",
+}
 
 
 class SetupError(Exception):
@@ -78,5 +84,5 @@ def _explain_answer(error: ClientError) -> str:
     if name in _BAD_CREDENTIALS:
         return f"AWS does not accept these credentials ({words}): {_SIGN_IN}"
     if name in _RESOURCE_MISSING:
-        return f"the stack's bucket or table is gone ({operation}: {words}): deploy the stack again"
+        return f"a resource of the stack is gone ({operation}: {words}): deploy the stack again"
     return f"{operation} failed ({name}): {words}"

@@ -14,9 +14,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, Te
 from rich.table import Table
 from rich.text import Text
 
+from client.failures import FAILED, Failure
 from client.upload import Result
 
-_COLOURS = {"COMPLETED": "green", "UPLOADED": "green", "REJECTED": "yellow", "REPLACED": "yellow", "PROCESSING": "cyan"}
+_COLOURS = {
+    **dict.fromkeys(("COMPLETED", "UPLOADED", "REMOVED"), "green"),
+    **dict.fromkeys(("REJECTED", "REPLACED", "UNLABELLED"), "yellow"),
+    "PROCESSING": "cyan",
+}
 _LABELS_SHOWN = 3
 _STATUS_WIDTH = len("NOT_UPLOADED")
 _WIDTH_OF_THE_REST = 80  # columns beside the key's for a table in which nothing wraps much
@@ -32,16 +37,20 @@ def printable(text: str) -> str:
 
 
 class Report:
-    """Prints results as they come, with a progress bar for their uploads; a context manager.
+    """Prints results as they come, with a progress bar; a context manager.
 
     A table on a terminal, lines of seven tab-separated fields elsewhere, or JSON Lines. Where the results are piped
     away, the bar is on stderr, if that is a terminal.
     """
 
     def __init__(self, keys: Sequence[str], upload_bytes: int | None = None, *, as_json: bool = False) -> None:
-        """`keys` are all that will come; `upload_bytes` is what their uploads amount to, None without any."""
+        """`keys` are all that will come; `upload_bytes` is what their uploads amount to, None without any.
+
+        The bar shows the bytes uploaded, or else the keys that have come.
+        """
         self.ends: Counter[str] = Counter()  # how many results there were of each status
         self._keys = keys
+        self._uploads = upload_bytes is not None
         self._as_json = as_json
         self._in_table = sys.stdout.isatty() and not as_json
         self._console = Console(stderr=not self._in_table)
@@ -49,14 +58,14 @@ class Report:
             SpinnerColumn(),
             TextColumn("{task.fields[ended]} of {task.fields[files]} finished"),
             BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
+            *((DownloadColumn(), TransferSpeedColumn()) if self._uploads else ()),
             console=self._console,
             transient=True,
             redirect_stdout=self._in_table,
-            disable=upload_bytes is None or not (self._in_table or (sys.stderr.isatty() and not sys.stdout.isatty())),
+            disable=not (self._in_table or (sys.stderr.isatty() and not sys.stdout.isatty())),
         )
-        self._task = self._progress.add_task("", total=upload_bytes, ended=0, files=len(keys))
+        total = upload_bytes if self._uploads else len(keys)
+        self._task = self._progress.add_task("", total=total, ended=0, files=len(keys))
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -76,7 +85,7 @@ class Report:
     def add(self, result: Result) -> None:
         """Print one result; in the table, what doesn't fit stands beneath its row, and the reason of a bad end."""
         self.ends[result.status] += 1
-        self._progress.update(self._task, ended=self.ends.total())
+        self._progress.update(self._task, ended=self.ends.total(), advance=0 if self._uploads else 1)
         if self._as_json:
             print(json_line(result), flush=True)
         elif not self._in_table:
@@ -88,10 +97,11 @@ class Report:
 
     def summary(self) -> str:
         """How many came to which end: `3 files: 2 completed, 1 rejected`."""
-        parts = [f"{count} {status.lower().replace('_', ' ')}" for status, count in self.ends.most_common()]
+        parts = counted(self.ends)
         if rest := len(self._keys) - self.ends.total():
-            parts.append(f"{rest} not uploaded")
-        return f"{len(self._keys)} {'file' if len(self._keys) == 1 else 'files'}: {', '.join(parts)}"
+            parts.append(f"{rest} not {'uploaded' if self._uploads else 'started'}")
+        noun = "file" if self._uploads else "image"
+        return f"{len(self._keys)} {noun if len(self._keys) == 1 else noun + 's'}: {', '.join(parts)}"
 
     def _row(self, status: Text, key: str, size: str, renditions: str, labels: str, seconds: str, style="") -> None:
         table = Table(box=None, show_header=False, expand=True, padding=(0, 2, 0, 0), pad_edge=False)
@@ -115,6 +125,11 @@ class Report:
             self._console.print(Padding(text, (0, 0, 0, _STATUS_WIDTH + 2)))
 
 
+def counted(ends: Counter[str]) -> list[str]:
+    """`["2 completed", "1 not started"]`: how many of each, the most first."""
+    return [f"{count} {end.lower().replace('_', ' ')}" for end, count in ends.most_common()]
+
+
 def line(result: Result) -> str:
     """One result in a line of seven fields between tabs, as in the table; the last is the reason."""
     return "\t".join((result.status, *_cells(result), _reason(result)))
@@ -130,6 +145,42 @@ def json_line(result: Result) -> str:
     if result.error:
         document["Error"] = result.error
     return json.dumps(document)
+
+
+def print_failures(failures: Sequence[Failure], *, as_json: bool) -> None:
+    """One line each: what, key, since when, why, what to do. A table on a terminal; tabs or JSON elsewhere."""
+    if as_json or not sys.stdout.isatty():
+        for failure in failures:
+            print(json_of_failure(failure) if as_json else "\t".join(_failure_cells(failure)))
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=True)
+    for heading in ("what", "key", "since", "why", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for failure in failures:
+        kind, *cells = _failure_cells(failure)
+        table.add_row(Text(kind, _COLOURS.get(kind, "red")), *map(Text, cells))
+    Console().print(table)
+
+
+def json_of_failure(failure: Failure) -> str:
+    """One failure as a JSON object in a line."""
+    document = {
+        "ImageKey": failure.key,
+        "Kind": failure.kind,
+        "Error": failure.error,
+        "Since": failure.since,
+        "Advice": failure.advice,
+    }
+    for name in ("FailedStep", "ExecutionArn"):
+        if name in failure.record:
+            document[name] = failure.record[name]
+    return json.dumps(document)
+
+
+def _failure_cells(failure: Failure) -> tuple[str, str, str, str, str]:
+    step = f" (in {failure.record['FailedStep']})" if failure.kind == FAILED else ""
+    reason = f"{failure.error['Name']}: {failure.error['Message']}{step}"
+    return failure.kind, printable(failure.key), failure.since, printable(reason), printable(failure.advice)
 
 
 def _cells(result: Result) -> tuple[str, str, str, str, str]:

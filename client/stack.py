@@ -16,14 +16,17 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from client.problems import SetupError
+from client.problems import SetupError, code
 
 KEYS_PER_READ = 100  # BatchGetItem's limit
 MAX_CONNECTIONS = 16  # at least one for each upload in flight, and one to follow
 
 Record = dict[str, Any]
 
-_REQUIRED_OUTPUTS = ("UploadsBucket", "ImagesTable")
+# Outputs without which a stack can't be used: for uploading, and for finding and redriving what failed.
+TO_UPLOAD = ("UploadsBucket", "ImagesTable")
+TO_OPERATE = (*TO_UPLOAD, "ThumbnailsBucket", "ImagePipeline", "Housekeeping", "UndeliveredEventsQueue")
+
 _deserialize = TypeDeserializer().deserialize
 
 
@@ -35,10 +38,12 @@ class Stack:
     outputs: Mapping[str, str]
     s3: BaseClient
     dynamodb: BaseClient
+    stepfunctions: BaseClient
+    sqs: BaseClient
 
     @classmethod
-    def find(cls, session: boto3.Session, name: str) -> "Stack":
-        """The stack called `name` in the session's account and region.
+    def find(cls, session: boto3.Session, name: str, needed: Iterable[str] = TO_UPLOAD) -> "Stack":
+        """The stack called `name` in the session's account and region, with the `needed` outputs.
 
         Raises SetupError when there is none or it is no image pipeline, and botocore's errors for everything else;
         `client.problems.explain` puts those into words.
@@ -63,29 +68,53 @@ class Stack:
                 "check --stack, AWS_REGION and AWS_PROFILE, or deploy it"
             ) from error
         outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", ())}
-        if missing := [output for output in _REQUIRED_OUTPUTS if output not in outputs]:
+        if missing := [output for output in needed if output not in outputs]:
             raise SetupError(
                 f'the stack "{name}" ({description["StackStatus"]}) has no output {" and no ".join(missing)}: '
                 "check that it is an image pipeline and that its deployment succeeded"
             )
-        return cls(name, outputs, session.client("s3", config=config), session.client("dynamodb", config=config))
+        # Step Functions' quotas are the smallest of all: wait as they ask.
+        patient = config.merge(Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
+        return cls(
+            name,
+            outputs,
+            s3=session.client("s3", config=config),
+            dynamodb=session.client("dynamodb", config=config),
+            stepfunctions=session.client("stepfunctions", config=patient),
+            sqs=session.client("sqs", config=config),
+        )
 
     @property
     def uploads_bucket(self) -> str:
         """Name of the bucket that takes the images."""
         return self.outputs["UploadsBucket"]
 
-    def records(self, keys: Iterable[str]) -> dict[str, Record]:
-        """What the table says of `keys`, by key; those it doesn't know are left out. Numbers are int or float."""
+    def records(self, keys: Iterable[str], *, consistent: bool = False) -> dict[str, Record]:
+        """What the table says of `keys`, by key; those it doesn't know are left out. Numbers are int or float.
+
+        `consistent` costs twice as much, and sees every write that was finished before.
+        """
         found = {}
         for batch in batched(dict.fromkeys(keys), KEYS_PER_READ, strict=False):
-            for item in self._read([{"ImageKey": {"S": key}} for key in batch]):
-                record = {name: _plain(_deserialize(value)) for name, value in item.items()}
+            for item in self._read([{"ImageKey": {"S": key}} for key in batch], consistent):
+                record = from_item(item)
                 found[record["ImageKey"]] = record
         return found
 
-    def _read(self, keys: list[dict]) -> Iterable[dict]:
-        request = {self.outputs["ImagesTable"]: {"Keys": keys}}
+    def head(self, key: str) -> dict | None:
+        """S3's HeadObject of an upload, or None if there is none (any more).
+
+        Without permission for s3:ListBucket S3 doesn't say which it is: that is raised as the refusal it is.
+        """
+        try:
+            return self.s3.head_object(Bucket=self.uploads_bucket, Key=key)
+        except ClientError as error:
+            if code(error) != "404":
+                raise
+            return None
+
+    def _read(self, keys: list[dict], consistent: bool) -> Iterable[dict]:
+        request = {self.outputs["ImagesTable"]: {"Keys": keys, "ConsistentRead": consistent}}
         pause = 0.05  # seconds
         while request:
             answer = self.dynamodb.batch_get_item(RequestItems=request)
@@ -95,6 +124,11 @@ class Stack:
             if request:
                 time.sleep(pause)
                 pause = min(2 * pause, 2)
+
+
+def from_item(item: dict) -> Record:
+    """A DynamoDB item as plain values; numbers are int or float."""
+    return {name: _plain(_deserialize(value)) for name, value in item.items()}
 
 
 def default_session() -> boto3.Session:

@@ -12,6 +12,7 @@ from typing import Self
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
+from client.events import sequencer_of
 from client.files import Item
 from client.problems import AWS_ERRORS, code, concerns_setup, message
 from client.stack import KEYS_PER_READ, Record, Stack
@@ -27,7 +28,6 @@ REPLACED = "REPLACED"  # another upload took the key meanwhile
 WORKERS = 8  # uploads at a time
 _TICK = 0.1  # seconds between looks at what is due
 _FIRST_PAUSE, _LONGEST_PAUSE, _PAUSE_GROWTH = 0.3, 2.0, 1.5  # seconds between two reads of one record
-_SEQUENCER_LENGTH = 64  # digits; longer than any that S3 sends
 
 _in_one_thread = TransferConfig(use_threads=False)  # the files are what runs in parallel
 
@@ -95,12 +95,12 @@ def upload_and_follow(
                     for item in batch:
                         sending[pool.submit(sender.send, item, before.get(item.key))] = item
                     batch = next(batches, ())
-                for sent in _finished(sending, stop):
+                for sent in finished(sending, stop):
                     item = sending.pop(sent)
                     if error := sent.exception():
                         if concerns_setup(error) or not isinstance(error, (*AWS_ERRORS, OSError)):
                             raise error
-                        yield Result(item.key, NOT_UPLOADED, item, error=_why(error))
+                        yield Result(item.key, NOT_UPLOADED, item, error=why(error))
                     elif follow:
                         follower.add(sent.result())
                     else:
@@ -120,8 +120,8 @@ def upload_and_follow(
         raise hopeless
 
 
-def _finished(sending: Iterable[Future], stop: threading.Event) -> set[Future]:
-    """The uploads that have ended by now or do so within a tick."""
+def finished(sending: Iterable[Future], stop: threading.Event) -> set[Future]:
+    """Those of what is `sending` that have ended by now or do so within a tick."""
     if not sending:
         stop.wait(_TICK)
         return set()
@@ -172,7 +172,7 @@ class _Sender:
             if item.key not in self._etags:  # else it was counting the last bytes that was stopped, not sending them
                 raise
         now = time.monotonic()
-        return _Upload(item, self._etags.pop(item.key), _sequencer(before), since=now, due=now + _FIRST_PAUSE)
+        return _Upload(item, self._etags.pop(item.key), sequencer_of(before), since=now, due=now + _FIRST_PAUSE)
 
     def stop(self) -> None:
         """Drop what is on its way."""
@@ -228,7 +228,7 @@ class _Follower:
 
     def _result(self, upload: _Upload, record: Record | None) -> Result | None:
         """The upload's end, if the record tells it: only one that is newer than the upload can."""
-        sequencer = _sequencer(record)
+        sequencer = sequencer_of(record)
         if not record or sequencer <= upload.older:
             return None
         ours = record["ETag"].strip('"') == upload.etag
@@ -259,14 +259,10 @@ class _Follower:
         return True
 
 
-def _sequencer(record: Record | None) -> str:
-    """The record's sequencer, padded to compare as a string; zero where there is no record."""
-    return (record or {}).get("Sequencer", "").upper().ljust(_SEQUENCER_LENGTH, "0")
-
-
 def _unfinished(upload: _Upload, why: str) -> Result:
     return Result(upload.item.key, UNFINISHED, upload.item, error={"Name": "Unfinished", "Message": why})
 
 
-def _why(error: BaseException) -> dict[str, str]:
+def why(error: BaseException) -> dict[str, str]:
+    """An error as a Result tells it."""
     return {"Name": code(error), "Message": message(error)}
