@@ -1,4 +1,4 @@
-"""FindCurrent: what a deletion left under its key, and what follows from it."""
+"""FindCurrent: what there is under the key of an upload that was deleted or replaced, and what follows from it."""
 
 from datetime import datetime
 
@@ -6,6 +6,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagepipeline import config, objects, ordering, records
+from imagepipeline.keys import just_after
 from imagepipeline.models import Upload
 
 logger = Logger()
@@ -13,7 +14,7 @@ logger = Logger()
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict, context: LambdaContext) -> dict:
-    """Takes `{"Upload"}` as the deletion's event described it, returns `{"Next"}`: "REMOVE", "NOTHING" or "PROCESS".
+    """Takes `{"Upload"}` as its event described it, returns `{"Next"}`: "REMOVE", "NOTHING" or "PROCESS".
 
     With "PROCESS" comes `Event`: what S3 would have sent for the version that is the newest again.
     """
@@ -21,8 +22,8 @@ def handler(event: dict, context: LambdaContext) -> dict:
     logger.append_keys(image_key=upload.key)
     current = objects.current_object(upload.bucket, upload.key)
     record = records.find(config.text("IMAGES_TABLE"), upload.key)
-    todo = ordering.after_deletion(current, record, datetime.fromisoformat(upload.received_at))
-    logger.info("deletion judged", extra={"next": todo})
+    todo = ordering.after_deletion(current, record, upload.version_id, datetime.fromisoformat(upload.received_at))
+    logger.info("key judged", extra={"next": todo})
     if todo != "PROCESS":
         return {"Next": todo}
     return {"Next": todo, "Event": created_event(upload, current)}
@@ -40,7 +41,7 @@ def created_event(upload: Upload, current: dict) -> dict:
                 "size": current["Bytes"],
                 "etag": current["ETag"],
                 "version-id": current["VersionId"],
-                "sequencer": upload.sequencer,
+                "sequencer": just_after(upload.sequencer),
             },
             "reason": "Version Restored",
         },

@@ -5,6 +5,7 @@ import pytest
 from functions.locate import app
 from imagepipeline import aws, records
 from imagepipeline.errors import ConfigError, ServiceUnavailable
+from imagepipeline.keys import just_after
 from tests.functions.deployed import (
     IMAGES_TABLE,
     UPLOADS_BUCKET,
@@ -95,9 +96,23 @@ def test_with_versions_the_version_that_a_deletion_uncovered_is_processed_as_if_
         "size": older["Bytes"],
         "etag": older["ETag"],
         "version-id": older["VersionId"],
-        "sequencer": event["Upload"]["Sequencer"],
+        "sequencer": just_after(event["Upload"]["Sequencer"]),
     }
     assert created["time"] == event["Upload"]["ReceivedAt"]
+
+
+def test_the_object_from_before_there_were_versions_is_processed_when_a_deletion_uncovers_it():
+    upload(picture(40, 30), KEY)
+    keep_versions()
+    newer = upload(picture(30, 40), KEY)
+    record(newer)
+    delete(VersionId=newer["VersionId"])
+    event = deletion(in_an_hour())
+    event["Upload"]["VersionId"] = newer["VersionId"]
+
+    answer = invoke(app, event)
+
+    assert (answer["Next"], answer["Event"]["detail"]["object"]["version-id"]) == ("PROCESS", "null")
 
 
 def test_with_versions_the_deletion_of_an_old_version_changes_nothing():

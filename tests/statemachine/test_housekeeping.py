@@ -17,7 +17,8 @@ BUSY_TABLE = Fault("DynamoDB.ProvisionedThroughputExceededException", "The level
 BUSY_TOPIC = Fault("SNS.ThrottledException", "Rate exceeded")
 
 TIDIED = ("RemoveRenditions", "Done")
-TIDIED_LATER = ("LetStragglersEnd", *TIDIED)
+LOOKED = ("FindCurrent", "WhatIsThere")
+TIDIED_LATER = ("LetStragglersEnd", *LOOKED, *TIDIED)
 TAKEN_OVER = ("WhatHappened", "TakeOver", "WhatWasLeft")
 NOT_HEARD = ("WaitToNotify", "CheckStillNewest", "IsWorthAnotherTry")
 TOLD = ("Notify", "RecordAnnouncement", *TIDIED_LATER)
@@ -36,9 +37,9 @@ OVERTAKEN = PROCESSING | {"ExecutionArn": ANOTHER}
 
 @pytest.fixture
 def housekeeping(deploy) -> StateMachine:
-    """Housekeeping, and a deletion that left nothing behind."""
+    """Housekeeping, and an object that has a record or an event of its own."""
     answers = {
-        "locate": {"Next": "REMOVE"},
+        "locate": {"Next": "NOTHING"},
         "reconcile": {"Removed": 3},
         "states:startExecution": {"ExecutionArn": ANOTHER, "StartDate": 0},
     }
@@ -78,12 +79,34 @@ class Scenario:
 
 
 DELETED = s3_event("Object Deleted", NEWER)
-FOLLOWED = ("WhatHappened", "FindCurrent", "WhatIsThere")
+GONE = {"Next": "REMOVE"}
+FOLLOWED = ("WhatHappened", *LOOKED)
+REMOVED = (*FOLLOWED, "RemoveRecord", *LOOKED)
 
 SCENARIOS = [
-    Scenario("a deletion removes the record", DELETED, COMPLETED, (*FOLLOWED, "RemoveRecord", *TIDIED), None),
     Scenario(
-        "a deletion of what was never recorded is quiet", DELETED, None, (*FOLLOWED, "RemoveRecord", *TIDIED), None
+        "a deletion removes the record",
+        DELETED,
+        COMPLETED,
+        (*REMOVED, *TIDIED),
+        None,
+        outcomes={"locate": 2 * [GONE]},
+    ),
+    Scenario(
+        "a deletion of what was never recorded is quiet",
+        DELETED,
+        None,
+        (*REMOVED, *TIDIED),
+        None,
+        outcomes={"locate": 2 * [GONE]},
+    ),
+    Scenario(
+        "a version that came back while the record was being removed is processed",
+        DELETED,
+        COMPLETED,
+        (*REMOVED, "ProcessCurrent", *TIDIED),
+        None,
+        outcomes={"locate": [GONE, {"Next": "PROCESS", "Event": {"detail": "of the version"}}]},
     ),
     Scenario(
         "a deletion that comes late spares what was uploaded since",
@@ -91,6 +114,7 @@ SCENARIOS = [
         COMPLETED | {"Sequencer": comparable(NEWER)},
         (*FOLLOWED, "RemoveRecord", *TIDIED),
         "COMPLETED",
+        outcomes={"locate": [GONE]},
     ),
     Scenario(
         "a deletion beneath the newest object changes nothing",
@@ -98,13 +122,12 @@ SCENARIOS = [
         COMPLETED,
         (*FOLLOWED, *TIDIED),
         "COMPLETED",
-        outcomes={"locate": [{"Next": "NOTHING"}]},
     ),
     Scenario(
         "a deletion that uncovers an older version has that one processed",
         DELETED,
         COMPLETED,
-        (*FOLLOWED, "ProcessCurrent", "Done"),
+        (*FOLLOWED, "ProcessCurrent", *TIDIED),
         "COMPLETED",
         outcomes={"locate": [{"Next": "PROCESS", "Event": {"detail": "of the older version"}}]},
     ),
@@ -139,22 +162,38 @@ SCENARIOS = [
         "what was announced is not again",
         ended("FAILED"),
         ANNOUNCED,
-        ("WhatHappened", "TakeOver", *TIDIED_LATER),
+        ("WhatHappened", "TakeOver", "WasItAborted", *TIDIED_LATER),
         "COMPLETED",
     ),
     Scenario(
         "what another execution has is left to it",
         ended("FAILED"),
         OVERTAKEN,
-        ("WhatHappened", "TakeOver", *TIDIED_LATER),
+        ("WhatHappened", "TakeOver", "WasItAborted", *TIDIED_LATER),
         "PROCESSING",
     ),
     Scenario(
         "what was deleted meanwhile is not brought back",
         ended("FAILED"),
         None,
-        ("WhatHappened", "TakeOver", *TIDIED_LATER),
+        ("WhatHappened", "TakeOver", "WasItAborted", *TIDIED_LATER),
         None,
+    ),
+    Scenario(
+        "what was aborted before it began is started again",
+        ended("ABORTED"),
+        None,
+        ("WhatHappened", "TakeOver", "WasItAborted", "StartAgain", *TIDIED_LATER),
+        None,
+    ),
+    Scenario(
+        "what failed although it was deleted leaves no record",
+        ended("FAILED"),
+        PROCESSING,
+        (*TAKEN_OVER, "RecordFailure", *TOLD[:3], *LOOKED, "RemoveRecord", *LOOKED, *TIDIED),
+        None,
+        ("FAILURE",),
+        {"locate": 2 * [GONE]},
     ),
     Scenario(
         "a failure that can't be recorded is still announced",
@@ -188,9 +227,13 @@ SCENARIOS = [
         "a busy table and S3 are waited for",
         DELETED,
         COMPLETED,
-        (*FOLLOWED, "RemoveRecord", *TIDIED),
+        (*REMOVED, *TIDIED),
         None,
-        outcomes={"dynamodb:deleteItem": 6 * [BUSY_TABLE], "reconcile": 2 * [RenditionsNotRemoved("SlowDown")]},
+        outcomes={
+            "locate": 2 * [GONE],
+            "dynamodb:deleteItem": 6 * [BUSY_TABLE],
+            "reconcile": 2 * [RenditionsNotRemoved("SlowDown")],
+        },
     ),
 ]
 
@@ -225,6 +268,15 @@ def test_the_version_that_is_the_newest_again_is_processed_as_if_uploaded(housek
 
     (call,) = execution.calls_in("ProcessCurrent")
     assert call.arguments["Input"] == event
+
+
+def test_what_was_aborted_before_it_began_gets_its_own_event_again(housekeeping: StateMachine):
+    event = ended("ABORTED")
+
+    execution = housekeeping.run(event)
+
+    (call,) = execution.calls_in("StartAgain")
+    assert call.arguments["Input"] == json.loads(event["detail"]["input"])
 
 
 def test_a_deletion_is_described_as_its_event_does(housekeeping: StateMachine):

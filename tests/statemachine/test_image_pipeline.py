@@ -59,6 +59,7 @@ TOLD_OF_FAILURE = ("NotifyFailure", "RecordFailureAnnouncement", "RemoveOutdated
 REJECTED = ("RecordRejection", *TOLD_OF_FAILURE, "Rejected")
 FAILED = ("RecordFailure", *TOLD_OF_FAILURE, "Failed")
 LEFT_TO_ANOTHER = ("RemoveRenditions", "Superseded")
+LET_GO = ("ForgetRecord", "FindCurrent", "WhatIsThere")
 NOT_HEARD = ("WaitToNotify", "CheckStillNewest", "IsWorthAnotherTry")
 TRIES_AGAIN = (*NOT_HEARD, "WhichNotification")
 
@@ -72,6 +73,7 @@ def pipeline(deploy) -> StateMachine:
         "metadata": METADATA,
         "store": {"Message": "An image is ready."},
         "reconcile": {"Removed": 0},
+        "locate": {"Next": "NOTHING"},
     }
     return deploy("ImagePipeline", answers)
 
@@ -116,7 +118,8 @@ def rejected(sentence: str, path: tuple[str, ...], **outcomes: list[Outcome]) ->
 
 
 def failed(sentence: str, path: tuple[str, ...], **outcomes: list[Outcome]) -> Scenario:
-    return Scenario(sentence, (*path, *FAILED), outcomes, "FAILED", "FAILED", ("FAILURE",))
+    end = FAILED[1:] if path[-1] == "RecordFailureToBegin" else FAILED
+    return Scenario(sentence, (*path, *end), outcomes, "FAILED", "FAILED", ("FAILURE",))
 
 
 SCENARIOS = [
@@ -177,13 +180,15 @@ SCENARIOS = [
     # ---- who has the key
     Scenario(
         "an upload replaced before it was validated is left to its successor",
-        (*VALIDATED, *LEFT_TO_ANOTHER),
+        (*VALIDATED, *LET_GO, *LEFT_TO_ANOTHER),
         {"validate": [UploadReplaced()]},
+        record=None,
     ),
     Scenario(
         "an upload replaced before it was decoded is left to its successor",
-        (*RENDERED, *LEFT_TO_ANOTHER),
+        (*RENDERED, *LET_GO, *LEFT_TO_ANOTHER),
         {"thumbnails": [UploadReplaced()]},
+        record=None,
     ),
     Scenario(
         "an upload overtaken at the end is left to its successor",
@@ -192,15 +197,27 @@ SCENARIOS = [
     ),
     Scenario(
         "an upload deleted before it was validated leaves nothing",
-        (*VALIDATED, "ForgetRecord", *LEFT_TO_ANOTHER),
-        {"validate": [UploadGone()]},
+        (*VALIDATED, *LET_GO, *LEFT_TO_ANOTHER),
+        {"validate": [UploadGone()], "locate": [{"Next": "REMOVE"}]},
         record=None,
     ),
     Scenario(
         "an upload deleted before it was decoded leaves nothing",
-        (*RENDERED, "ForgetRecord", *LEFT_TO_ANOTHER),
-        {"thumbnails": [UploadGone()]},
+        (*RENDERED, *LET_GO, *LEFT_TO_ANOTHER),
+        {"thumbnails": [UploadGone()], "locate": [{"Next": "REMOVE"}]},
         record=None,
+    ),
+    completed(
+        "a version that is back in its place is processed instead",
+        (*VALIDATED, *LET_GO, *COMPLETED),
+        validate=[UploadReplaced()],
+        locate=[{"Next": "PROCESS", "Event": uploaded(sequencer=NEWER, version="older")}],
+    ),
+    failed(
+        "not to know what took an upload's place fails it",
+        (*VALIDATED, *LET_GO[:2], "RecordFailureToBegin"),
+        validate=[UploadReplaced()],
+        locate=3 * [CRASH],
     ),
     # ---- a table that won't write
     Scenario(

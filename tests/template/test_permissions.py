@@ -27,6 +27,7 @@ ALLOWED = {
         "lambda:InvokeFunction on ThumbnailsFunction",
         "lambda:InvokeFunction on MetadataFunction",
         "lambda:InvokeFunction on StoreFunction",
+        "lambda:InvokeFunction on LocateFunction",
         "lambda:InvokeFunction on ReconcileFunction",
         "dynamodb:PutItem on ImagesTable",
         "dynamodb:UpdateItem on ImagesTable",

@@ -6,7 +6,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from imagepipeline import keys
-from imagepipeline.keys import comparable, rendition_key, renditions_prefix, version_prefix
+from imagepipeline.keys import comparable, just_after, rendition_key, renditions_prefix, version_prefix
 
 sequencers = st.text("0123456789abcdefABCDEF", min_size=1, max_size=keys.SEQUENCER_LENGTH)
 # Any text that S3 would take as a key: UTF-8, so no lone surrogates, of at most 1,024 bytes.
@@ -29,6 +29,18 @@ def s3_says_is_older(one: str, other: str) -> bool:
 
 
 # --------------------------------------- sequencers
+
+
+@given(
+    st.text("0123456789abcdefABCDEF", min_size=1, max_size=20),
+    st.text("0123456789abcdefABCDEF", min_size=1, max_size=20),
+)
+@example("0061A8B3", "0061A8B4")
+def test_just_after_a_sequencer_is_before_any_later_one(one, later):
+    assume(comparable(one) < comparable(later))
+
+    assert comparable(one) < just_after(comparable(one)) < comparable(later)
+    assert len(just_after(comparable(one))) == keys.SEQUENCER_LENGTH
 
 
 @given(sequencers, sequencers)

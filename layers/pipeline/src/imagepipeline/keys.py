@@ -23,6 +23,11 @@ def comparable(sequencer: str) -> str:
     return sequencer.upper().ljust(SEQUENCER_LENGTH, "0")
 
 
+def just_after(sequencer: str) -> str:
+    """A comparable sequencer between this one and every later one of S3's, which are not as long."""
+    return f"{int(sequencer, 16) + 1:0{SEQUENCER_LENGTH}X}"
+
+
 def renditions_prefix(image_key: str) -> str:
     """Where all renditions of all versions of one upload live; ends with a slash.
 

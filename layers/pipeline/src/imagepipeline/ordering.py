@@ -17,22 +17,25 @@ MAY_BEGIN = "attribute_not_exists(ImageKey) OR Sequencer < :sequencer OR Executi
 MAY_FINISH = "ExecutionArn = :execution"
 # The same for a failure: what was completed before it stays so.
 MAY_FAIL = "ExecutionArn = :execution AND #status <> :completed"
-# A deletion removes whatever was recorded before it.
-MAY_REMOVE = "attribute_not_exists(ImageKey) OR Sequencer < :sequencer"
+# An execution lets go of what it began. If a deletion did that for it, or it did and didn't hear so, it has let go.
+MAY_FORGET = "attribute_not_exists(ImageKey) OR ExecutionArn = :execution"
+# A deletion removes whatever was recorded before it; a failed execution of a deleted upload, what it recorded itself.
+MAY_REMOVE = "attribute_not_exists(ImageKey) OR Sequencer <= :sequencer"
 # Housekeeping finishes for an execution that ended before it told how its image went.
 MAY_TAKE_OVER = "(ExecutionArn = :abandoned AND attribute_not_exists(AnnouncedAt)) OR ExecutionArn = :execution"
 
 
-def after_deletion(current: dict | None, record: dict | None, deleted_at: datetime) -> str:
-    """What a deletion asks for: "REMOVE", "PROCESS" or "NOTHING".
+def after_deletion(current: dict | None, record: dict | None, version_id: str, event_time: datetime) -> str:
+    """What follows when a version was deleted, or could not be processed: "REMOVE", "PROCESS" or "NOTHING".
 
     `current` is S3's answer for the key, with `VersionId` and `LastModified`, or None if there is no object any more.
+    `version_id` and `event_time` are those of the deletion's event, or of the upload's that could not be processed.
     """
     if current is None:
         return "REMOVE"
-    # Without versions, an object that is there was uploaded after the deletion and has an event of its own. With them,
-    # it may be an older version that the deletion uncovered, for which S3 sends no other event.
-    if current["VersionId"] == "null" or current["LastModified"] > deleted_at:
+    # An object that is newer than the event has an event of its own, and so has one without a version in place of
+    # another without a version. Otherwise it is an older version, uncovered by a deletion: S3 sends no event for it.
+    if current["VersionId"] == version_id == "null" or current["LastModified"] > event_time:
         return "NOTHING"
     if record is not None and record["VersionId"] == current["VersionId"]:
         return "NOTHING"
