@@ -5,7 +5,7 @@ import io
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFilter, ImageStat
 
 from imagepipeline.rendering import geometry
 from imagepipeline.renditions import MAX_SIDE, RenditionSpec
@@ -138,3 +138,15 @@ def test_a_jpeg_decoded_at_a_smaller_scale_is_as_sharp_and_as_well_placed(size, 
     naive = io.BytesIO()
     scaled(photo, small.size).save(naive, output, quality=95)
     assert distance(small.convert("L"), Image.open(naive).convert("L")) < (4 if side < 100 else 2)
+
+
+@pytest.mark.parametrize("side", [625, 690])  # decoded at 800, which is barely more
+def test_the_finest_detail_is_as_strong_as_a_full_decode_leaves_it(side):
+    texture = Image.effect_noise((1600, 1200), 60).filter(ImageFilter.GaussianBlur(1.2))
+    file = io.BytesIO()
+    texture.save(file, "JPEG", quality=95)
+
+    small = rendition(file.getvalue(), f"a={side}x{side}:png").convert("L")
+
+    expected = ImageStat.Stat(scaled(texture, small.size)).stddev[0]
+    assert ImageStat.Stat(small).stddev[0] == pytest.approx(expected, rel=0.03)
