@@ -1,0 +1,219 @@
+"""Whatever the order, number and timing of events, and whatever fails: one record, one message, its renditions.
+
+`ordering_model` runs the rules; here it is searched, and held against what is deployed.
+"""
+
+import json
+import random
+
+import boto3
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from imagepipeline import ordering
+from tests.template.stack import REPOSITORY
+from tests.unit.ordering_model import (
+    TERMINAL,
+    History,
+    Record,
+    World,
+    explore,
+    holds,
+    item,
+    problems,
+    successors,
+)
+
+# Every interleaving of each is tried. tests.torture tries more and longer ones.
+SHORT = [
+    History(("good",), aborts=1),
+    History(("good",), failures=1, duplicates=1),
+    History(("good",), repeats=1, duplicates=1),
+    History(("bad",), aborts=1),
+    History(("bad",), failures=1, repeats=1),
+    History(("good", "good"), duplicates=1),
+    History(("good", "bad"), duplicates=1),
+    History(("bad", "good"), failures=1),
+    History(("good", "same")),
+    History(("good", "good"), failures=1),
+    History(("good", "good"), repeats=1),
+    History(("good", "delete"), duplicates=1),
+    History(("good", "delete"), failures=1),
+    History(("good", "delete"), repeats=1),
+    History(("good", "delete"), aborts=1),
+    History(("good", "delete", "good")),
+    History(("good", "good", "delete"), versioned=True),
+]
+# Too many interleavings to try all: each run tries some of them, to their ends.
+LONG = [
+    History(("good", "good"), duplicates=2, aborts=1, failures=1, repeats=1),
+    History(("good", "bad", "same", "good"), duplicates=2, aborts=1),
+    History(("good", "delete", "good", "delete"), duplicates=1, aborts=1, failures=1),
+    History(("good", "delete", "same", "bad", "delete"), duplicates=1, repeats=1),
+    History(("good", "delete", "restore"), versioned=True, duplicates=1),
+    History(("good", "delete", "restore"), versioned=True, aborts=1, failures=1),
+    History(("good", "good", "undo"), versioned=True, duplicates=1, repeats=1),
+    History(("good", "bad", "undo", "good"), versioned=True, aborts=1),
+    History(("good", "good", "prune", "delete", "restore"), versioned=True, same_second=True),
+    History(("good", "enable", "good", "undo", "delete"), duplicates=1, failures=1),
+]
+
+
+@pytest.mark.parametrize("history", SHORT, ids=str)
+def test_no_interleaving_of_a_short_history_loses_hides_or_repeats_anything(history: History):
+    explored = explore(history)
+
+    assert explored.problems == [], "\n".join(explored.story)
+
+
+@pytest.mark.parametrize("history", LONG, ids=str)
+@given(seed=st.integers(0, 2**64))
+@settings(max_examples=60)
+def test_no_way_through_a_longer_history_does(history: History, seed: int):
+    world, story = wander(history, random.Random(seed))  # noqa: S311 (not for secrets)
+
+    assert problems(history, world) == [], "\n".join(story)
+
+
+def wander(history: History, chance: random.Random) -> tuple[World, list[str]]:
+    """One way through a history, to its end."""
+    world, story = World(), []
+    while following := list(successors(history, world)):
+        sentence, world = chance.choice(following)
+        story.append(sentence)
+    return world, story
+
+
+@pytest.mark.parametrize("operations", [("good", "good"), ("good", "bad"), ("bad", "good"), ("good", "same")], ids=str)
+@pytest.mark.parametrize("fault", ["nothing", "aborts", "failures", "repeats"])
+def test_nothing_is_announced_after_what_replaced_it_unless_its_message_was_already_on_its_way(
+    operations: tuple[str, ...], fault: str
+):
+    faults = {} if fault == "nothing" else {fault: 1}
+
+    explored = explore(History(operations, hasty=False, **faults), in_order=True)
+
+    assert explored.problems == [], "\n".join(explored.story)
+
+
+def test_a_message_that_is_on_its_way_can_be_overtaken():
+    """No condition prevents it, since SNS knows none."""
+    explored = explore(History(("good", "good")), in_order=True)
+
+    assert explored.problems == ["an object was announced after a newer one"]
+
+
+def test_only_an_execution_that_ends_between_telling_and_noting_it_is_told_of_twice():
+    history = History(("good", "good"), aborts=1, failures=1, duplicates=1)
+
+    for seed in range(500):
+        world, story = wander(history, random.Random(seed))  # noqa: S311 (not for secrets)
+        newest = [outcome for sequencer, _, outcome in world.told if sequencer == world.record.sequencer]
+        assert len(newest) == 1 or "note" in world.lost, "\n".join(story)
+
+
+# ------------------------------------------------------------------------------------------ the rules, as AWS sees them
+
+RECORDS = [None] + [
+    Record(status, sequencer, "null", execution, announced)
+    for status in ("PROCESSING", *TERMINAL)
+    for sequencer in (10, 20, 30)
+    for execution in (1, 2)
+    for announced in (False, True)
+]
+CONDITIONS = {name: value for name, value in vars(ordering).items() if name.startswith("MAY_")}
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_the_model_judges_conditions_as_dynamodb_does(name: str):
+    condition, values = CONDITIONS[name], {"sequencer": 20, "execution": 1, "abandoned": 2}
+    with mock_aws():
+        table = boto3.client("dynamodb", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")  # noqa: S106
+        table.create_table(
+            TableName="images",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "ImageKey", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "ImageKey", "KeyType": "HASH"}],
+        )
+
+        def accepted(record: Record | None) -> bool:
+            if record:
+                table.put_item(TableName="images", Item=item(record))
+            typed = {":sequencer": "0020", ":execution": "0001", ":abandoned": "0002", ":completed": "COMPLETED"}
+            try:
+                table.delete_item(
+                    TableName="images",
+                    Key={"ImageKey": {"S": "key"}},
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues={n: {"S": value} for n, value in typed.items() if n in condition},
+                    **({"ExpressionAttributeNames": {"#status": "Status"}} if "#status" in condition else {}),
+                )
+            except table.exceptions.ConditionalCheckFailedException:
+                return False
+            return True
+
+        for record in RECORDS:
+            assert holds(condition, record, **values) is accepted(record), record
+
+
+IN_THE_STATE_MACHINES = {
+    "image_pipeline": {
+        "BeginRecord": ordering.MAY_BEGIN,
+        "RecordFailureToBegin": ordering.MAY_BEGIN,
+        "RecordRejection": ordering.MAY_FAIL,
+        "RecordFailure": ordering.MAY_FAIL,
+        "RecordAnnouncement": ordering.MAY_FINISH,
+        "RecordFailureAnnouncement": ordering.MAY_FINISH,
+        "CheckStillNewest": ordering.MAY_FINISH,
+        "ForgetRecord": ordering.MAY_FORGET,
+    },
+    "housekeeping": {
+        "RemoveRecord": ordering.MAY_REMOVE,
+        "TakeOver": ordering.MAY_TAKE_OVER,
+        "RecordFailure": ordering.MAY_FAIL,
+        "RecordAnnouncement": ordering.MAY_FINISH,
+        "CheckStillNewest": ordering.MAY_FINISH,
+    },
+}
+
+
+@pytest.mark.parametrize("machine", IN_THE_STATE_MACHINES)
+def test_every_write_of_the_state_machines_has_its_condition(machine: str):
+    definition = json.loads((REPOSITORY / "statemachine" / f"{machine}.asl.json").read_text())
+
+    conditions = {
+        name: state["Arguments"].get("ConditionExpression")
+        for name, state in definition["States"].items()
+        if ":dynamodb:" in state.get("Resource", "")
+    }
+
+    assert conditions == IN_THE_STATE_MACHINES[machine]
+
+
+# ------------------------------------------------------------------------------------------------------ what is removed
+
+
+def test_renditions_of_no_record_go():
+    assert ordering.unneeded(["a/1/small.jpg"], None, "") == ["a/1/small.jpg"]
+
+
+def test_renditions_stay_while_their_upload_is_processed_and_all_others_go():
+    listed = ["a/1/small.jpg", "a/2/small.jpg", "a/2/large.jpg"]
+
+    assert ordering.unneeded(listed, {"Status": "PROCESSING"}, "a/2/") == ["a/1/small.jpg"]
+
+
+@pytest.mark.parametrize("status", TERMINAL)
+def test_renditions_that_a_finished_record_names_stay_and_all_others_go(status: str):
+    record = {"Status": status, "Renditions": {"small": {"Key": "a/2/small.jpg"}}}
+
+    assert ordering.unneeded(["a/1/small.jpg", "a/2/small.jpg", "a/2/old.jpg"], record, "a/2/") == [
+        "a/1/small.jpg",
+        "a/2/old.jpg",
+    ]
+
+
+def test_a_rejected_or_failed_upload_keeps_no_renditions():
+    assert ordering.unneeded(["a/2/small.jpg"], {"Status": "REJECTED"}, "a/2/") == ["a/2/small.jpg"]
