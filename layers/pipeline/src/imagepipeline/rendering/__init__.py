@@ -13,7 +13,7 @@ from PIL import Image
 
 from imagepipeline import fingerprints, limits
 from imagepipeline.models import Header
-from imagepipeline.rendering import color, decoding, encoding, filters, geometry, resizing
+from imagepipeline.rendering import color, decoding, encoding, geometry, resizing
 from imagepipeline.rendering.orientation import upright, upright_size
 from imagepipeline.renditions import RenditionSpec
 
@@ -102,5 +102,9 @@ def _finish(image: Image.Image, plan: geometry.Plan, spec: RenditionSpec) -> Enc
     if plan.size != plan.scaled:
         image = image.crop(geometry.center(plan.scaled, plan.size))
     image = color.flattened(image) if spec.format == "JPEG" else color.unmultiplied(image)
-    image = filters.apply(image, spec.filters)
+    if spec.filters:
+        # Here, because most deployments do without it, and so does a cold start.
+        from imagepipeline.rendering import filters
+
+        image = filters.apply(image, spec.filters)
     return Encoded(spec.name, *image.size, spec.format, encoding.encode(image, spec))

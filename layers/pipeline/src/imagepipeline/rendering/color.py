@@ -1,18 +1,13 @@
-"""From any pixel mode to one that can be scaled, and from any embedded ICC profile to sRGB."""
+"""From any pixel mode to one that can be scaled, from any colour space to sRGB, and to what encoders take."""
 
-from functools import lru_cache
-from io import BytesIO
-
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageChops
 
 from imagepipeline.errors import UnsupportedFormat
 from imagepipeline.rendering import resizing
 from imagepipeline.rendering.geometry import Extent, Size
 
-_MAX_NAME = 80  # characters of a colour space's name
-_INVISIBLE_DIFFERENCE = 2  # of 255, to call a profile sRGB: rounding makes one
-_UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
-_OPAQUE = {"La": "L", "LA": "L", "RGBa": "RGB", "RGBA": "RGB"}
+UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+OPAQUE = {"La": "L", "LA": "L", "RGBa": "RGB", "RGBA": "RGB"}
 
 
 def scalable(image: Image.Image, extent: Extent, bit_depth: int, target: Size) -> tuple[Image.Image, Extent]:
@@ -31,7 +26,7 @@ def scalable(image: Image.Image, extent: Extent, bit_depth: int, target: Size) -
         is_plain_jpeg = image.format == "JPEG" and "adobe" not in image.info
         return ImageChops.invert(image) if is_plain_jpeg else image, extent
     if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() == (255, 255):
-        return resizing.converted(image, lambda strip: strip.convert(_OPAQUE[strip.mode]), target)
+        return resizing.converted(image, lambda strip: strip.convert(OPAQUE[strip.mode]), target)
     if image.mode.startswith("I;16"):
         return resizing.converted(image, lambda strip: _to_eight_bits(strip, bit_depth), target)
     if bit_depth == 16 and isinstance(image.info.get("transparency"), tuple):
@@ -41,18 +36,21 @@ def scalable(image: Image.Image, extent: Extent, bit_depth: int, target: Size) -
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str, tuple[str, ...]]:
     """The image in sRGB (L, RGB, YCbCr, La or RGBa), what colour space it had, and notes on what went wrong."""
+    if not profile and image.mode not in ("CMYK", "LAB"):
+        return image, "sRGB", ()
+    # Here, because most pictures do without it, and so does a cold start.
+    from imagepipeline.rendering import profiles
+
     notes = ()
     if profile:
         try:
-            name = _name(profile)
-            return (image if _is_srgb(profile, image.mode) else _transformed(image, profile)), name, notes
-        except (ImageCms.PyCMSError, OSError, ValueError):
+            return *profiles.apply(profile, image), notes
+        except profiles.BROKEN:
             notes = ("broken ICC profile ignored",)
     if image.mode == "CMYK":
         return image.convert("RGB"), "CMYK", notes
     if image.mode == "LAB":
-        lab = ImageCms.createProfile("LAB")
-        return ImageCms.profileToProfile(image, lab, _srgb(), outputMode="RGB"), "CIELAB", notes
+        return profiles.from_cielab(image), "CIELAB", notes
     return image, "sRGB", notes
 
 
@@ -69,9 +67,9 @@ def as_filters_take_it(image: Image.Image) -> Image.Image:
 
 def flattened(image: Image.Image) -> Image.Image:
     """A premultiplied image on white; others as they are."""
-    if image.mode not in _UNMULTIPLIED:
+    if image.mode not in UNMULTIPLIED:
         return image
-    opaque = _OPAQUE[image.mode]
+    opaque = OPAQUE[image.mode]
     *colors, alpha = image.split()
     white = ImageChops.invert(alpha)
     return Image.merge(opaque, [ImageChops.add(color, white) for color in colors])
@@ -81,7 +79,7 @@ def unmultiplied(image: Image.Image) -> Image.Image:
     """The image in a mode that encoders take: L, LA, RGB or RGBA."""
     if image.mode == "YCbCr":
         return image.convert("RGB")
-    return image.convert(_UNMULTIPLIED[image.mode]) if image.mode in _UNMULTIPLIED else image
+    return image.convert(UNMULTIPLIED[image.mode]) if image.mode in UNMULTIPLIED else image
 
 
 def _to_eight_bits(strip: Image.Image, bit_depth: int) -> Image.Image:
@@ -104,57 +102,3 @@ def _to_shades(strip: Image.Image) -> Image.Image:
     if strip.has_transparency_data:
         return strip.convert("RGBA").convert("RGBa")
     return strip.convert("L" if strip.mode == "1" else "RGB")
-
-
-def _transformed(image: Image.Image, profile: bytes) -> Image.Image:
-    """The image in sRGB: RGB or RGBa, L or La if the profile is one for shades."""
-    if image.mode in _UNMULTIPLIED:
-        image = image.convert(_UNMULTIPLIED[image.mode])
-        colors = _transformed(image.convert(_OPAQUE[image.mode]), profile)
-        colors.putalpha(image.getchannel("A"))
-        return colors.convert("La" if colors.mode == "LA" else "RGBa")
-    mode = _input_mode(profile, image.mode)
-    transformed = ImageCms.applyTransform(image.convert(mode), _transform(profile, mode))
-    return transformed.convert("L") if mode == "L" else transformed
-
-
-def _input_mode(profile: bytes, mode: str) -> str:
-    """The mode to hand an image of this `mode` over in: profiles for RGB come with pictures in shades, too."""
-    if mode in ("CMYK", "LAB"):
-        return mode
-    is_for_shades = ImageCms.ImageCmsProfile(BytesIO(profile)).profile.xcolor_space.strip() == "GRAY"
-    return "L" if mode in ("L", "La") and is_for_shades else "RGB"
-
-
-@lru_cache(maxsize=8)  # a photographer's uploads share one profile; making its transform takes up to 30 ms
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
-    return ImageCms.buildTransform(ImageCms.ImageCmsProfile(BytesIO(profile)), _srgb(), mode, "RGB")
-
-
-@lru_cache(maxsize=8)
-def _is_srgb(profile: bytes, mode: str) -> bool:
-    """Whether the profile, whatever its name, leaves colours as they are in sRGB."""
-    if mode in ("CMYK", "LAB"):
-        return False
-    mode = _input_mode(profile, mode)
-    steps = range(0, 256, 51)
-    if mode == "L":
-        patches = Image.new("L", (len(steps), 1))
-        patches.putdata(list(steps))
-    else:
-        patches = Image.new("RGB", (len(steps) ** 3, 1))
-        patches.putdata([(red, green, blue) for red in steps for green in steps for blue in steps])
-    transformed = ImageCms.applyTransform(patches, _transform(profile, mode))
-    difference = ImageChops.difference(transformed, patches.convert("RGB"))
-    return max(highest for _, highest in difference.getextrema()) <= _INVISIBLE_DIFFERENCE
-
-
-@lru_cache(maxsize=8)
-def _name(profile: bytes) -> str:
-    name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile)))
-    return " ".join(name.split())[:_MAX_NAME] or "unnamed ICC profile"
-
-
-@lru_cache(maxsize=1)
-def _srgb() -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
