@@ -5,11 +5,12 @@ from datetime import datetime
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from imagepipeline import config, objects, ordering, records
+from imagepipeline import aws, config, objects, ordering, records
 from imagepipeline.keys import just_after
 from imagepipeline.models import Upload
 
 logger = Logger()
+aws.make_clients("s3", "dynamodb")
 
 
 @logger.inject_lambda_context(clear_state=True)

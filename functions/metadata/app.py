@@ -5,11 +5,12 @@ from functools import cache
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from imagepipeline import config, renditions
+from imagepipeline import aws, config, renditions
 from imagepipeline.labels import SWITCHED_OFF, Labelling, best_rendition, detect
 from imagepipeline.models import Rendition, Upload
 
 logger = Logger()
+aws.make_clients("rekognition")
 
 
 @cache

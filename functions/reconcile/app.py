@@ -3,10 +3,11 @@
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from imagepipeline import config
+from imagepipeline import aws, config
 from imagepipeline.reconciliation import remove_unneeded_renditions
 
 logger = Logger()
+aws.make_clients("s3", "dynamodb")
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -5,7 +5,7 @@ import json
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from imagepipeline import config, records
+from imagepipeline import aws, config, records
 from imagepipeline.errors import ServiceUnavailable
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
 
@@ -15,6 +15,7 @@ USAGE = f"Ask for /images/{UPLOADS_PREFIX}<file name>/status."
 INTERNAL = ("ExecutionArn",)
 
 logger = Logger()
+aws.make_clients("dynamodb")
 
 
 class BadRequest(ValueError):

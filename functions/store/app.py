@@ -6,15 +6,15 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from imagepipeline import config, notification, records
+from imagepipeline import aws, config, notification, records
 from imagepipeline.models import Upload
 from imagepipeline.reconciliation import remove_unneeded_renditions
 
 logger = Logger()
 metrics = Metrics()
+aws.make_clients("s3", "dynamodb")
 
 
-@metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict, context: LambdaContext) -> dict:
     """Takes `{"Upload", "Metadata", "Renditions"}`, returns `{"Message"}` for the notification.
@@ -33,5 +33,6 @@ def handler(event: dict, context: LambdaContext) -> dict:
         # Removing may have taken long, and what was overtaken meanwhile must not be announced.
         records.require_held(table, upload)
     metrics.add_metric(name="ImagesCompleted", unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()
     logger.info("record stored", extra={"outdated_renditions_removed": removed})
     return {"Message": notification.success(record, config.text("STATUS_API"))}

@@ -6,13 +6,14 @@ from functools import cache
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from imagepipeline import config, objects, renditions
+from imagepipeline import aws, config, objects, renditions
 from imagepipeline.description import describe
 from imagepipeline.keys import rendition_key
 from imagepipeline.models import Header, Rendition, Upload
 from imagepipeline.rendering import Encoded, render
 
 logger = Logger()
+aws.make_clients("s3")
 
 
 @cache

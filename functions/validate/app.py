@@ -5,13 +5,14 @@ from functools import cache
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from imagepipeline import config
+from imagepipeline import aws, config
 from imagepipeline.limits import Limits, check
 from imagepipeline.models import Upload
 from imagepipeline.objects import UploadedObject
 from imagepipeline.probing import probe
 
 logger = Logger()
+aws.make_clients("s3")
 
 
 @cache

@@ -66,7 +66,8 @@ def invoke(app, event: dict) -> dict:
 
 def new_execution_environment() -> None:
     """Forget what a warm function keeps: clients, and settings once read."""
-    for module in (aws, metadata, status, store, thumbnails, validate):
+    aws.client.cache_clear()
+    for module in (metadata, status, store, thumbnails, validate):
         for member in vars(module).values():
             if hasattr(member, "cache_clear"):
                 member.cache_clear()

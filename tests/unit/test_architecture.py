@@ -20,7 +20,7 @@ STANDARD_LIBRARY_ONLY = [
 ]
 IMAGING = {"PIL", "pi_heif"}
 # In the runtime layer, and in Lambda's own runtime.
-DEPLOYED = IMAGING | {"aws_lambda_powertools", "boto3", "botocore"}
+DEPLOYED = IMAGING | {"aws_lambda_powertools", "botocore"}
 
 # Requirements that no code of ours imports, and what needs them.
 NEEDED_OTHERWISE = {
@@ -108,7 +108,7 @@ def test_one_module_of_the_layer_makes_clients(module: str):
         for alias in node.names
     }
 
-    assert ("boto3" in names) == (module == "imagepipeline.aws")
+    assert ("botocore.session" in names) == (module == "imagepipeline.aws")
 
 
 @pytest.mark.parametrize("module", under("imagepipeline") + under("functions"))

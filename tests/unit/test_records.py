@@ -54,6 +54,17 @@ def test_an_item_is_what_dynamodb_takes():
     }
 
 
+@pytest.mark.parametrize("value", [b"bytes", {1, 2}, datetime(2026, 11, 21, tzinfo=UTC)], ids=str)
+def test_what_is_not_json_is_no_part_of_a_record(value):
+    with pytest.raises(TypeError, match="is not JSON"):
+        records.to_item({"Labels": [value]})
+
+
+def test_an_attribute_that_no_record_has_is_not_guessed_at():
+    with pytest.raises(TypeError, match="SS is no type"):
+        records.from_item({"Labels": {"SS": ["Cat"]}})
+
+
 def test_the_completed_record_has_the_upload_s_story_and_what_was_found_out():
     completed_at = datetime(2026, 11, 21, 1, 6, 24, 811_900, tzinfo=UTC)
 

@@ -1,19 +1,14 @@
 """The record of an upload: what the table keeps and the status endpoint tells."""
 
-import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from imagepipeline import aws
 from imagepipeline.errors import Superseded
 from imagepipeline.models import Upload
 from imagepipeline.ordering import MAY_FINISH
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 
 
 def completed(upload: Upload, completed_at: datetime, metadata: dict, renditions: dict) -> dict:
@@ -79,20 +74,45 @@ def find(table: str, image_key: str) -> dict | None:
 
 
 def to_item(record: dict) -> dict:
-    """A record as DynamoDB takes it, which knows no floats."""
-    return {name: _serialize(value) for name, value in json.loads(json.dumps(record), parse_float=Decimal).items()}
+    """A record, which is JSON, in DynamoDB's notation."""
+    return {name: _to_attribute(value) for name, value in record.items()}
 
 
 def from_item(item: dict) -> dict:
     """The reverse of `to_item`: numbers come out as int or float."""
-    return {name: _plain(_deserialize(value)) for name, value in item.items()}
+    return {name: _from_attribute(attribute) for name, attribute in item.items()}
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {name: _plain(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_plain(member) for member in value]
-    return value
+# boto3 has the like in boto3.dynamodb.types, but for Decimal instead of float, and importing it imports all of boto3.
+def _to_attribute(value: object) -> dict:
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int() | float():
+            return {"N": str(value)}
+        case str():
+            return {"S": value}
+        case list():
+            return {"L": [_to_attribute(member) for member in value]}
+        case dict():
+            return {"M": to_item(value)}
+    raise TypeError(f"{value!r} is not JSON")
+
+
+def _from_attribute(attribute: dict) -> object:
+    [(kind, value)] = attribute.items()
+    match kind:
+        case "NULL":
+            return None
+        case "BOOL" | "S":
+            return value
+        case "N":
+            number = Decimal(value)
+            return int(number) if number == number.to_integral_value() else float(number)
+        case "L":
+            return [_from_attribute(member) for member in value]
+        case "M":
+            return from_item(value)
+    raise TypeError(f"{kind} is no type that a record has")
