@@ -220,6 +220,33 @@ def test_a_task_is_tried_again_for_any_reason_but_no_more_than_a_bounded_number_
 
 
 @pytest.mark.parametrize(("machine", "name"), TASKS)
+def test_a_function_gets_time_for_what_passes_and_little_for_what_does_not(machine: str, name: str):
+    task = state(machine, name)
+    if task["Resource"] != LAMBDA:
+        return
+
+    assert attempts(task, THROTTLED) == 41
+    for error in (*(f"Lambda.{shape}" for shape in SDK_ERRORS), "Lambda.ServiceException", "ServiceUnavailable"):
+        assert attempts(task, error) == 7
+    assert attempts(task, "AnythingElse") == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "most"),
+    [("ExtractMetadata", "RekognitionThrottled", 13), ("StoreResult", "RenditionsNotRemoved", 11)],
+)
+def test_a_step_waits_for_what_it_alone_depends_on(name: str, error: str, most: int):
+    assert attempts(state("image_pipeline", name), error) == most
+
+
+def attempts(task: dict, error: str) -> int:
+    """How often a task that always ends in the same error is run."""
+    return 1 + next(
+        (rule["MaxAttempts"] for rule in task["Retry"] if {error, "States.ALL"} & set(rule["ErrorEquals"])), 0
+    )
+
+
+@pytest.mark.parametrize(("machine", "name"), TASKS)
 def test_no_combination_of_failures_runs_a_function_more_often_than_this(machine: str, name: str):
     most = {"ExtractMetadata": 21, "StoreResult": 19}.get(name, 9)
 
