@@ -159,6 +159,7 @@ def ministack_says(pattern: str, event: dict) -> bool:
         pytest.param(s3_event("Object Created", "thumbnails/cat.jpg"), set(), id="elsewhere in the bucket"),
         pytest.param(s3_event("Object Created", "my/uploads/cat.jpg"), set(), id="in another folder of that name"),
         pytest.param(s3_event("Object Created", "Uploads/cat.jpg"), set(), id="in a folder spelled otherwise"),
+        pytest.param(s3_event("Object Created", "uploads2/cat.jpg"), set(), id="in a folder that begins alike"),
         pytest.param(s3_event("Object Created", "uploads/cat.jpg", "another"), set(), id="in another bucket"),
         pytest.param(s3_event("Object Tags Added", "uploads/cat.jpg"), set(), id="tags"),
         pytest.param(s3_event("Object Deleted", "uploads/cat.jpg"), {"DeletionsRule"}, id="deletion"),
