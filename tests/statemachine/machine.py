@@ -34,8 +34,8 @@ class Fault:
     unheard: bool = False  # AWS did as it was asked, and its answer was lost
 
 
-# What a task does at one attempt: answer, fail as a function does (by an exception), fail otherwise, or act. None leaves
-# an AWS call to moto.
+# What a task does at one attempt: answer, fail as a function does (by an exception), fail otherwise, or act.
+# None leaves an AWS call to moto.
 Outcome = dict | Exception | Fault | Callable[[dict], dict] | None
 
 
