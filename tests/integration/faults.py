@@ -1,0 +1,218 @@
+"""Things that go wrong at one step of one upload, and what has to come of it all the same."""
+
+import io
+import json
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import urlencode
+
+from PIL import Image
+
+from imagepipeline.keys import renditions_prefix
+from tests.integration.conftest import Deployed
+from tests.template.stack import REPOSITORY
+
+TERMINAL = ("COMPLETED", "REJECTED", "FAILED")
+FOR_GOOD = 1000  # times; more than all patience
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, and the outcome of an upload that meets it."""
+
+    at: str  # as local.emulator.faults has it, or rekognition:DetectLabels
+    fault: str  # likewise, or one of Rekognition's errors
+    times: int = 1
+    status: str = "COMPLETED"
+    error: str | None = None  # Name of Error, or of LabelsError in a completed record
+    step: str | None = None  # FailedStep
+    quick: bool = False  # part of the test suite, not of tests.torture alone
+
+    def __str__(self) -> str:
+        times = "for good" if self.times == FOR_GOOD else f"x{self.times}"
+        return f"{self.at.strip('*').replace('lambda:*', '').replace('Function', '')} {self.fault} {times}"
+
+
+def function(name: str) -> str:
+    return f"lambda:*{name}Function*"
+
+
+VALIDATE, THUMBNAILS, METADATA, STORE = map(function, ("Validate", "Thumbnails", "Metadata", "Store"))
+STEPS = {VALIDATE: "ValidateImage", THUMBNAILS: "CreateThumbnails", METADATA: "ExtractMetadata", STORE: "StoreResult"}
+# How a state machine sees a function's fault, and how often it tries before it gives up.
+PATIENCE = {
+    "throttle": ("Lambda.TooManyRequestsException", 41),
+    "error": ("Lambda.ServiceException", 7),
+    "denied": ("Lambda.AccessDeniedException", 3),
+    "crash": ("Runtime.ExitError", 3),
+    "crash-late": ("Runtime.ExitError", 3),
+    "timeout": ("Sandbox.Timedout", 3),
+}
+
+
+def matrix() -> list[Case]:
+    """Each step, each fault: one that passes, and one that outlasts all patience."""
+    cases = []
+    for at in STEPS:
+        for fault, (error, tries) in PATIENCE.items():
+            cases.append(Case(at, fault, quick=(at, fault) in QUICK_PASSING))
+            quick = (at, fault) in QUICK_LASTING
+            if at == METADATA:
+                cases.append(Case(at, fault, tries, "COMPLETED", error, quick=quick))
+                cases.append(Case(at, fault, 2 * tries, "FAILED", error, "DescribeWithoutLabels"))
+            elif at == STORE and fault in ("crash-late", "timeout"):
+                cases.append(Case(at, fault, tries, "COMPLETED", quick=quick))
+            else:
+                cases.append(Case(at, fault, tries, "FAILED", error, STEPS[at], quick=quick))
+    for service_call in ("dynamodb:PutItem", "dynamodb:UpdateItem", "s3:GetObject", "s3:ListBucket", "sns:Publish"):
+        cases += [Case(service_call, fault, 2, quick=fault == "throttle") for fault in ("throttle", "error")]
+    return [
+        *cases,
+        Case(THUMBNAILS, "malformed", 1),
+        Case(THUMBNAILS, "malformed", 3, "FAILED", "States.QueryEvaluationError", "CreateThumbnails", quick=True),
+        Case(STORE, "malformed", 1),
+        Case(
+            "dynamodb:PutItem",
+            "throttle",
+            7,
+            "FAILED",
+            "DynamoDB.ProvisionedThroughputExceededException",
+            "BeginRecord",
+            quick=True,
+        ),
+        Case("dynamodb:PutItem", "error", 7, "FAILED", "DynamoDB.InternalServerErrorException", "BeginRecord"),
+        Case("dynamodb:PutItem", "denied", 7, "FAILED", "DynamoDB.AccessDeniedException", "BeginRecord"),
+        Case("dynamodb:UpdateItem", "denied", 7),
+        Case("s3:GetObject", "denied", 3, "FAILED", "AccessDenied", "ValidateImage", quick=True),
+        Case("s3:GetObject", "throttle", 21, "FAILED", "ServiceUnavailable", "ValidateImage"),
+        Case("s3:ListBucket", "throttle", 33),
+        Case("s3:ListBucket", "denied", 3),
+        Case("sns:Publish", "denied", 7),
+        Case("sns:Publish", "error", 9),
+        Case("rekognition:DetectLabels", "ThrottlingException", FOR_GOOD, error="RekognitionThrottled", quick=True),
+        Case("rekognition:DetectLabels", "InternalServerError", FOR_GOOD, error="RekognitionFailed", quick=True),
+        Case("rekognition:DetectLabels", "AccessDeniedException", FOR_GOOD, error="RekognitionFailed"),
+        Case("rekognition:DetectLabels", "ThrottlingException", 5),
+    ]
+
+
+QUICK_PASSING = {(VALIDATE, "crash"), (THUMBNAILS, "crash-late"), (METADATA, "throttle"), (STORE, "timeout")}
+QUICK_LASTING = {
+    (VALIDATE, "denied"),
+    (THUMBNAILS, "timeout"),
+    (METADATA, "timeout"),
+    (STORE, "crash"),
+    (STORE, "crash-late"),
+}
+
+
+class Faults:
+    """What the emulator and the Rekognition stand-in are asked to do wrong."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        self._emulator = f"{deployed.stack.endpoint}/_local/faults"
+        self._rekognition = f"{deployed.stack.rekognition_url}/_faults"
+
+    def ask(self, at: str, fault: str, times: int = 1) -> None:
+        if at == "rekognition:DetectLabels":
+            asked = {"DetectLabels": {"Error": fault, "Count": None if times == FOR_GOOD else times}}
+            _request(self._rekognition, "PUT", json.dumps(asked).encode())
+        else:
+            _request(f"{self._emulator}?{urlencode({'at': at, 'fault': fault, 'times': times})}", "POST")
+
+    def clear(self) -> None:
+        _request(self._emulator, "DELETE")
+        _request(self._rekognition, "DELETE")
+
+
+def _request(url: str, method: str, body: bytes | None = None) -> None:
+    with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=30):  # noqa: S310
+        pass
+
+
+def small_photo(shade: int = 0) -> bytes:
+    """A JPEG just large enough for Rekognition, in one of many colours."""
+    file = io.BytesIO()
+    Image.new("RGB", (120, 90), (shade % 256, shade // 256 % 256, 128)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def run(deployed: Deployed, faults: Faults, case: Case, key: str) -> list[str]:
+    """Uploads a photo that meets the fault; returns what is wrong with what came of it."""
+    faults.ask(case.at, case.fault, case.times)
+    try:
+        deployed.put(key, small_photo())
+        executions = settled(deployed, key)
+    finally:
+        faults.clear()
+    record = deployed.record(key) or {}
+    wrong = violations(deployed, key)
+    if record.get("Status") != case.status:
+        wrong.append(f"{record.get('Status')} instead of {case.status}: {record.get('Error')}")
+    found = record.get("Error") or record.get("LabelsError") or {}
+    if found.get("Name") != case.error:
+        wrong.append(f"for the reason of {found} instead of {case.error}")
+    if record.get("FailedStep") != case.step:
+        wrong.append(f"in {record.get('FailedStep')} instead of {case.step}")
+    return wrong + [problem for execution in executions for problem in runaways(deployed, execution)]
+
+
+def settled(deployed: Deployed, key: str) -> list[dict]:
+    """All executions of an upload, once they have ended, and Housekeeping's for those that ended badly, too."""
+
+    def ended() -> list[dict] | None:
+        pipelines, housekeepings = deployed.executions_of(key), deployed.executions_of(key, "Housekeeping")
+        bad = sum(execution["status"] in ("FAILED", "ABORTED", "TIMED_OUT") for execution in pipelines)
+        running = any(execution["status"] == "RUNNING" for execution in pipelines + housekeepings)
+        return pipelines + housekeepings if pipelines and not running and len(housekeepings) >= bad else None
+
+    return deployed.eventually(ended)
+
+
+def violations(deployed: Deployed, key: str, mails: int = 1) -> list[str]:
+    """What is wrong with the newest object of a key, after everything has settled."""
+    record, told = deployed.record(key), deployed.mails(key)
+    if record is None:
+        return ["it has no record"]
+    wrong = []
+    if record["Status"] not in TERMINAL:
+        wrong.append(f"its record stays {record['Status']}")
+    if len(told) != mails:
+        wrong.append(f"{len(told)} messages instead of {mails}")
+    outcome = "SUCCESS" if record["Status"] == "COMPLETED" else "FAILURE"
+    if told and told[-1].attributes["processing_status"] != outcome:
+        wrong.append(f"{record['Status']}, but announced as {told[-1].attributes['processing_status']}")
+    named = {rendition["Key"] for rendition in record.get("Renditions", {}).values()}
+    stored = {stored for stored in deployed.rendition_keys() if stored.startswith(renditions_prefix(key))}
+    if named != stored:
+        wrong.append(f"renditions named {sorted(named)}, stored {sorted(stored)}")
+    if (record["Status"] == "COMPLETED") != bool(named):
+        wrong.append(f"{record['Status']} with {len(named)} renditions")
+    return wrong
+
+
+def runaways(deployed: Deployed, execution: dict) -> list[str]:
+    """The tasks of an execution that were tried more often than their retries allow."""
+    machine = "housekeeping" if "Housekeeping" in execution["stateMachineArn"] else "image_pipeline"
+    pages = deployed.executions.get_paginator("get_execution_history").paginate(executionArn=execution["executionArn"])
+    entered, tried, state = Counter(), Counter(), None
+    for event in (event for page in pages for event in page["events"]):
+        if "stateEnteredEventDetails" in event:
+            state = event["stateEnteredEventDetails"]["name"]
+            entered[state] += 1
+        elif event["type"] == "TaskScheduled":
+            tried[state] += 1
+    states = definition(machine)["States"]
+    return [
+        f"{state} was tried {count} times"
+        for state, count in tried.items()
+        if count > entered[state] * (1 + sum(rule["MaxAttempts"] for rule in states[state].get("Retry", [])))
+    ]
+
+
+@cache
+def definition(machine: str) -> dict:
+    """A state machine as it stands in statemachine/."""
+    return json.loads((REPOSITORY / "statemachine" / f"{machine}.asl.json").read_text())

@@ -1,0 +1,159 @@
+"""Whatever fails, however: the record is terminal, told of once, agrees with its renditions, and no step runs away.
+
+The quick part of the matrix in `faults`; tests.torture runs all of it.
+"""
+
+import json
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from tests.integration import faults as matrix
+from tests.integration.conftest import Deployed
+from tests.integration.faults import FOR_GOOD, Case, Faults, runaways, settled, small_photo, violations
+
+pytestmark = pytest.mark.xdist_group("deployed")
+
+
+@pytest.fixture
+def faults(deployed: Deployed) -> Iterator[Faults]:
+    faults = Faults(deployed)
+    yield faults
+    faults.clear()
+
+
+@pytest.fixture
+def key() -> str:
+    return f"uploads/{uuid4().hex}.jpg"
+
+
+@pytest.mark.parametrize("case", [case for case in matrix.matrix() if case.quick], ids=str)
+def test_an_upload_comes_to_its_end_whatever_fails(deployed: Deployed, faults: Faults, key: str, case: Case):
+    assert matrix.run(deployed, faults, case, key) == []
+
+
+def test_labels_that_are_missing_are_missed_in_the_mail(deployed: Deployed, faults: Faults, key: str):
+    faults.ask("rekognition:DetectLabels", "AccessDeniedException", FOR_GOOD)
+
+    record = deployed.process(key, small_photo())
+
+    [mail] = deployed.mails(key)
+    assert record["Renditions"]
+    assert record["LabelsError"]["Message"] in mail.body
+
+
+def test_a_message_that_sns_never_takes_is_given_up_and_the_record_says_so(
+    deployed: Deployed, faults: Faults, key: str
+):
+    faults.ask("sns:Publish", "throttle", FOR_GOOD)
+
+    deployed.put(key, small_photo())
+    executions = settled(deployed, key)
+
+    record = deployed.record(key)
+    assert [execution["error"] for execution in executions] == ["Unannounced", "Unannounced"]
+    assert record["Status"] == "COMPLETED"
+    assert record["NotificationError"]["Name"] == "SNS.ThrottledException"
+    assert violations(deployed, key, mails=0) == []
+
+
+def test_a_message_that_failed_is_not_sent_again_after_a_newer_upload(deployed: Deployed, faults: Faults, key: str):
+    faults.ask("sns:Publish", "throttle", FOR_GOOD)
+    deployed.put(key, small_photo())
+    first = deployed.eventually(lambda: (record := deployed.record(key)) and "NotificationError" in record and record)
+
+    deployed.put(key, b"not a picture")
+    deployed.eventually(lambda: deployed.record(key)["Sequencer"] != first["Sequencer"])
+    faults.clear()
+    settled(deployed, key)
+
+    [mail] = deployed.mails(key)
+    assert mail.attributes["processing_status"] == "FAILURE"
+    assert deployed.history(first["ExecutionArn"])[-1] == "Superseded"
+    assert violations(deployed, key) == []
+
+
+def test_an_upload_that_no_table_would_record_is_told_of(deployed: Deployed, faults: Faults, key: str):
+    faults.ask("dynamodb:PutItem", "error", FOR_GOOD)
+
+    deployed.put(key, small_photo())
+    executions = settled(deployed, key)
+
+    [mail] = deployed.mails(key)
+    assert mail.attributes["processing_status"] == "FAILURE"
+    assert "BeginRecord" in mail.body
+    assert [problem for execution in executions for problem in runaways(deployed, execution)] == []
+
+
+def test_an_execution_that_is_aborted_before_it_began_is_started_again(deployed: Deployed, faults: Faults, key: str):
+    faults.ask("dynamodb:PutItem", "throttle", 6)
+    deployed.put(key, small_photo())
+    [execution] = deployed.eventually(lambda: deployed.executions_of(key))
+
+    deployed.executions.stop_execution(executionArn=execution["executionArn"])
+    faults.clear()
+    settled(deployed, key)
+
+    assert deployed.record(key)["Status"] in ("COMPLETED", "FAILED")  # the latter if the abortion came too late
+    assert violations(deployed, key) == []
+
+
+@pytest.mark.parametrize("fault", ["throttle", "denied"])
+def test_an_event_that_can_start_nothing_is_kept(deployed: Deployed, faults: Faults, key: str, fault: str):
+    faults.ask("states:StartExecution", fault)
+
+    deployed.put(key, small_photo())
+
+    kept = deployed.eventually(lambda: undelivered(deployed, key))
+    assert kept["detail-type"] == "Object Created"
+    assert deployed.record(key) is None
+
+
+def test_a_deletion_that_can_start_nothing_is_kept(deployed: Deployed, faults: Faults, key: str):
+    deployed.process(key, small_photo())
+    faults.ask("states:StartExecution", "throttle")
+
+    deployed.delete(key)
+
+    kept = deployed.eventually(lambda: undelivered(deployed, key))
+    assert kept["detail-type"] == "Object Deleted"
+
+
+def undelivered(deployed: Deployed, key: str) -> dict | None:
+    """The event of an upload in the dead-letter queue, which then has it no longer."""
+    sqs, queue = deployed.stack.client("sqs"), {"QueueUrl": deployed.outputs["UndeliveredEventsQueue"]}
+    for message in sqs.receive_message(**queue, MaxNumberOfMessages=10).get("Messages", []):
+        event = json.loads(message["Body"])
+        if event["detail"]["object"]["key"] == key:
+            sqs.delete_message(**queue, ReceiptHandle=message["ReceiptHandle"])
+            return event
+    return None
+
+
+def test_a_deletion_is_followed_though_table_and_s3_are_busy(deployed: Deployed, faults: Faults, key: str):
+    record = deployed.process(key, small_photo())
+    faults.ask("dynamodb:DeleteItem", "throttle", 2)
+    faults.ask("s3:ListBucket", "throttle", 4)
+
+    deployed.delete(key)
+    deployed.eventually(lambda: deployed.executions_of(key, "Housekeeping"))
+    deployed.settled(key)
+
+    assert deployed.record(key) is None
+    assert not {rendition["Key"] for rendition in record["Renditions"].values()} & deployed.rendition_keys()
+
+
+def test_what_fails_after_its_deletion_leaves_no_record(deployed: Deployed, faults: Faults, key: str):
+    deployed.process(key, small_photo())
+    [execution] = deployed.executions_of(key)
+    deployed.delete(key)
+    deployed.eventually(lambda: deployed.record(key) is None)
+    deployed.settled(key)
+
+    faults.ask(matrix.VALIDATE, "crash", 3)
+    deployed.executions.start_execution(stateMachineArn=deployed.outputs["ImagePipeline"], input=execution["input"])
+    deployed.eventually(lambda: len(deployed.executions_of(key, "Housekeeping")) == 2)
+    deployed.settled(key)
+
+    assert deployed.record(key) is None
