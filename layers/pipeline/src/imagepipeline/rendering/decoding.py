@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 from imagepipeline import exif
 from imagepipeline.errors import DamagedImage
 from imagepipeline.models import Header
-from imagepipeline.rendering import geometry
+from imagepipeline.rendering import geometry, isolation
 from imagepipeline.rendering.orientation import upright_size
 from imagepipeline.renditions import RenditionSpec
 
@@ -32,6 +32,9 @@ _DECODERS = {
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "HEIC": ("pi_heif", "HeifImageFile"),
 }
+
+# libheif's own tests and fuzzers keep finding memory errors, and pi-heif adds some: see docs/limits.md.
+_CRASHABLE = ("HEIC",)
 
 # What Pillow's plug-ins raise on bytes that break their format's rules.
 _BROKEN = (
@@ -51,8 +54,8 @@ _BROKEN = (
 Image.MAX_IMAGE_PIXELS = None  # limits.check has decided already, from the header
 
 
-def open_image(data: bytes, header: Header) -> ImageFile.ImageFile:
-    """The image in `data`, opened but not decoded yet.
+def open_image(data: bytes, header: Header) -> Image.Image:
+    """The image in `data`, opened but not decoded yet, unless its decoder has to be kept apart.
 
     Raises DamagedImage if the decoder refuses it, or sees another size than the header promised.
     """
@@ -61,7 +64,10 @@ def open_image(data: bytes, header: Header) -> ImageFile.ImageFile:
     module, name = _DECODERS[header.format]
     decoder = getattr(importlib.import_module(module), name)
     try:
-        image = decoder(BytesIO(data))
+        if header.format in _CRASHABLE:
+            image = isolation.decode(decoder, data, header.pixels)
+        else:
+            image = decoder(BytesIO(data))
     except _BROKEN as error:
         raise DamagedImage(header.format, str(error)) from error
     # Sorted, because Pillow gives a TIFF's size, and libheif a HEIC's, as it is once turned upright.
@@ -71,7 +77,7 @@ def open_image(data: bytes, header: Header) -> ImageFile.ImageFile:
     return image
 
 
-def decode(image: ImageFile.ImageFile, header: Header, specs: tuple[RenditionSpec, ...]) -> geometry.Extent:
+def decode(image: Image.Image, header: Header, specs: tuple[RenditionSpec, ...]) -> geometry.Extent:
     """Load the pixels of the first frame: of a JPEG, at the smallest scale with a margin above all renditions.
 
     A JPEG's colours stay in YCbCr. Returns how far the picture reaches in the decoded image. Raises DamagedImage if
