@@ -224,6 +224,24 @@ SCENARIOS = [
         status="FAILED",
     ),
     Scenario(
+        "an announcement is tried again even when the table can't say who has the key",
+        ended("TIMED_OUT"),
+        COMPLETED,
+        (*TAKEN_OVER, "Notify", *NOT_HEARD, *TOLD),
+        "COMPLETED",
+        ("SUCCESS",),
+        {"sns:publish": [BUSY_TOPIC], "dynamodb:updateItem": [None, *7 * [BUSY_TABLE]]},
+    ),
+    Scenario(
+        "an announcement that can't be noted was made",
+        ended("TIMED_OUT"),
+        COMPLETED,
+        (*TAKEN_OVER, *TOLD),
+        "COMPLETED",
+        ("SUCCESS",),
+        {"dynamodb:updateItem": [None, *7 * [BUSY_TABLE]]},
+    ),
+    Scenario(
         "a busy table and S3 are waited for",
         DELETED,
         COMPLETED,
@@ -325,3 +343,28 @@ def test_the_same_early_end_told_twice_is_announced_once(housekeeping: StateMach
 
     assert again.announcements == ()
     assert housekeeping.record(KEY)["Status"] == "FAILED"
+
+
+def test_an_upload_overtaken_before_its_failure_is_recorded_is_left_to_the_newer(housekeeping: StateMachine):
+    def overtaken_at_once(arguments: dict) -> dict:
+        housekeeping.put(**OVERTAKEN)
+        return {"Attributes": {"Status": {"S": "PROCESSING"}}}
+
+    execution = housekeeping.run(ended("TIMED_OUT"), {"dynamodb:updateItem": [overtaken_at_once]})
+
+    assert execution.states == (*TAKEN_OVER, "RecordFailure", *TIDIED_LATER)
+    assert execution.announcements == ()
+    assert housekeeping.record(KEY) == OVERTAKEN
+
+
+def test_an_announcement_that_failed_is_not_sent_again_once_a_newer_event_has_the_key(housekeeping: StateMachine):
+    def overtaken_meanwhile(arguments: dict) -> dict:
+        housekeeping.put(**OVERTAKEN)
+        raise TimeoutError
+
+    housekeeping.put(**COMPLETED)
+    execution = housekeeping.run(ended("TIMED_OUT"), {"sns:publish": [overtaken_meanwhile]})
+
+    assert execution.states == (*TAKEN_OVER, "Notify", "WaitToNotify", "CheckStillNewest", *TIDIED_LATER)
+    assert execution.announcements == ()
+    assert housekeeping.record(KEY) == OVERTAKEN
