@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument(
         "pictures", nargs="*", help=f"which pictures, by a part of their name: {', '.join(pictures.NAMES)}"
     )
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)), help="the core to run on")
     options = parser.parse_args()
 

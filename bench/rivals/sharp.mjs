@@ -25,7 +25,7 @@ const WAYS = {
     const files = {};
     let image = sharp(data).rotate();
     for (const [name, box] of Object.entries(BOXES)) {
-      const pixels = await shrink(image, box).raw().toBuffer({ resolveWithObject: true });
+      const pixels = await shrink(image, box).flatten({ background: "white" }).raw().toBuffer({ resolveWithObject: true });
       image = sharp(pixels.data, { raw: pixels.info });
       files[name] = await jpeg(image.clone());
     }
