@@ -200,7 +200,7 @@ def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:
         if reason := _left_to_do(stack, event, record, execution["executionArn"]):
             kind = STUCK if record and record["Status"] == "PROCESSING" else NOT_REMOVED
             error = {"Name": f"Housekeeping.{execution.get('error', execution['status'])}", "Message": reason}
-            since = _text(execution["stopDate"])
+            since = _text(execution["startDate"])
             # The same event may have failed several times: one of them is enough to start again.
             found.setdefault(execution["input"], Failure(event.key, kind, error, since, record or {}, event))
     return list(found.values())

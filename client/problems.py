@@ -19,7 +19,7 @@ _UNREACHABLE = (
 )
 _SETTINGS = (*_NO_CREDENTIALS, *_SIGNED_OUT, *_UNREACHABLE, boto.NoRegionError, boto.ProfileNotFound)
 
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+_DENIED = {"403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _BAD_CREDENTIALS = {
     "InvalidAccessKeyId",

@@ -9,7 +9,7 @@ from moto import mock_aws
 
 from client.files import Item, select
 from client.stack import Stack
-from tests.client.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStandIn
+from tests.client.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStandIn, StateMachinesStandIn
 
 
 @pytest.fixture
@@ -35,6 +35,12 @@ def stack(aws_settings: dict[str, str]) -> Iterator[Stack]:
 @pytest.fixture
 def pipeline(stack: Stack) -> Iterator[PipelineStandIn]:
     with PipelineStandIn(stack) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def machines(stack: Stack) -> Iterator[StateMachinesStandIn]:
+    with StateMachinesStandIn(stack) as stand_in:
         yield stand_in
 
 

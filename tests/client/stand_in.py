@@ -1,11 +1,16 @@
-"""The resources of a stack, and a stand-in for the pipeline that answers uploads with records."""
+"""The resources of a stack, and stand-ins: a pipeline that answers uploads, state machines that answer events."""
 
+import json
 import threading
 from collections.abc import Callable
 from itertools import count
 
 from boto3.dynamodb.types import TypeSerializer
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.utils import utcnow
+from moto.stepfunctions.models import Execution, stepfunctions_backends
 
+from client.events import Event, sequencer_of
 from client.stack import Stack
 
 STACK_NAME = "photos"
@@ -14,6 +19,18 @@ REGION = "eu-west-1"
 STACK_TEMPLATE = """
 Resources:
   Uploads: {Type: AWS::S3::Bucket}
+  Thumbnails: {Type: AWS::S3::Bucket}
+  Queue: {Type: AWS::SQS::Queue}
+  Pipeline:
+    Type: AWS::StepFunctions::StateMachine
+    Properties:
+      RoleArn: arn:aws:iam::123456789012:role/none
+      DefinitionString: '{"TimeoutSeconds": 3600}'
+  Housekeeping:
+    Type: AWS::StepFunctions::StateMachine
+    Properties:
+      RoleArn: arn:aws:iam::123456789012:role/none
+      DefinitionString: '{}'
   Images:
     Type: AWS::DynamoDB::Table
     Properties:
@@ -23,8 +40,14 @@ Resources:
 Outputs:
   UploadsBucket: {Value: !Ref Uploads}
   ImagesTable: {Value: !Ref Images}
+  ThumbnailsBucket: {Value: !Ref Thumbnails}
+  UndeliveredEventsQueue: {Value: !Ref Queue}
+  ImagePipeline: {Value: !Ref Pipeline}
+  Housekeeping: {Value: !Ref Housekeeping}
 """
 
+MACHINES = ("ImagePipeline", "Housekeeping")
+NOW = "2026-06-01T10:00:00.000Z"
 RENDITIONS = {"small": {"Key": "1f/A1/small.jpg", "Width": 100, "Height": 75, "Format": "JPEG", "Bytes": 3210}}
 
 
@@ -58,10 +81,7 @@ class PipelineStandIn:
 
     def write(self, key: str, **attributes: object) -> None:
         """Put one record."""
-        record = {"ImageKey": key, "Status": "COMPLETED", **attributes}
-        serialize = TypeSerializer().serialize
-        item = {name: serialize(value) for name, value in record.items()}
-        self.stack.dynamodb.put_item(TableName=self.stack.outputs["ImagesTable"], Item=item)
+        write(self.stack, key, **attributes)
 
     def _run(self) -> None:
         while not self._stop.wait(0.02):
@@ -80,6 +100,77 @@ class PipelineStandIn:
         answer = self.answers.get(version["Key"], completed)
         for attributes in answer():
             self.write(version["Key"], **about | attributes)
+
+
+class StateMachinesStandIn:
+    """Ends the executions that moto only starts, and writes the records that the state machines would."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.answers: dict[str, dict | None] = {}  # by key: the record's attributes; None leaves it running
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "StateMachinesStandIn":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def started(self, machine: str = "ImagePipeline") -> list[dict]:
+        """The events that executions were started with, oldest first."""
+        return [json.loads(execution.execution_input) for execution in self.executions(machine)]
+
+    def running(self) -> int:
+        return sum(execution.status == "RUNNING" for execution in self.executions("ImagePipeline"))
+
+    def start(self, machine: str, event: dict) -> str:
+        """Start an execution as EventBridge would; returns its ARN."""
+        answer = self.stack.stepfunctions.start_execution(
+            stateMachineArn=self.stack.outputs[machine], input=json.dumps(event)
+        )
+        return answer["executionArn"]
+
+    def end(self, arn: str, status: str) -> None:
+        """End an execution with a status."""
+        [execution] = [e for machine in MACHINES for e in self.executions(machine) if e.execution_arn == arn]
+        execution.status, execution.stop_date = status, utcnow()
+
+    def executions(self, machine: str) -> list[Execution]:
+        """All there were, oldest first."""
+        backend = stepfunctions_backends[DEFAULT_ACCOUNT_ID][REGION]
+        return list(backend.describe_state_machine(self.stack.outputs[machine]).executions)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.02):
+            for machine in MACHINES:
+                for execution in self.executions(machine):
+                    if execution.status == "RUNNING":
+                        self._answer(machine, execution)
+
+    def _answer(self, machine: str, execution: Execution) -> None:
+        event = Event.parse(execution.execution_input)
+        answer = self.answers.get(event.key, {"Renditions": RENDITIONS, "Labels": []})
+        if answer is None:
+            return
+        if machine == "Housekeeping":
+            if self.stack.head(event.key) is None:
+                key = {"ImageKey": {"S": event.key}}
+                self.stack.dynamodb.delete_item(TableName=self.stack.outputs["ImagesTable"], Key=key)
+        elif sequencer_of(self.stack.records([event.key]).get(event.key)) < event.sequencer:
+            about = {"Sequencer": event.sequencer, "ExecutionArn": execution.execution_arn, "AnnouncedAt": NOW}
+            write(self.stack, event.key, **about | answer)
+        execution.status, execution.stop_date = "SUCCEEDED", utcnow()
+
+
+def write(stack: Stack, key: str, **attributes: object) -> None:
+    """Put one record."""
+    record = {"ImageKey": key, "Status": "COMPLETED", **attributes}
+    serialize = TypeSerializer().serialize
+    item = {name: serialize(value) for name, value in record.items()}
+    stack.dynamodb.put_item(TableName=stack.outputs["ImagesTable"], Item=item)
 
 
 def completed() -> list[dict]:

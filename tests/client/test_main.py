@@ -1,13 +1,23 @@
 """The command line in this process: what it prints, and its exit statuses."""
 
 import json
+import re
 from pathlib import Path
 
+import boto3
 import pytest
 
 from client.main import main
 from client.stack import Stack
-from tests.client.stand_in import PipelineStandIn, silence
+from tests.client.stand_in import (
+    NOW,
+    REGION,
+    STACK_TEMPLATE,
+    PipelineStandIn,
+    StateMachinesStandIn,
+    silence,
+    write,
+)
 
 
 @pytest.fixture
@@ -105,6 +115,8 @@ def test_skipped_hidden_files_are_counted_aloud(
         (["upload", "cat.jpg", "--prefix", "a/../b"], "has an empty part, . or .. in it"),
         (["upload", "cat.jpg", "--timeout", "soon"], "'soon' is not a number of seconds above 0"),
         (["upload", "cat.jpg", "--timeout", "-1"], "'-1' is not a number of seconds above 0"),
+        (["redrive", "--all", "--labels"], "not allowed with argument --all"),
+        (["redrive", "cat.jpg"], "keys begin with uploads/, as in uploads/cat.jpg"),
         (["status", "cat.jpg"], "keys begin with uploads/, as in uploads/cat.jpg"),
         (["status", "uploads/" + "x" * 1017], "more than 1,024 bytes"),
     ],
@@ -171,3 +183,136 @@ def test_status_is_zero_and_json_when_all_are_completed(
 
     assert run("status", "uploads/cat.jpg", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"ImageKey": "uploads/cat.jpg", "Status": "COMPLETED", "Bytes": 12}
+
+
+FAILED = {
+    "Status": "FAILED",
+    "Sequencer": "0A",
+    "Error": {"Name": "ServiceUnavailable", "Message": "S3 is not answering"},
+    "FailedStep": "CreateThumbnails",
+    "StartedAt": "2026-06-01T09:59:58.000Z",
+    "CompletedAt": NOW,
+    "AnnouncedAt": NOW,
+    "ExecutionArn": "arn:old",
+}
+
+
+def test_failures_are_a_line_each_and_one(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
+    write(stack, "uploads/cat.jpg", **FAILED)
+    stack.sqs.send_message(QueueUrl=stack.outputs["UndeliveredEventsQueue"], MessageBody="hello")
+
+    status = run("failures")
+
+    printed = capsys.readouterr()
+    first, second = (line.split("\t") for line in printed.out.splitlines())
+    assert status == 1
+    assert first == [
+        "FAILED",
+        "uploads/cat.jpg",
+        NOW,
+        "ServiceUnavailable: S3 is not answering (in CreateThumbnails)",
+        "redrive it",
+    ]
+    assert (second[0], second[1], second[4]) == ("UNDELIVERED", "", "read it in the queue, and delete it there")
+    assert printed.err.startswith("image-pipeline: 1 failed, 1 undelivered; the undelivered events were looked at, and")
+
+
+def test_failures_as_json_hold_where_it_failed(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
+    write(stack, "uploads/cat.jpg", **FAILED)
+
+    run("failures", "--json")
+
+    assert json.loads(capsys.readouterr().out) == {
+        "ImageKey": "uploads/cat.jpg",
+        "Kind": "FAILED",
+        "Error": FAILED["Error"],
+        "Since": NOW,
+        "Advice": "redrive it",
+        "FailedStep": "CreateThumbnails",
+        "ExecutionArn": "arn:old",
+    }
+
+
+def test_zero_when_nothing_failed(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
+    write(stack, "uploads/cat.jpg", AnnouncedAt=NOW, CompletedAt=NOW)
+
+    assert run("failures") == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "image-pipeline: nothing failed\n")
+
+
+def test_all_that_failed_is_redriven_after_it_was_counted(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
+    for name in ("cat", "dog"):
+        stack.s3.put_object(Bucket=stack.uploads_bucket, Key=f"uploads/{name}.jpg", Body=b"photo")
+        write(stack, f"uploads/{name}.jpg", **FAILED)
+    write(stack, "uploads/good.jpg", AnnouncedAt=NOW, CompletedAt=NOW)
+
+    status = run("redrive", "--all")
+
+    printed = capsys.readouterr()
+    assert status == 0
+    assert sorted(line.split("\t")[:2] for line in printed.out.splitlines()) == [
+        ["COMPLETED", "uploads/cat.jpg"],
+        ["COMPLETED", "uploads/dog.jpg"],
+    ]
+    assert printed.err == "image-pipeline: redriving 2 images: 2 failed\nimage-pipeline: 2 images: 2 completed\n"
+
+
+def test_nothing_is_started_when_nothing_failed(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
+    write(stack, "uploads/cat.jpg", AnnouncedAt=NOW, CompletedAt=NOW)
+
+    assert run("redrive", "--all") == 0
+    assert capsys.readouterr().err == "image-pipeline: nothing to redrive: nothing failed\n"
+    assert machines.started() == []
+
+
+def test_of_what_failed_only_missing_labels_are_redriven_when_asked_for(
+    machines: StateMachinesStandIn, stack: Stack
+) -> None:
+    deletion = {"detail-type": "Object Deleted", "detail": {"object": {"key": "uploads/x.jpg", "sequencer": "01"}}}
+    over = machines.start("Housekeeping", deletion)
+    for name in ("failed", "plain", "untold"):
+        stack.s3.put_object(Bucket=stack.uploads_bucket, Key=f"uploads/{name}.jpg", Body=b"photo")
+    why = {"Name": "RekognitionThrottled", "Message": "Rekognition is throttling"}
+    write(stack, "uploads/failed.jpg", **FAILED)
+    write(stack, "uploads/plain.jpg", **FAILED | {"Status": "COMPLETED", "LabelsError": why})
+    untold = {name: value for name, value in FAILED.items() if name != "AnnouncedAt"}
+    write(stack, "uploads/untold.jpg", **untold | {"Status": "COMPLETED", "LabelsError": why, "ExecutionArn": over})
+
+    status = run("redrive", "--labels")
+
+    started = {event["detail"]["object"]["key"] for event in machines.started()}
+    assert (status, started) == (0, {"uploads/plain.jpg", "uploads/untold.jpg"})
+
+
+def test_a_key_is_redriven_whatever_became_of_it(machines: StateMachinesStandIn, stack: Stack) -> None:
+    stack.s3.put_object(Bucket=stack.uploads_bucket, Key="uploads/cat.jpg", Body=b"photo")
+    write(stack, "uploads/cat.jpg", Sequencer="0A", AnnouncedAt=NOW, CompletedAt=NOW)
+
+    assert run("redrive", "uploads/cat.jpg") == 0
+    assert len(machines.started()) == 1
+
+
+def test_one_when_a_redriven_image_fails_again(machines: StateMachinesStandIn, stack: Stack) -> None:
+    stack.s3.put_object(Bucket=stack.uploads_bucket, Key="uploads/cat.jpg", Body=b"photo")
+    machines.answers["uploads/cat.jpg"] = {"Status": "FAILED", "Error": FAILED["Error"]}
+
+    assert run("redrive", "uploads/cat.jpg") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["uploads/cat.jpg", "--all"], ["uploads/cat.jpg", "--labels"]])
+def test_two_when_it_is_not_said_what_to_redrive(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("redrive", *arguments) == 2
+    assert "name keys, or say --all or --labels" in capsys.readouterr().err
+
+
+def test_a_stack_without_state_machines_can_be_uploaded_to_and_not_operated(
+    stack: Stack, cat: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template = re.sub(r"  (ImagePipeline|Housekeeping): .*\n", "", STACK_TEMPLATE)
+    cloudformation = boto3.client("cloudformation", region_name=REGION)
+    cloudformation.create_stack(StackName="older", TemplateBody=template)
+
+    assert main(["failures", "--stack", "older"]) == 2
+    assert "has no output ImagePipeline and no Housekeeping" in capsys.readouterr().err
+    assert main(["upload", str(cat), "--stack", "older", "--no-follow"]) == 0

@@ -1,0 +1,199 @@
+"""What failed is listed, run again by the command, and then no longer listed; done twice it changes nothing."""
+
+import json
+import urllib.request
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from client.failures import renditions_prefix
+from client.main import main
+
+pytestmark = pytest.mark.xdist_group("deployed")
+
+Command = Callable[..., tuple[int, list[dict]]]
+
+
+@pytest.fixture
+def key() -> str:
+    return f"uploads/{uuid4().hex}.jpg"
+
+
+@pytest.fixture
+def command(deployed, monkeypatch, capsys) -> Command:
+    """Runs `image-pipeline … --json`; gives the exit status and what it printed."""
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in deployed.stack.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> tuple[int, list[dict]]:
+        capsys.readouterr()
+        status = main([*arguments, "--json"])
+        return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return run
+
+
+def listed(command: Command, key: str, *options: str) -> list[dict]:
+    return [failure for failure in command("failures", *options)[1] if failure["ImageKey"] == key]
+
+
+def renditions_of(deployed, key: str) -> set[str]:
+    return {found for found in deployed.rendition_keys() if found.startswith(renditions_prefix(key))}
+
+
+def named(record: dict) -> set[str]:
+    return {rendition["Key"] for rendition in record["Renditions"].values()}
+
+
+def test_a_failed_image_is_listed_and_comes_through_when_it_is_redriven(deployed, photo, key, command):
+    with deployed.function_setting("ThumbnailsFunction", RENDITIONS="small=100"):
+        failed = deployed.process(key, photo)
+    [failure] = listed(command, key)
+
+    status, [result] = command("redrive", key)
+
+    assert (failure["Kind"], failure["Error"]) == ("FAILED", failed["Error"])
+    assert failure["FailedStep"] == "CreateThumbnails"
+    assert failure["Advice"] == "correct the setting, deploy, then redrive it"
+    assert (status, result["Status"]) == (0, "COMPLETED")
+    record = deployed.record(key)
+    assert (record["Status"], record["ETag"], record["Bytes"]) == ("COMPLETED", failed["ETag"], len(photo))
+    assert renditions_of(deployed, key) == named(record)
+    assert [mail.attributes["processing_status"] for mail in deployed.mails(key)] == ["FAILURE", "SUCCESS"]
+    assert listed(command, key) == []
+
+
+def test_a_second_redrive_makes_the_same_again_and_leaves_nothing_behind(deployed, photo, key, command):
+    first = deployed.process(key, photo)
+
+    command("redrive", key)
+    status, [result] = command("redrive", key)
+
+    assert (status, result["Status"]) == (0, "COMPLETED")
+    deployed.settled(key)
+    record = deployed.record(key)
+    assert record["Renditions"].keys() == first["Renditions"].keys()
+    assert renditions_of(deployed, key) == named(record)
+    assert not named(record) & named(first)
+
+
+def test_an_upload_after_a_redrive_is_newer_than_it(deployed, photo, key, command):
+    deployed.process(key, photo)
+    command("redrive", key)
+
+    record = deployed.process(key, b"not a picture")
+
+    assert record["Status"] == "REJECTED"
+    assert renditions_of(deployed, key) == set()
+
+
+def test_a_record_that_outlived_its_object_goes_with_its_renditions(deployed, photo, key, command):
+    record = deployed.process(key, photo)
+    events = deployed.stack.client("events")
+    [rule] = [r["Name"] for r in events.list_rules()["Rules"] if "DeletionsRule" in r["Name"]]
+    events.disable_rule(Name=rule)
+    try:
+        deployed.delete(key)
+    finally:
+        events.enable_rule(Name=rule)
+    assert deployed.record(key) == record
+
+    status, [result] = command("redrive", key)
+
+    assert (status, result["Status"]) == (0, "REMOVED")
+    assert deployed.record(key) is None
+    assert renditions_of(deployed, key) == set()
+
+
+def test_an_upload_of_which_no_event_came_is_processed(deployed, photo, key, command):
+    events = deployed.stack.client("events")
+    [rule] = [r["Name"] for r in events.list_rules()["Rules"] if "UploadsRule" in r["Name"]]
+    events.disable_rule(Name=rule)
+    try:
+        deployed.put(key, photo)
+    finally:
+        events.enable_rule(Name=rule)
+
+    status, [result] = command("redrive", key)
+    after = deployed.process(key, photo)
+
+    assert (status, result["Status"]) == (0, "COMPLETED")
+    assert after["Sequencer"] > result["Sequencer"]
+
+
+def test_an_event_that_was_not_delivered_is_listed_started_and_taken_from_the_queue(deployed, photo, key, command):
+    urllib.request.urlopen(  # noqa: S310
+        urllib.request.Request(  # noqa: S310
+            f"{deployed.stack.endpoint}/_local/faults?at=states:StartExecution&fault=denied&times=1", method="POST"
+        )
+    ).close()
+    deployed.put(key, photo)
+    [failure] = deployed.eventually(lambda: listed(command, key))
+    again = listed(command, key)
+
+    status, results = command("redrive", "--all")
+
+    assert failure["Kind"] == "UNDELIVERED"
+    assert again == [failure]
+    assert status == 0
+    assert ("COMPLETED", key) in [(result["Status"], result["ImageKey"]) for result in results]
+    assert deployed.record(key)["ETag"]
+    assert listed(command, key) == []
+    assert len(deployed.mails(key)) == 1
+    [execution] = deployed.executions_of(key)
+    assert "Redrive" not in execution["input"]
+
+
+def test_an_image_without_labels_gets_them_when_rekognition_is_back(deployed, photo, key, command):
+    faults = f"{deployed.stack.rekognition_url}/_faults"
+    broken = json.dumps({"DetectLabels": {"Error": "InvalidImageFormatException"}}).encode()
+    urllib.request.urlopen(urllib.request.Request(faults, broken, method="PUT")).close()  # noqa: S310
+    try:
+        before = deployed.process(key, photo)
+    finally:
+        urllib.request.urlopen(urllib.request.Request(faults, method="DELETE")).close()  # noqa: S310
+    [failure] = listed(command, key)
+
+    status, results = command("redrive", "--labels")
+
+    assert (before["Status"], failure["Kind"], failure["Error"]) == ("COMPLETED", "UNLABELLED", before["LabelsError"])
+    assert status == 0
+    assert key in [result["ImageKey"] for result in results]
+    record = deployed.record(key)
+    assert "LabelsError" not in record
+    assert "Labels" in record
+    assert renditions_of(deployed, key) == named(record)
+
+
+def test_a_rejection_is_listed_only_when_asked_for(deployed, key, command):
+    record = deployed.process(key, b"not a picture")
+
+    assert listed(command, key) == []
+    [failure] = listed(command, key, "--rejected")
+    assert (failure["Kind"], failure["Error"]) == ("REJECTED", record["Error"])
+
+
+def test_an_aborted_housekeeping_leaves_a_failure_until_it_is_redriven(deployed, photo, key, command):
+    record = deployed.process(key, photo)
+    urllib.request.urlopen(  # noqa: S310
+        urllib.request.Request(  # noqa: S310
+            f"{deployed.stack.endpoint}/_local/faults?at=lambda:*LocateFunction*&fault=denied&times=20", method="POST"
+        )
+    ).close()
+    deployed.delete(key)
+    [execution] = deployed.settled(key)[1:]
+    urllib.request.urlopen(  # noqa: S310
+        urllib.request.Request(f"{deployed.stack.endpoint}/_local/faults", method="DELETE")  # noqa: S310
+    ).close()
+    [failure] = listed(command, key)
+
+    status, results = command("redrive", "--all")
+
+    assert execution["status"] == "FAILED"
+    assert failure["Kind"] == "NOT_REMOVED"
+    assert status == 0
+    assert ("REMOVED", key) in [(result["Status"], result["ImageKey"]) for result in results]
+    assert not named(record) & deployed.rendition_keys()
+    assert listed(command, key) == []
