@@ -204,7 +204,7 @@ def _states(action: str, **arguments: object) -> dict:
 def _typed(value: object) -> dict:
     if isinstance(value, dict):
         return {"M": {name: _typed(member) for name, member in value.items()}}
-    return {"S": value}
+    return {"N": str(value)} if isinstance(value, int) else {"S": value}
 
 
 def _untyped(attribute: dict) -> object:

@@ -25,7 +25,7 @@ TOLD = ("Notify", "RecordAnnouncement", *TIDIED_LATER)
 
 # What an execution may have left in the table.
 PROCESSING = {"ImageKey": KEY, "Status": "PROCESSING", "Sequencer": comparable(OLDER), "ExecutionArn": ABANDONED}
-COMPLETED = PROCESSING | {"Status": "COMPLETED"}
+COMPLETED = PROCESSING | {"Status": "COMPLETED", "Width": 4000, "Height": 3000, "Format": "JPEG"}
 REJECTED = PROCESSING | {
     "Status": "REJECTED",
     "Error": {"Name": "EmptyFile", "Message": "the file is empty"},
@@ -333,6 +333,14 @@ def test_a_rejection_is_announced_later_with_its_own_reason(housekeeping: StateM
     (announcement,) = housekeeping.run(ended("ABORTED")).announcements
 
     assert "  Reason      the file is empty\n  Error       EmptyFile, in ValidateImage\n" in announcement["Message"]
+
+
+def test_an_image_that_was_ready_is_announced_with_what_the_record_says(housekeeping: StateMachine):
+    housekeeping.put(**COMPLETED)
+
+    (announcement,) = housekeeping.run(ended("TIMED_OUT")).announcements
+
+    assert announcement["Message"].splitlines()[2:] == [f"  Image       {KEY}", "  Picture     4000 x 3000 JPEG"]
 
 
 def test_the_same_early_end_told_twice_is_announced_once(housekeeping: StateMachine):

@@ -365,6 +365,12 @@ def test_success_is_announced_in_the_words_of_the_store_function_and_noted(pipel
     assert "AnnouncedAt" in pipeline.record(KEY)
 
 
+def test_success_is_announced_in_fewer_words_when_outdated_renditions_stay(pipeline: StateMachine):
+    (announcement,) = pipeline.run(uploaded(), {"store": 11 * [RenditionsNotRemoved("SlowDown")]}).announcements
+
+    assert announcement["Message"].splitlines()[2:] == [f"  Image       {KEY}", "  Picture     4000 x 3000 JPEG"]
+
+
 def test_a_failure_is_announced_and_recorded_with_what_where_and_why(pipeline: StateMachine):
     execution = pipeline.run(uploaded(), {"thumbnails": 3 * [Fault("OutOfPaper", report("S3 is gone"))]})
 
