@@ -52,7 +52,7 @@ def test_frames_times_pixels_are_refused_where_each_frame_would_pass() -> None:
 
 @pytest.mark.parametrize("format_name", ["WEBP", "AVIF", "HEIC"])
 def test_a_format_that_needs_more_memory_a_pixel_may_have_fewer(format_name: str) -> None:
-    with pytest.raises(TooManyPixels, match=r"limit is [78]\d"):
+    with pytest.raises(TooManyPixels, match=r"limit is [678]\d"):
         check(Header(format_name, 10_000, 10_000), 1, LIMITS)
 
 
