@@ -1,0 +1,49 @@
+"""What is ready when a function's first event arrives."""
+
+import importlib
+
+import pytest
+
+from imagepipeline import aws, records
+from tests.functions.deployed import (
+    IMAGES_TABLE,
+    PHOTO,
+    PROJECT,
+    THUMBNAILS_BUCKET,
+    invoke,
+    new_execution_environment,
+    sample,
+    upload,
+)
+
+FUNCTIONS = sorted(app.parent.name for app in (PROJECT / "functions").glob("*/app.py"))
+
+
+@pytest.fixture
+def under_way():
+    """The sample photo, uploaded, its record begun and its renditions written."""
+    told = sample("store")["Upload"]
+    upload(PHOTO, told["ImageKey"])
+    begun = {name: told[name] for name in ("ImageKey", "Sequencer", "VersionId", "ExecutionArn")}
+    item = records.to_item(begun | {"Status": "PROCESSING"})
+    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=item)
+    for rendition in sample("store")["Renditions"].values():
+        aws.client("s3").put_object(Bucket=THUMBNAILS_BUCKET, Key=rendition["Key"], Body=b"jpeg")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_first_event_finds_exactly_the_clients_it_takes(monkeypatch, under_way, function):
+    session, made, used = aws._session(), [], set()
+    create = session.create_client
+    monkeypatch.setattr(session, "create_client", lambda name, **rest: made.append(name) or create(name, **rest))
+    app = importlib.import_module(f"functions.{function}.app")
+    new_execution_environment()
+
+    importlib.reload(app)
+    at_init = list(made)
+    for service in at_init:
+        aws.client(service).meta.events.register(f"before-call.{service}", lambda name=service, **_: used.add(name))
+    invoke(app, sample(function))
+
+    assert made == at_init
+    assert used == set(at_init)
