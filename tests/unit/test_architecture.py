@@ -22,6 +22,9 @@ IMAGING = {"PIL", "pi_heif"}
 # In the runtime layer, and in Lambda's own runtime.
 DEPLOYED = IMAGING | {"aws_lambda_powertools", "botocore"}
 
+# Of the module os.
+ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
+
 # Requirements that no code of ours imports, and what needs them.
 NEEDED_OTHERWISE = {
     "aws-sam-cli": "the sam command",
@@ -113,7 +116,11 @@ def test_one_module_of_the_layer_makes_clients(module: str):
 
 @pytest.mark.parametrize("module", under("imagepipeline") + under("functions"))
 def test_one_module_of_what_is_deployed_reads_the_environment(module: str):
-    assert ("os" in imports(module)) == (module == "imagepipeline.config")
+    tree = ast.parse(modules()[module].read_text())
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+    assert bool(names & ENVIRONMENT) == (module == "imagepipeline.config")
 
 
 @pytest.mark.parametrize("module", under("imagepipeline") + under("functions"))
