@@ -4,7 +4,7 @@ export SAM_CLI_TELEMETRY := 0
 # The layers' Makefiles call uv and python3.13.
 WITH_TOOLS := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH"
 
-.PHONY: help setup local down test lint bench deploy destroy
+.PHONY: help setup local down test torture lint bench deploy destroy
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -21,6 +21,9 @@ down: setup  ## End the local run; what it stored stays in .local [PORT=4566]
 
 test: setup  ## Run every test, on this machine alone
 	@$(PYTHON) -m pytest -n auto --dist loadgroup
+
+torture: setup  ## Let everything go wrong, on a system of its own, for about fifteen minutes [OPTIONS="--seed 7"]
+	@$(PYTHON) -m tests.torture $(OPTIONS)
 
 lint: setup  ## Check code and template
 	@.venv/bin/ruff check

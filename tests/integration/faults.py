@@ -87,8 +87,9 @@ def matrix() -> list[Case]:
         Case("dynamodb:UpdateItem", "denied", 7),
         Case("s3:GetObject", "denied", 3, "FAILED", "AccessDenied", "ValidateImage", quick=True),
         Case("s3:GetObject", "throttle", 21, "FAILED", "ServiceUnavailable", "ValidateImage"),
-        Case("s3:ListBucket", "throttle", 33),
-        Case("s3:ListBucket", "denied", 3),
+        # Rekognition asks S3 for what it may list, too.
+        Case("s3:ListBucket", "throttle", 33, error="RekognitionFailed"),
+        Case("s3:ListBucket", "denied", 6, error="RekognitionFailed"),
         Case("sns:Publish", "denied", 7),
         Case("sns:Publish", "error", 9),
         Case("rekognition:DetectLabels", "ThrottlingException", FOR_GOOD, error="RekognitionThrottled", quick=True),

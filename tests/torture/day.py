@@ -1,0 +1,260 @@
+"""A mixed day: whatever users do, at random, while things fail and executions are aborted."""
+
+import io
+import json
+import time
+from collections import Counter, defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
+
+from PIL import Image
+
+from imagepipeline.keys import renditions_prefix
+from tests.integration.conftest import Deployed
+from tests.integration.faults import METADATA, STORE, TERMINAL, THUMBNAILS, VALIDATE, Faults
+from tests.torture.burst import records
+
+KEYS = 30  # few enough that what happens to one of them often meets what happened before
+MOST_RUNNING = 40  # executions; beyond, the user waits
+QUIET_SECONDS, END_SECONDS = 10, 600  # without executions, and at most until then
+
+# Each passes after a while, so that none outlasts all patience for every upload.
+FAULTS = [
+    *[(at, fault) for at in (VALIDATE, THUMBNAILS, METADATA, STORE) for fault in ("throttle", "error", "timeout")],
+    *[(at, fault) for at in (VALIDATE, THUMBNAILS, METADATA, STORE) for fault in ("crash", "crash-late")],
+    *[(f"lambda:*{name}Function*", "crash-late") for name in ("Locate", "Reconcile")],
+    *[(f"dynamodb:{call}Item", fault) for call in ("Put", "Update", "Delete") for fault in ("throttle", "error")],
+    *[("sns:Publish", fault) for fault in ("throttle", "error")],
+    *[("rekognition:DetectLabels", fault) for fault in ("ThrottlingException", "InternalServerError")],
+    ("states:StartExecution", "throttle"),
+]
+# What an execution may have done without having noted it.
+TELLING = {"NotifySuccess", "RecordAnnouncement", "NotifyFailure", "RecordFailureAnnouncement"}
+
+
+@dataclass
+class Key:
+    """What the user did to one key."""
+
+    uploads: list[tuple[int, int] | None] = field(default_factory=list)  # width and height in pixels; None: no image
+    restored: int = 0
+
+    @property
+    def last_body(self) -> tuple[int, int] | None:
+        return self.uploads[-1] if self.uploads else None
+
+
+class Day:
+    """A day of one bucket; afterwards, what was lost, silent or told twice."""
+
+    def __init__(self, deployed: Deployed, chance: Random, versioned: bool) -> None:
+        self.counts: Counter[str] = Counter()
+        self._deployed = deployed
+        self._chance = chance
+        self._versioned = versioned
+        self._faults = Faults(deployed)
+        self._bucket = deployed.outputs["UploadsBucket"]
+        self._prefix = f"uploads/day{'-with-versions' if versioned else ''}/"
+        self._keys = {f"{self._prefix}{number:02}.jpg": Key() for number in range(KEYS)}
+        self._aborted: list[str] = []
+        if versioned:
+            deployed.s3.put_bucket_versioning(Bucket=self._bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    def __str__(self) -> str:
+        return ", ".join(f"{number} {what}" for what, number in self.counts.items())
+
+    # ------------------------------------------------------------------------------------------------------ the day
+
+    def act(self) -> None:
+        """Something happens."""
+        key = self._chance.choice([*self._keys])
+        actions = [self._upload] * 8 + [self._upload_again, self._upload_nonsense] * 2 + [self._delete] * 3
+        if self._versioned:
+            actions += [self._delete_newest_version, self._delete_oldest_version] * 2
+        actions += [self._ask_for_a_fault] * 3 + [self._abort, self._deliver_again, self._deliver_what_was_kept]
+        self._chance.choice(actions)(key)
+        time.sleep(self._chance.choice((0, 0, 0.05, 0.2)))
+        while len(self._running()) > MOST_RUNNING:
+            time.sleep(0.5)
+
+    def _upload(self, key: str) -> None:
+        size = (100 + len(self._keys[key].uploads), 90)  # tells this upload of the key from all others
+        self._put(key, size)
+        self.counts["uploads"] += 1
+
+    def _upload_again(self, key: str) -> None:
+        if self._keys[key].last_body:
+            self._put(key, self._keys[key].last_body)
+            self.counts["uploads of the same bytes"] += 1
+
+    def _upload_nonsense(self, key: str) -> None:
+        self._put(key, None)
+        self.counts["bad files"] += 1
+
+    def _put(self, key: str, size: tuple[int, int] | None) -> None:
+        self._keys[key].uploads.append(size)
+        self._deployed.put(key, jpeg(size) if size else b"no image")
+
+    def _delete(self, key: str) -> None:
+        self._deployed.delete(key)
+        self.counts["deletions"] += 1
+
+    def _delete_newest_version(self, key: str) -> None:
+        if versions := self._versions(key):
+            self._keys[key].restored += 1
+            self._delete_version(key, versions[0])
+            self.counts["versions or delete markers removed"] += 1
+
+    def _delete_oldest_version(self, key: str) -> None:
+        if len(versions := self._versions(key)) > 1:
+            self._delete_version(key, versions[-1])
+            self.counts["old versions removed"] += 1
+
+    def _delete_version(self, key: str, version: dict) -> None:
+        self._deployed.s3.delete_object(Bucket=self._bucket, Key=key, VersionId=version["VersionId"])
+
+    def _versions(self, key: str) -> list[dict]:
+        """Newest first, delete markers among them."""
+        listed = self._deployed.s3.list_object_versions(Bucket=self._bucket, Prefix=key)
+        both = listed.get("Versions", []) + listed.get("DeleteMarkers", [])
+        return sorted(both, key=lambda version: (version["IsLatest"], version["LastModified"]), reverse=True)
+
+    def _ask_for_a_fault(self, _key: str) -> None:
+        self._faults.ask(*self._chance.choice(FAULTS), self._chance.randint(1, 3))
+        self.counts["faults"] += 1
+
+    def _abort(self, _key: str) -> None:
+        if running := self._running("ImagePipeline"):
+            arn, executions = self._chance.choice(running), self._deployed.executions
+            with suppress(executions.exceptions.ClientError):  # it has just ended
+                executions.stop_execution(executionArn=arn)
+                self._aborted.append(arn)
+                self.counts["aborted executions"] += 1
+
+    def _deliver_again(self, _key: str) -> None:
+        """EventBridge delivers an event at least once, and late if it likes."""
+        machine = self._chance.choice(("ImagePipeline", "Housekeeping"))
+        if found := self._executions(machine)[:50]:
+            execution = self._deployed.executions.describe_execution(
+                executionArn=self._chance.choice(found)["executionArn"]
+            )
+            if self._prefix in execution["input"]:
+                self._start(execution["stateMachineArn"], execution["input"])
+                self.counts["events delivered again"] += 1
+
+    def _deliver_what_was_kept(self, _key: str = "") -> int:
+        """Somebody looks into the queue of undelivered events."""
+        sqs, queue = self._deployed.stack.client("sqs"), {"QueueUrl": self._deployed.outputs["UndeliveredEventsQueue"]}
+        found = sqs.receive_message(**queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get("Messages", [])
+        for message in found:
+            self._start(message["MessageAttributes"]["TARGET_ARN"]["StringValue"], message["Body"])
+            sqs.delete_message(**queue, ReceiptHandle=message["ReceiptHandle"])
+        self.counts["events from the dead-letter queue"] += len(found)
+        return len(found)
+
+    def _start(self, machine: str, event: str) -> None:
+        executions = self._deployed.executions
+        while True:
+            try:
+                executions.start_execution(stateMachineArn=machine, input=event)
+                return
+            except executions.exceptions.ClientError:
+                time.sleep(0.2)  # a fault that was meant for EventBridge
+
+    def _executions(self, machine: str, status: str | None = None) -> list[dict]:
+        """The newest first."""
+        filters = {"statusFilter": status} if status else {}
+        arn = self._deployed.outputs[machine]
+        listed = self._deployed.executions.list_executions(stateMachineArn=arn, maxResults=1000, **filters)
+        return listed["executions"]
+
+    def _running(self, *machines: str) -> list[str]:
+        """ARNs of executions."""
+        return [
+            execution["executionArn"]
+            for machine in machines or ("ImagePipeline", "Housekeeping")
+            for execution in self._executions(machine, "RUNNING")
+        ]
+
+    # ------------------------------------------------------------------------------------------------- the end of it
+
+    def end(self) -> None:
+        """Nothing fails any more, and everything comes to its end."""
+        self._faults.clear()
+        deadline = time.monotonic() + END_SECONDS
+        quiet_since = time.monotonic()
+        while time.monotonic() < min(quiet_since + QUIET_SECONDS, deadline):
+            if self._deliver_what_was_kept() or self._running():
+                quiet_since = time.monotonic()
+            time.sleep(0.5)
+
+    def problems(self) -> dict[str, list[str]]:
+        """What is wrong, by kind; every kind is there, most of them empty."""
+        wrong: dict[str, list[str]] = {"lost": [], "of another version": [], "announced twice": [], "not announced": []}
+        wrong |= {"announced before an older one": [], "left by deleted objects": [], "orphaned renditions": []}
+        wrong |= {"renditions missing": [], "left running": self._running()}
+        found, told = records(self._deployed, self._prefix), defaultdict(list)
+        for mail in self._deployed.stack.inbox.read():
+            told[mail.attributes["imageId"]].append(mail)
+        stored = self._deployed.rendition_keys()
+        excused = self._perhaps_told()
+
+        for key, history in self._keys.items():
+            record, newest = found.get(key), self._newest(key)
+            mine = {rendition for rendition in stored if rendition.startswith(renditions_prefix(key))}
+            named = {rendition["Key"] for rendition in (record or {}).get("Renditions", {}).values()}
+            wrong["orphaned renditions"] += sorted(mine - named)
+            wrong["renditions missing"] += sorted(named - mine)
+            if newest is None:
+                wrong["left by deleted objects"] += [f"{key}: {record}"] if record else []
+                continue
+            if record is None or record["Status"] not in TERMINAL:
+                wrong["lost"].append(f"{key}: {record}")
+                continue
+            self.counts[f"ended {record['Status']}"] += 1
+            if record["VersionId"] != newest["VersionId"] or record["ETag"] != newest["ETag"].strip('"'):
+                wrong["of another version"].append(f"{key}: {record}")
+            times = [number for number, mail in enumerate(told[key]) if tells_of(mail.body, record)]
+            if not times:
+                wrong["not announced"].append(f"{key}: {record}")
+                continue
+            if times[-1] != len(told[key]) - 1:
+                wrong["announced before an older one"].append(f"{key}: {told[key][-1].body}")
+            size = (record.get("Width"), record.get("Height"))
+            if len(times) > max(1, history.uploads.count(size)) + history.restored + excused[key]:
+                wrong["announced twice"].append(f"{key}: {len(times)} times: {record}")
+        return wrong
+
+    def _newest(self, key: str) -> dict | None:
+        s3 = self._deployed.s3
+        try:
+            head = s3.head_object(Bucket=self._bucket, Key=key)
+        except s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] == "404":
+                return None
+            raise
+        return {"VersionId": head.get("VersionId", "null"), "ETag": head["ETag"]}
+
+    def _perhaps_told(self) -> Counter[str]:
+        """By key, how many executions were aborted between telling and noting that they told."""
+        perhaps: Counter[str] = Counter()
+        for arn in self._aborted:
+            if {*self._deployed.history(arn)[-1:]} & TELLING:
+                described = self._deployed.executions.describe_execution(executionArn=arn)
+                perhaps[json.loads(described["input"])["detail"]["object"]["key"]] += 1
+        self.counts["aborted while telling"] = perhaps.total()
+        return perhaps
+
+
+def tells_of(body: str, record: dict) -> bool:
+    """Whether a message is about the upload of a record, not about an earlier one of its key."""
+    if record["Status"] == "COMPLETED":
+        return f" {record['Width']} x {record['Height']} " in body
+    return record["ExecutionArn"] in body
+
+
+def jpeg(size: tuple[int, int]) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, (size[0] % 256, 128, 64)).save(file, "JPEG")
+    return file.getvalue()
