@@ -33,6 +33,9 @@ DEFAULT_MEMORY_MB = 128
 # At most one running handler a core: a burst then queues instead of starting hundreds of processes, which on AWS run on
 # hundreds of machines. A handler that waits for another function holds its place meanwhile.
 _cores = threading.BoundedSemaphore(os.cpu_count() or 1)
+# The longest wait for a core; then the invocation is throttled, as AWS does at once where no more may run. A task's
+# TimeoutSeconds counts the wait, which it could not afford much longer.
+QUEUE_SECONDS = 10
 _unpacking = threading.Lock()
 
 
@@ -221,7 +224,9 @@ def execute(original: Callable, func: dict, event: object, request_id: str) -> d
     if not config.get("Runtime", "").startswith("python"):
         return original(func, event, request_id)
     lambda_svc._ensure_reaper_thread()
-    with _cores:
+    if not _cores.acquire(timeout=QUEUE_SECONDS):
+        return lambda_svc._throttle_response("ConcurrentInvocationLimitExceeded", "Rate Exceeded: every core is busy")
+    try:
         environment, _ = lambda_runtime.acquire_worker(
             config["FunctionName"], config, func["code_zip"], qualifier=config.get("Version", "$LATEST")
         )
@@ -229,3 +234,5 @@ def execute(original: Callable, func: dict, event: object, request_id: str) -> d
             return environment.invoke(event, request_id, trace_id=lambda_svc._xray_trace_id_for_invocation(config))
         finally:
             lambda_runtime.release_worker(environment)
+    finally:
+        _cores.release()

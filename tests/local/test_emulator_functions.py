@@ -166,6 +166,17 @@ def test_a_burst_queues_for_the_cores_instead_of_starting_a_process_each(mended:
     assert len(processes) <= os.cpu_count()
 
 
+def test_who_waits_too_long_for_a_core_is_throttled(emulator: Emulated):
+    slow = emulator.function("import time\ndef handler(event, context): time.sleep(15)", Timeout=30)
+    client, cores = emulator.client("lambda"), os.cpu_count()
+
+    with ThreadPoolExecutor(cores + 1) as callers:
+        calls = [callers.submit(client.invoke, FunctionName=slow) for _ in range(cores + 1)]
+        refused = [call for call in calls if isinstance(call.exception(), client.exceptions.TooManyRequestsException)]
+
+    assert len(refused) == 1
+
+
 def test_what_a_function_prints_is_in_its_log_group_even_when_it_dies(emulator: Emulated):
     group = "/custom/group"
     function = emulator.function(COUNTING, Timeout=1, LoggingConfig={"LogGroup": group})
