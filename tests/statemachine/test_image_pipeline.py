@@ -511,6 +511,14 @@ def test_a_first_write_whose_answer_was_lost_does_not_lock_its_own_execution_out
     assert execution.states == COMPLETED
 
 
+def test_a_record_that_was_let_go_without_the_answer_being_heard_is_let_go(pipeline: StateMachine):
+    lost = Fault("DynamoDB.SdkClientException", "Unable to read the answer", unheard=True)
+
+    execution = pipeline.run(uploaded(), {"validate": [UploadReplaced()], "dynamodb:deleteItem": [lost]})
+
+    assert execution.states == (*VALIDATED, *LET_GO, *LEFT_TO_ANOTHER)
+
+
 @pytest.mark.parametrize("prefix", ["DynamoDB", "DynamoDb"])
 def test_a_duplicate_is_told_by_either_spelling_of_the_error(pipeline: StateMachine, prefix: str):
     pipeline.error_prefix = prefix

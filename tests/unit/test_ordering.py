@@ -5,6 +5,7 @@
 
 import json
 import random
+from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
@@ -28,7 +29,7 @@ from tests.unit.ordering_model import (
 
 # Every interleaving of each is tried. tests.torture tries more and longer ones.
 SHORT = [
-    History(("good",), aborts=1),
+    History(("good",), aborts=1, repeats=1),
     History(("good",), failures=1, duplicates=1),
     History(("good",), repeats=1, duplicates=1),
     History(("bad",), aborts=1),
@@ -190,6 +191,34 @@ def test_every_write_of_the_state_machines_has_its_condition(machine: str):
     }
 
     assert conditions == IN_THE_STATE_MACHINES[machine]
+
+
+# ------------------------------------------------------------------------------------------------- what a deletion asks
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BEFORE, AFTER = NOON - timedelta(seconds=1), NOON + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "deleted", "current", "recorded", "todo"),
+    [
+        ("nothing is left", "null", None, "null", "REMOVE"),
+        ("a delete marker hides all versions", "v2", None, "v1", "REMOVE"),
+        ("what was uploaded since has an event", "null", ("null", AFTER), "null", "NOTHING"),
+        ("without versions it has one, whatever the clocks say", "null", ("null", BEFORE), None, "NOTHING"),
+        ("with versions too, what was uploaded since has one", "v2", ("v3", AFTER), "v1", "NOTHING"),
+        ("an old version went", "v1", ("v2", BEFORE), "v2", "NOTHING"),
+        ("an older version is the newest again", "v2", ("v1", BEFORE), "v2", "PROCESS"),
+        ("it is so in the same second", "v2", ("v1", NOON), "v2", "PROCESS"),
+        ("it is so without a record", "v2", ("v1", BEFORE), None, "PROCESS"),
+        ("the object from before there were versions is", "v2", ("null", BEFORE), "v2", "PROCESS"),
+    ],
+)
+def test_what_follows_a_deletion(sentence: str, deleted: str, current: tuple | None, recorded: str | None, todo: str):
+    found = current and dict(zip(("VersionId", "LastModified"), current, strict=True))
+    record = recorded and {"VersionId": recorded}
+
+    assert ordering.after_deletion(found, record, deleted, NOON) == todo, sentence
 
 
 # ------------------------------------------------------------------------------------------------------ what is removed
