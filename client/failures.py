@@ -1,7 +1,6 @@
 """What failed and why: in the table, among the events that could not be delivered, and in Housekeeping's executions."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from client.events import Event
 from client.stack import Record, Stack, from_item
 
 FAILED = "FAILED"
-STUCK = "STUCK"  # PROCESSING for longer than an execution can run, or after its execution is over
+STUCK = "STUCK"  # PROCESSING, and its execution is over
 UNANNOUNCED = "UNANNOUNCED"
 UNLABELLED = "UNLABELLED"
 REJECTED = "REJECTED"
@@ -23,8 +22,7 @@ NOT_REMOVED = "NOT_REMOVED"  # a record or renditions that a deletion, or an exe
 # What `redrive` runs again for what the record says; the other kinds come with the event to start again.
 OF_RECORDS = frozenset({FAILED, STUCK, UNANNOUNCED, UNLABELLED})
 
-TELLING = timedelta(minutes=10)  # the state machines' own tries at SNS take about five
-MARGIN = timedelta(minutes=30)  # beyond the pipeline's longest run, for Housekeeping to find out
+PATIENCE = timedelta(minutes=10)  # the state machines' own tries at SNS take about five, and an abandoned record less
 LOOK_BACK = timedelta(days=14)  # as long as the queue keeps an event
 SEGMENTS = 4  # of the table, scanned at once
 _HIDDEN_SECONDS = 300  # how long a message stays out of others' sight if this process dies
@@ -69,32 +67,35 @@ def in_table(
 
     `on_progress` is called from the scanning threads with the number of records just read.
     """
-    longest_run = _longest_run(stack)
 
     def scan(segment: int) -> Iterator[Failure]:
         for page in _pages(stack, segment, rejected):
             on_progress(page["ScannedCount"])
-            yield from filter(None, (of_record(from_item(item), now, longest_run) for item in page["Items"]))
+            yield from filter(None, (of_record(from_item(item), now) for item in page["Items"]))
+
+    def over(suspect: Failure) -> bool:
+        return stack.execution_status(suspect.record["ExecutionArn"]) != "RUNNING"
 
     with ThreadPoolExecutor(SEGMENTS, "scan") as pool:
-        found = {
-            failure.key: failure for part in pool.map(lambda s: list(scan(s)), range(SEGMENTS)) for failure in part
-        }
-    return [found[key] for key in sorted(found)]
+        parts = pool.map(lambda segment: list(scan(segment)), range(SEGMENTS))
+        found = {failure.key: failure for part in parts for failure in part}
+        suspects = [failure for failure in found.values() if failure.kind == STUCK]
+        stuck = {suspect.key for suspect, is_over in zip(suspects, pool.map(over, suspects), strict=True) if is_over}
+    return [found[key] for key in sorted(found) if found[key].kind != STUCK or key in stuck]
 
 
-def of_record(record: Record, now: datetime, longest_run: timedelta) -> Failure | None:
-    """What is wrong with a record, if anything is."""
+def of_record(record: Record, now: datetime) -> Failure | None:
+    """What is wrong with a record, if anything is. With STUCK, only if its execution is over."""
     key, status = record["ImageKey"], record["Status"]
     if status == "PROCESSING":
-        if now - _moment(record["StartedAt"]) < longest_run:
+        if now - _moment(record["StartedAt"]) <= PATIENCE:
             return None
-        error = {"Name": "Stuck", "Message": "no execution can still be working on it"}
+        error = {"Name": "Stuck", "Message": "its execution is over, and its record doesn't say so"}
         return Failure(key, STUCK, error, record["StartedAt"], record)
     since = record["CompletedAt"]
     if status == "FAILED":
         return Failure(key, FAILED, record["Error"], since, record)
-    if "AnnouncedAt" not in record and now - _moment(since) > TELLING:
+    if "AnnouncedAt" not in record and now - _moment(since) > PATIENCE:
         untold = {"Name": "Unannounced", "Message": "no notification of it was recorded"}
         return Failure(key, UNANNOUNCED, record.get("NotificationError", untold), since, record)
     if "LabelsError" in record:
@@ -116,11 +117,6 @@ def _pages(stack: Stack, segment: int, rejected: bool) -> Iterable[dict]:
         ExpressionAttributeNames={"#status": "Status", "#error": "Error"},
         ExpressionAttributeValues={name: {"S": status} for name, status in statuses.items()},
     )
-
-
-def _longest_run(stack: Stack) -> timedelta:
-    machine = stack.stepfunctions.describe_state_machine(stateMachineArn=stack.outputs["ImagePipeline"])
-    return timedelta(seconds=json.loads(machine["definition"])["TimeoutSeconds"]) + MARGIN
 
 
 # ----------------------------------------------------------------------------------------------------------- the queue

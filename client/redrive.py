@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
-from botocore.exceptions import ClientError
-
 from client import events
 from client.events import Event, sequencer_of
 from client.failures import OF_RECORDS, Failure, UndeliveredEvents
-from client.problems import AWS_ERRORS, code, concerns_setup
+from client.problems import AWS_ERRORS, concerns_setup
 from client.stack import Record, Stack
 from client.upload import DEFAULT_TIMEOUT, TERMINAL, UNFINISHED, Result, finished, why
 
@@ -144,7 +142,7 @@ class _Starter:
         """Whether an execution is still at work on the record."""
         if record["Status"] in TERMINAL and "AnnouncedAt" in record:
             return False
-        return _status(self._stack, record["ExecutionArn"]) == "RUNNING"
+        return self._stack.execution_status(record["ExecutionArn"]) == "RUNNING"
 
     def _again(self, key: str, record: Record | None) -> Event | None:
         """The event by which S3 would tell how the key stands now; None if there is nothing to tell."""
@@ -200,7 +198,7 @@ class _Follower:
 
     def _result(self, run: _Run, record: Record | None) -> Result | None:
         while run.housekeeping:
-            status = _status(self._stack, run.housekeeping[0])
+            status = self._stack.execution_status(run.housekeeping[0])
             if status == "RUNNING":
                 run.last_seen = "Housekeeping is at work"
                 return None
@@ -209,7 +207,7 @@ class _Follower:
             run.housekeeping.pop(0)
             record = self._records([run.key]).get(run.key)
         if record is None or sequencer_of(record) < run.sequencer:
-            if run.execution and _status(self._stack, run.execution) == "RUNNING":
+            if run.execution and self._stack.execution_status(run.execution) == "RUNNING":
                 return None
             record = self._records([run.key]).get(run.key)
             if record is None:
@@ -234,16 +232,6 @@ def _record_failed(record: Record | None, failures: list[Failure]) -> bool:
     if record and record["Status"] == "PROCESSING":  # and one of its events failed
         return True
     return any(failure.kind in OF_RECORDS for failure in failures)
-
-
-def _status(stack: Stack, execution: str) -> str:
-    """RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED; empty for one that was forgotten, as all are after 90 days."""
-    try:
-        return stack.stepfunctions.describe_execution(executionArn=execution)["status"]
-    except ClientError as error:
-        if code(error) != "ExecutionDoesNotExist":
-            raise
-        return ""
 
 
 def _unfinished(run: _Run, reason: str) -> Result:

@@ -113,6 +113,15 @@ class Stack:
                 raise
             return None
 
+    def execution_status(self, arn: str) -> str:
+        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED, or GONE: Step Functions forgets them after 90 days."""
+        try:
+            return self.stepfunctions.describe_execution(executionArn=arn)["status"]
+        except ClientError as error:
+            if code(error) != "ExecutionDoesNotExist":
+                raise
+            return "GONE"
+
     def _read(self, keys: list[dict], consistent: bool) -> Iterable[dict]:
         request = {self.outputs["ImagesTable"]: {"Keys": keys, "ConsistentRead": consistent}}
         pause = 0.05  # seconds

@@ -25,7 +25,7 @@ Resources:
     Type: AWS::StepFunctions::StateMachine
     Properties:
       RoleArn: arn:aws:iam::123456789012:role/none
-      DefinitionString: '{"TimeoutSeconds": 3600}'
+      DefinitionString: '{}'
   Housekeeping:
     Type: AWS::StepFunctions::StateMachine
     Properties:

@@ -85,6 +85,7 @@ def test_an_upload_after_a_redrive_is_newer_than_it(deployed, photo, key, comman
 
     record = deployed.process(key, b"not a picture")
 
+    deployed.settled(key)
     assert record["Status"] == "REJECTED"
     assert renditions_of(deployed, key) == set()
 
