@@ -118,7 +118,7 @@ def test_a_rejection_is_no_failed_execution(deployed):
     record = deployed.process("uploads/empty.jpg", b"")
 
     assert record["Error"]["Name"] == "EmptyFile"
-    [execution] = deployed.executions_of("uploads/empty.jpg")
+    [execution] = deployed.settled("uploads/empty.jpg")
     assert execution["status"] == "SUCCEEDED"
 
 
