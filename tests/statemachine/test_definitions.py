@@ -232,11 +232,17 @@ def test_a_function_gets_time_for_what_passes_and_little_for_what_does_not(machi
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "most"),
-    [("ExtractMetadata", "RekognitionThrottled", 13), ("StoreResult", "RenditionsNotRemoved", 11)],
+    ("machine", "name", "error", "most"),
+    [
+        ("image_pipeline", "ExtractMetadata", "RekognitionThrottled", 13),
+        ("image_pipeline", "StoreResult", "RenditionsNotRemoved", 11),
+        ("image_pipeline", "RemoveOutdatedRenditions", "RenditionsNotRemoved", 11),
+        ("image_pipeline", "RemoveRenditions", "RenditionsNotRemoved", 11),
+        ("housekeeping", "RemoveRenditions", "RenditionsNotRemoved", 11),
+    ],
 )
-def test_a_step_waits_for_what_it_alone_depends_on(name: str, error: str, most: int):
-    assert attempts(state("image_pipeline", name), error) == most
+def test_a_step_waits_for_what_it_alone_depends_on(machine: str, name: str, error: str, most: int):
+    assert attempts(state(machine, name), error) == most
 
 
 def attempts(task: dict, error: str) -> int:
@@ -248,7 +254,8 @@ def attempts(task: dict, error: str) -> int:
 
 @pytest.mark.parametrize(("machine", "name"), TASKS)
 def test_no_combination_of_failures_runs_a_function_more_often_than_this(machine: str, name: str):
-    most = {"ExtractMetadata": 21, "StoreResult": 19}.get(name, 9)
+    removal = {"StoreResult": 19, "RemoveOutdatedRenditions": 19, "RemoveRenditions": 19}
+    most = {"ExtractMetadata": 21, **removal}.get(name, 9)
 
     runs = 1 + sum(
         rule["MaxAttempts"] for rule in state(machine, name).get("Retry", []) if rule["ErrorEquals"] != [THROTTLED]

@@ -250,7 +250,7 @@ SCENARIOS = [
         outcomes={
             "locate": 2 * [GONE],
             "dynamodb:deleteItem": 6 * [BUSY_TABLE],
-            "reconcile": 2 * [RenditionsNotRemoved("SlowDown")],
+            "reconcile": 10 * [RenditionsNotRemoved("SlowDown")],
         },
     ),
 ]
