@@ -154,8 +154,8 @@ def print_failures(failures: Sequence[Failure], *, as_json: bool) -> None:
             print(json_of_failure(failure) if as_json else "\t".join(_failure_cells(failure)))
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=True)
-    for heading in ("what", "key", "since", "why", "what to do"):
-        table.add_column(heading, overflow="fold")
+    for heading, ratio in (("what", None), ("key", 2), ("since", None), ("why", 3), ("what to do", 1)):
+        table.add_column(heading, ratio=ratio, no_wrap=ratio is None, overflow="fold")
     for failure in failures:
         kind, *cells = _failure_cells(failure)
         table.add_row(Text(kind, _COLOURS.get(kind, "red")), *map(Text, cells))
