@@ -40,7 +40,7 @@ class Record(NamedTuple):
     status: str
     sequencer: int
     version: str
-    execution: int
+    execution: str
     announced: bool = False
     renditions: frozenset[str] = frozenset()
 
@@ -53,7 +53,7 @@ class Event(NamedTuple):
     version: str
     content: str
     at: int
-    execution: int = 0  # the one that ended
+    execution: str = ""  # the one that ended
 
 
 class Process(NamedTuple):
@@ -61,7 +61,7 @@ class Process(NamedTuple):
 
     step: str
     event: Event
-    execution: int
+    execution: str  # named for its event, so that worlds are equal in whatever order executions were started
     then: str = ""  # where the removal of renditions leads
     telling: str = ""  # the outcome to announce
     seen: tuple = ()  # what an earlier step read
@@ -78,7 +78,7 @@ class World(NamedTuple):
     processes: tuple[Process, ...] = ()  # sorted
     told: tuple[tuple[int, str, str], ...] = ()  # sequencer, version and outcome of each announcement, in order
     acted: int = 0  # how many of the history's operations have happened
-    started: int = 0  # executions so far
+    started: tuple[str, ...] = ()  # names of executions so far, sorted
     lost: tuple[str, ...] = ()  # what went wrong so far
 
 
@@ -133,10 +133,10 @@ def successors(history: History, world: World) -> Iterator[tuple[str, World]]:
     if world.acted < len(history.operations):
         yield act(history, world)
     for event in sorted(set(world.pending)):
-        yield f"{describe(event)} is delivered", deliver(world, without(world.pending, event), event)
+        yield f"event {describe(event)} is delivered", deliver(world, without(world.pending, event), event)
         if world.lost.count("duplicate") < history.duplicates:
             yield (
-                f"{describe(event)} is delivered, and will be again",
+                f"event {describe(event)} is delivered, and will be again",
                 deliver(lose(world, "duplicate"), world.pending, event),
             )
     for process in sorted(set(world.processes)):
@@ -146,7 +146,7 @@ def successors(history: History, world: World) -> Iterator[tuple[str, World]]:
 def progress(history: History, world: World, process: Process) -> Iterator[tuple[str, World]]:
     """What may become of one execution, or of one function that outlived its execution."""
     others = world._replace(processes=without(world.processes, process))
-    name = f"{'the rest of ' if process.orphan else ''}execution {process.execution}"
+    name = f"{'the rest of ' if process.orphan else ''}execution of {process.execution}"
     if process.step == "stragglers" and any(p.orphan for p in others.processes):
         return
     after, moved = STEPS[process.step](others, process)
@@ -211,9 +211,10 @@ def content_of(operations: tuple[str, ...]) -> str:
 
 
 def deliver(world: World, pending: tuple[Event, ...], event: Event) -> World:
-    number = world.started + 1
+    copies = sum(name.rstrip("'") == describe(event) for name in world.started)
+    name = describe(event) + copies * "'"
     step = {"created": "begin", "deleted": "locate"}.get(event.kind, "take over")
-    return proceed(world._replace(pending=pending, started=number), Process(step, event, number))
+    return proceed(world._replace(pending=pending, started=with_(world.started, name)), Process(step, event, name))
 
 
 def proceed(world: World, process: Process | None) -> World:
@@ -234,9 +235,7 @@ def with_[Value](values: tuple[Value, ...], one: Value) -> tuple[Value, ...]:
 
 
 def describe(event: Event) -> str:
-    if event.execution:
-        return f"the end of execution {event.execution} ({event.kind})"
-    return f"event {event.sequencer} ({event.kind})"
+    return f"{event.kind} {event.execution or event.sequencer}"
 
 
 # ---------------------------------------------------------------------------------------- steps, as the ASL orders them
@@ -441,7 +440,7 @@ def take_over(world: World, process: Process) -> tuple[World, Process]:
 
 
 def begin_again(world: World, process: Process) -> tuple[World, Process]:
-    again = process.event._replace(kind="created", execution=0)
+    again = process.event._replace(kind="created", execution="")
     return deliver(world, world.pending, again), process._replace(step="stragglers")
 
 

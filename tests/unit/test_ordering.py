@@ -121,7 +121,7 @@ RECORDS = [None] + [
     Record(status, sequencer, "null", execution, announced)
     for status in ("PROCESSING", *TERMINAL)
     for sequencer in (10, 20, 30)
-    for execution in (1, 2)
+    for execution in ("one", "other")
     for announced in (False, True)
 ]
 CONDITIONS = {name: value for name, value in vars(ordering).items() if name.startswith("MAY_")}
@@ -129,7 +129,7 @@ CONDITIONS = {name: value for name, value in vars(ordering).items() if name.star
 
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_the_model_judges_conditions_as_dynamodb_does(name: str):
-    condition, values = CONDITIONS[name], {"sequencer": 20, "execution": 1, "abandoned": 2}
+    condition, values = CONDITIONS[name], {"sequencer": 20, "execution": "one", "abandoned": "other"}
     with mock_aws():
         table = boto3.client("dynamodb", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")  # noqa: S106
         table.create_table(
@@ -142,7 +142,7 @@ def test_the_model_judges_conditions_as_dynamodb_does(name: str):
         def accepted(record: Record | None) -> bool:
             if record:
                 table.put_item(TableName="images", Item=item(record))
-            typed = {":sequencer": "0020", ":execution": "0001", ":abandoned": "0002", ":completed": "COMPLETED"}
+            typed = {":sequencer": "0020", ":execution": "one", ":abandoned": "other", ":completed": "COMPLETED"}
             try:
                 table.delete_item(
                     TableName="images",
