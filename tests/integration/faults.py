@@ -16,6 +16,8 @@ from tests.template.stack import REPOSITORY
 
 TERMINAL = ("COMPLETED", "REJECTED", "FAILED")
 FOR_GOOD = 1000  # times; more than all patience
+SLOW = "slow"  # Rekognition takes its time, and is right
+SLOW_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class Faults:
 
     def ask(self, at: str, fault: str, times: int = 1) -> None:
         if at == "rekognition:DetectLabels":
-            asked = {"DetectLabels": {"Error": fault, "Count": None if times == FOR_GOOD else times}}
+            how = {"DelaySeconds": SLOW_SECONDS} if fault == SLOW else {"Error": fault}
+            asked = {"DetectLabels": how | {"Count": None if times == FOR_GOOD else times}}
             _request(self._rekognition, "PUT", json.dumps(asked).encode())
         else:
             _request(f"{self._emulator}?{urlencode({'at': at, 'fault': fault, 'times': times})}", "POST")

@@ -34,7 +34,7 @@ from tests.torture.histories import HISTORIES
 from tests.unit.ordering_model import explore
 
 PARTS = ("rules", "matrix", "burst", "day")
-MOST_MOMENTS = 2 * 10**6  # of a history; about a kilobyte each
+MOST_MOMENTS = 3 * 10**6  # of a history; about 600 bytes each
 # Of a state machine's waits. In a day they have to outlast functions that an aborted execution left behind.
 MATRIX_WAITS, DAY_WAITS = 0.01, 0.05
 

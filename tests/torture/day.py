@@ -12,10 +12,11 @@ from PIL import Image
 
 from imagepipeline.keys import renditions_prefix
 from tests.integration.conftest import Deployed
-from tests.integration.faults import METADATA, STORE, TERMINAL, THUMBNAILS, VALIDATE, Faults
+from tests.integration.faults import METADATA, SLOW, STORE, TERMINAL, THUMBNAILS, VALIDATE, Faults
 from tests.torture.burst import records
 
-KEYS = 30  # few enough that what happens to one of them often meets what happened before
+KEYS = 20  # few enough that what happens to one of them often meets what happened before
+AGAIN = 0.6  # how likely the next action is about the same key, at once
 MOST_RUNNING = 40  # executions; beyond, the user waits
 QUIET_SECONDS, END_SECONDS = 10, 600  # without executions, and at most until then
 
@@ -26,7 +27,10 @@ FAULTS = [
     *[(f"lambda:*{name}Function*", "crash-late") for name in ("Locate", "Reconcile")],
     *[(f"dynamodb:{call}Item", fault) for call in ("Put", "Update", "Delete") for fault in ("throttle", "error")],
     *[("sns:Publish", fault) for fault in ("throttle", "error")],
-    *[("rekognition:DetectLabels", fault) for fault in ("ThrottlingException", "InternalServerError")],
+    *[
+        ("rekognition:DetectLabels", fault)
+        for fault in ("ThrottlingException", "InternalServerError", SLOW, SLOW, SLOW)
+    ],
     ("states:StartExecution", "throttle"),
 ]
 # What an execution may have done without having noted it.
@@ -57,6 +61,7 @@ class Day:
         self._bucket = deployed.outputs["UploadsBucket"]
         self._prefix = f"uploads/day{'-with-versions' if versioned else ''}/"
         self._keys = {f"{self._prefix}{number:02}.jpg": Key() for number in range(KEYS)}
+        self._key = next(iter(self._keys))  # the one that is being acted upon
         self._aborted: list[str] = []
         if versioned:
             deployed.s3.put_bucket_versioning(Bucket=self._bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -68,13 +73,14 @@ class Day:
 
     def act(self) -> None:
         """Something happens."""
-        key = self._chance.choice([*self._keys])
+        if self._chance.random() > AGAIN:
+            self._key = self._chance.choice([*self._keys])
+            time.sleep(self._chance.choice((0, 0.1, 0.3)))
         actions = [self._upload] * 8 + [self._upload_again, self._upload_nonsense] * 2 + [self._delete] * 3
         if self._versioned:
             actions += [self._delete_newest_version, self._delete_oldest_version] * 2
         actions += [self._ask_for_a_fault] * 3 + [self._abort, self._deliver_again, self._deliver_what_was_kept]
-        self._chance.choice(actions)(key)
-        time.sleep(self._chance.choice((0, 0, 0.05, 0.2)))
+        self._chance.choice(actions)(self._key)
         while len(self._running()) > MOST_RUNNING:
             time.sleep(0.5)
 
