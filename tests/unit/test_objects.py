@@ -31,7 +31,7 @@ def uploaded(body: bytes = TEN_BYTES) -> UploadedObject:
         etag=put["ETag"].strip('"'),
         size=len(body),
         sequencer=comparable("00A1"),
-        version_id="null",
+        version_id=put.get("VersionId", "null"),
         received_at="",
         started_at="",
         execution_arn="",
@@ -82,6 +82,15 @@ def test_a_newer_object_is_never_taken_for_it(read):
 
     with pytest.raises(UploadReplaced):
         read(upload)
+
+
+def test_a_newer_version_of_the_same_bytes_is_not_taken_for_it():
+    aws.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    upload = uploaded()
+    uploaded()
+
+    with pytest.raises(UploadReplaced):
+        upload.read_all()
 
 
 @pytest.mark.parametrize("code", ["NoSuchKey", "404"])
