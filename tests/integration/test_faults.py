@@ -144,6 +144,21 @@ def test_a_deletion_is_followed_though_table_and_s3_are_busy(deployed: Deployed,
     assert not {rendition["Key"] for rendition in record["Renditions"].values()} & deployed.rendition_keys()
 
 
+def test_renditions_that_the_pipeline_could_not_remove_are_removed_by_housekeeping(
+    deployed: Deployed, faults: Faults, key: str
+):
+    replaced = deployed.process(key, small_photo())
+    faults.ask("s3:DeleteObject", "denied", 3)
+
+    deployed.put(key, small_photo(shade=9))
+    deployed.eventually(lambda: deployed.record(key)["ETag"] != replaced["ETag"])
+    settled(deployed, key)
+
+    assert len(deployed.executions_of(key, "Housekeeping")) == 1
+    assert deployed.record(key)["Status"] == "COMPLETED"
+    assert violations(deployed, key, mails=2) == []
+
+
 def test_what_fails_after_its_deletion_leaves_no_record(deployed: Deployed, faults: Faults, key: str):
     deployed.process(key, small_photo())
     [execution] = deployed.executions_of(key)

@@ -25,7 +25,13 @@ TOLD = ("Notify", "RecordAnnouncement", *TIDIED_LATER)
 
 # What an execution may have left in the table.
 PROCESSING = {"ImageKey": KEY, "Status": "PROCESSING", "Sequencer": comparable(OLDER), "ExecutionArn": ABANDONED}
-COMPLETED = PROCESSING | {"Status": "COMPLETED", "Width": 4000, "Height": 3000, "Format": "JPEG"}
+COMPLETED = PROCESSING | {
+    "Status": "COMPLETED",
+    "Width": 4000,
+    "Height": 3000,
+    "Format": "JPEG",
+    "Renditions": {"small": {"Width": 100}, "medium": {"Width": 640}},
+}
 REJECTED = PROCESSING | {
     "Status": "REJECTED",
     "Error": {"Name": "EmptyFile", "Message": "the file is empty"},
@@ -340,7 +346,19 @@ def test_an_image_that_was_ready_is_announced_with_what_the_record_says(housekee
 
     (announcement,) = housekeeping.run(ended("TIMED_OUT")).announcements
 
-    assert announcement["Message"].splitlines()[2:] == [f"  Image       {KEY}", "  Picture     4000 x 3000 JPEG"]
+    said = announcement["Message"].splitlines()[2:]
+    assert said[:2] == [f"  Image       {KEY}", "  Picture     4000 x 3000 JPEG"]
+    assert said[2] in ("  Renditions  small, medium", "  Renditions  medium, small")
+    assert len(said) == 3
+
+
+def test_an_image_that_was_ready_but_for_its_labels_is_announced_with_the_reason(housekeeping: StateMachine):
+    reason = {"Name": "RekognitionThrottled", "Message": "Rekognition is throttling: slow down"}
+    housekeeping.put(**COMPLETED, LabelsError=reason)
+
+    (announcement,) = housekeeping.run(ended("FAILED")).announcements
+
+    assert "  Labels      none: Rekognition is throttling: slow down\n" in announcement["Message"]
 
 
 def test_the_same_early_end_told_twice_is_announced_once(housekeeping: StateMachine):

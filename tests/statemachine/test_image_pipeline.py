@@ -172,11 +172,6 @@ SCENARIOS = [
         COMPLETED_WITHOUT_LABELS,
         metadata=3 * [RekognitionFailed("InternalServerError")],
     ),
-    completed(
-        "outdated renditions that stay don't fail the image",
-        COMPLETED,
-        store=11 * [RenditionsNotRemoved("SlowDown")],
-    ),
     # ---- who has the key
     Scenario(
         "an upload replaced before it was validated is left to its successor",
@@ -280,11 +275,21 @@ SCENARIOS = [
         {"sns:publish": 8 * [BUSY_TOPIC]},
         "FAILED",
     ),
-    failed(
+    Scenario(
         "renditions that can't be removed leave the failure as it was announced",
-        VALIDATED,
-        validate=3 * [CRASH],
-        reconcile=3 * [CRASH],
+        (*VALIDATED, *FAILED[:-2], "Failed"),
+        {"validate": 3 * [CRASH], "reconcile": 11 * [RenditionsNotRemoved("SlowDown")]},
+        "FAILED",
+        "FAILED",
+        ("FAILURE",),
+    ),
+    Scenario(
+        "renditions that can't be removed leave the rejection as it was announced, and are left to Housekeeping",
+        (*VALIDATED, *REJECTED[:-2], "Failed"),
+        {"validate": [EmptyFile()], "reconcile": 11 * [RenditionsNotRemoved("SlowDown")]},
+        "FAILED",
+        "REJECTED",
+        ("FAILURE",),
     ),
     completed(
         "an announcement that can't be noted was made",
@@ -363,12 +368,6 @@ def test_success_is_announced_in_the_words_of_the_store_function_and_noted(pipel
     assert announcement["Message"] == "An image is ready."
     assert announcement["MessageAttributes"]["imageId"]["StringValue"] == KEY
     assert "AnnouncedAt" in pipeline.record(KEY)
-
-
-def test_success_is_announced_in_fewer_words_when_outdated_renditions_stay(pipeline: StateMachine):
-    (announcement,) = pipeline.run(uploaded(), {"store": 11 * [RenditionsNotRemoved("SlowDown")]}).announcements
-
-    assert announcement["Message"].splitlines()[2:] == [f"  Image       {KEY}", "  Picture     4000 x 3000 JPEG"]
 
 
 def test_a_failure_is_announced_and_recorded_with_what_where_and_why(pipeline: StateMachine):
@@ -573,19 +572,32 @@ def test_what_was_deleted_while_it_failed_is_neither_recorded_nor_announced(
     assert pipeline.record(KEY) is None
 
 
-def test_an_image_that_was_completed_is_not_turned_into_a_failure_by_what_comes_after(pipeline: StateMachine):
+@pytest.mark.parametrize(("problem", "times"), [(CRASH, 3), (RenditionsNotRemoved("SlowDown"), 11)])
+def test_an_image_that_was_completed_is_not_turned_into_a_failure_by_what_comes_after(
+    pipeline: StateMachine, problem: Exception, times: int
+):
     def completes_and_crashes(payload: dict) -> dict:
         upload = payload["Upload"]
         pipeline.put(
             ImageKey=KEY, Status="COMPLETED", Sequencer=upload["Sequencer"], ExecutionArn=upload["ExecutionArn"]
         )
-        raise CRASH
+        raise problem
 
-    execution = pipeline.run(uploaded(), {"store": 3 * [completes_and_crashes]})
+    execution = pipeline.run(uploaded(), {"store": times * [completes_and_crashes]})
 
     assert pipeline.record(KEY)["Status"] == "COMPLETED"
     assert execution.states[-2:] == ("RecordFailure", "Failed")  # whereupon Housekeeping tells of it
+    assert execution.error == type(problem).__name__
     assert execution.announcements == ()
+
+
+def test_an_execution_that_left_renditions_behind_says_so_not_what_was_wrong_with_the_image(pipeline: StateMachine):
+    outcomes = {"validate": 3 * [CRASH], "reconcile": 11 * [RenditionsNotRemoved("SlowDown")]}
+
+    execution = pipeline.run(uploaded(), outcomes)
+
+    assert (execution.error, execution.cause) == ("RenditionsNotRemoved", "unneeded renditions remain: SlowDown")
+    assert pipeline.record(KEY)["Error"]["Name"] == "KeyError"
 
 
 @pytest.mark.parametrize("outcomes", [{}, {"validate": [EmptyFile()]}], ids=["success", "failure"])

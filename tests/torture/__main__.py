@@ -134,14 +134,15 @@ def main() -> int:
             if "matrix" in parts:
                 with LocalStack(Path(folder, "matrix")) as stack:
                     torture.matrix(Deployed(stack))
-            os.environ["SFN_WAIT_SCALE"] = str(DAY_WAITS)
-            with LocalStack(Path(folder, "days")) as stack:
-                deployed = Deployed(stack)
-                if "burst" in parts:
-                    torture.burst(deployed, options.images)
-                if "day" in parts:
-                    torture.day(deployed, options.minutes / 2, versioned=False)
-                    torture.day(deployed, options.minutes / 2, versioned=True)
+            if parts != ["matrix"]:
+                os.environ["SFN_WAIT_SCALE"] = str(DAY_WAITS)
+                with LocalStack(Path(folder, "days")) as stack:
+                    deployed = Deployed(stack)
+                    if "burst" in parts:
+                        torture.burst(deployed, options.images)
+                    if "day" in parts:
+                        torture.day(deployed, options.minutes / 2, versioned=False)
+                        torture.day(deployed, options.minutes / 2, versioned=True)
 
     torture.console.print(torture.summary)
     torture.console.print("nothing is wrong" if torture.wrong == 0 else f"{torture.wrong} things are wrong")
