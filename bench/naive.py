@@ -3,10 +3,13 @@
 from io import BytesIO
 
 from PIL import Image, ImageOps
+from pillow_heif import register_heif_opener
 
 from imagepipeline import renditions
 
 _SPECS = renditions.parse(renditions.DEFAULT)
+
+register_heif_opener()
 
 
 def reference(data: bytes, size: tuple[int, int]) -> Image.Image:

@@ -21,7 +21,7 @@ LAMBDA_PYTHON = REPOSITORY / ".venv-lambda" / "bin" / "python"
 
 # Nobody needs them, or only some images do, which then load them: each is 5 to 100 ms of every cold start.
 NOT_AT_INIT = {
-    *("boto3", "s3transfer", "aws_xray_sdk", "pydantic", "pi_heif", "PIL.ImageCms", "PIL.features"),
+    *("boto3", "s3transfer", "aws_xray_sdk", "pydantic", "pillow_heif", "PIL.ImageCms", "PIL.features"),
     *("aws_lambda_powertools.event_handler", "aws_lambda_powertools.utilities.parser"),
 }
 

@@ -1,4 +1,4 @@
-"""Images for the tests, made in code; only HEIC, which nothing here can write, comes from files."""
+"""Images for the tests, made in code; HEIC comes from files, too, whose bytes stay the same whatever x265 does next."""
 
 import io
 import struct
@@ -170,14 +170,15 @@ def heic_with(name: str, *properties: bytes) -> bytes:
         + indexes
         + meta[indexes_end:]
     )
-    grown = _lengthened(grown, 0, growth)
-    grown = _lengthened(grown, meta.index(b"iprp") - 4, growth)
-    grown = _lengthened(grown, ipco_at, len(added))
-    grown = _lengthened(grown, ipma_at + len(added), len(properties))
+    grown = lengthened(grown, 0, growth)
+    grown = lengthened(grown, meta.index(b"iprp") - 4, growth)
+    grown = lengthened(grown, ipco_at, len(added))
+    grown = lengthened(grown, ipma_at + len(added), len(properties))
     return data[:meta_at] + _moved(grown, growth) + data[meta_at + meta_length :]
 
 
-def _lengthened(data: bytes, at: int, by: int) -> bytes:
+def lengthened(data: bytes, at: int, by: int) -> bytes:
+    """The same with `by` more in the box length at `at`."""
     return data[:at] + struct.pack(">I", struct.unpack(">I", data[at : at + 4])[0] + by) + data[at + 4 :]
 
 
@@ -186,5 +187,5 @@ def _moved(meta: bytes, by: int) -> bytes:
     at = meta.index(b"iloc") + 4 + 6
     items = struct.unpack(">H", meta[at : at + 2])[0]
     for item in range(items):
-        meta = _lengthened(meta, at + 2 + item * 18 + 4, by)
+        meta = lengthened(meta, at + 2 + item * 18 + 4, by)
     return meta

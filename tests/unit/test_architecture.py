@@ -18,7 +18,7 @@ EDGE = {f"imagepipeline.{name}" for name in ("aws", "config", "labels", "objects
 STANDARD_LIBRARY_ONLY = [
     f"imagepipeline.{name}" for name in ("errors", "models", "keys", "renditions", "ordering", "notification", "config")
 ]
-IMAGING = {"PIL", "pi_heif"}
+IMAGING = {"PIL", "pillow_heif"}
 # In the runtime layer, and in Lambda's own runtime.
 DEPLOYED = IMAGING | {"aws_lambda_powertools", "botocore"}
 

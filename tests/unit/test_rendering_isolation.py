@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import time
 
 import pytest
 from PIL import Image
@@ -43,8 +44,15 @@ def test_a_decoder_that_ends_its_process_is_a_crash():
 
 
 def test_an_image_larger_than_its_header_said_is_an_error():
-    with pytest.raises(ValueError, match="out of range"):
-        isolation.decode(Decoder(lambda: None), b"", pixels=1)
+    with pytest.raises(ValueError, match="3x2 pixels"):
+        isolation.decode(Decoder(lambda: pytest.fail("decoded all the same")), b"", pixels=5)
+
+
+def test_a_decoder_that_never_ends_is_ended(monkeypatch):
+    monkeypatch.setattr(isolation, "_MOST_SECONDS", 1)
+
+    with pytest.raises(isolation.Crashed, match="SIGALRM"):
+        isolation.decode(Decoder(lambda: time.sleep(30)), b"", pixels=6)
 
 
 def test_no_process_is_left_behind(monkeypatch):
@@ -60,9 +68,9 @@ def test_no_process_is_left_behind(monkeypatch):
 
 
 def test_a_heic_that_crashes_its_decoder_is_named_damaged(monkeypatch):
-    import pi_heif
+    import pillow_heif
 
-    monkeypatch.setattr(pi_heif, "HeifImageFile", Decoder(lambda: os.abort()))
+    monkeypatch.setattr(pillow_heif, "HeifImageFile", Decoder(lambda: os.abort()))
 
     with pytest.raises(DamagedImage, match="SIGABRT"):
         decoding.open_image(samples.heic("photo"), Header("HEIC", 120, 80))

@@ -17,11 +17,11 @@ MAX_SIDE = 65_535
 # question of memory but of what is meant as a picture.
 MAX_FRAME_PIXELS = 4_000_000_000
 
-# Bytes a pixel at the peak, measured as resident memory while Pillow 13 and pi-heif 1.4 decoded the costliest kind of
-# each format at 20 MP: an animated WebP, a HEIC of 10 bits in 4:4:4 with alpha; an AVIF of that kind is reckoned from
-# one of 8 bits (12). A bit depth that the header could understate makes no difference here. A HEIC's pixels are also
-# in the memory that its decoder's process shares.
-_BYTES_PER_PIXEL = {"WEBP": 17, "AVIF": 18, "HEIC": 21 + 4}
+# Bytes a pixel at the peak, measured as resident memory while Pillow 13 and pillow-heif 1.8 decoded the costliest kind
+# of each format at 20 MP: an animated WebP; an AVIF of 10 bits in 4:4:4 with alpha is reckoned from one of 8 bits (12).
+# A HEIC of that kind took 21 at 58 MP, both processes together, and had 25 to itself with an earlier libheif. A bit
+# depth that the header could understate makes no difference here.
+_BYTES_PER_PIXEL = {"WEBP": 17, "AVIF": 18, "HEIC": 25}
 # A progressive JPEG keeps two bytes a channel of the whole picture, however small it is drafted: CMYK took 12.1.
 _BYTES_PER_PIXEL_PROGRESSIVE_JPEG = 13
 # All others: the picture, and the copy that a colour conversion makes.

@@ -4,7 +4,7 @@ Which item is the picture says `pitm`; what is known of it are the properties in
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
@@ -18,8 +18,12 @@ MAX_TILES = 1000  # phones cut 48 MP into 192 of 512x512; the format allows 65,5
 _SLACK_PIXELS = 4_000_000  # what is coded of a small picture may reach far beyond it
 
 _CODECS = {"av01": "AVIF", "hvc1": "HEIC"}
-_DERIVED = ("grid", "iovl", "iden")
-_ALPHA_URNS = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
+_DERIVED = {"grid", "iovl", "iden"}
+_ALPHA_URNS = (
+    b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha",
+    b"urn:mpeg:hevc:2015:auxid:1",
+    b"urn:mpeg:avc:2015:auxid:1",
+)
 _SAMPLE_TABLE = ("mdia", "minf", "stbl")
 # EXIF's number for quarter turns anticlockwise (irot), then a mirror (imir: 0 swaps top and bottom, 1 left and right).
 _ORIENTATIONS = {
@@ -62,9 +66,10 @@ class _Items:
         """The items that a derived one is made of."""
         return [to for kind, source, targets in self.references if (kind, source) == ("dimg", item) for to in targets]
 
-    def has_alpha(self, item: int) -> bool:
-        auxiliaries = (source for kind, source, targets in self.references if kind == "auxl" and item in targets)
-        return any((self.property(source, "auxC") or b"")[4:].startswith(_ALPHA_URNS) for source in auxiliaries)
+    def alphas(self, *of: int) -> list[int]:
+        """The items that hold the transparency of these."""
+        auxiliaries = (source for kind, source, targets in self.references if kind == "auxl" and {*of} & {*targets})
+        return [item for item in auxiliaries if (self.property(item, "auxC") or b"")[4:].startswith(_ALPHA_URNS)]
 
 
 def read_header(file: Ranges) -> Header:
@@ -83,8 +88,24 @@ def read_header(file: Ranges) -> Header:
         return _describe(items, frames)
     except (struct.error, IndexError):
         raise DamagedImage("HEIF", "one of its boxes is too short for what it holds") from None
-    except UnicodeDecodeError:
-        raise DamagedImage("HEIF", "one of its items has a type or a name that is no text") from None
+
+
+def refuse_second_header(data: bytes) -> None:
+    """Raise DamagedImage if a whole file describes its picture twice: libheif believes the last, anywhere in the file.
+
+    `read_header` saw the first. What follows the last box, if it is no box, decoders ignore.
+    """
+    position, headers = 0, 0
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if length == 1:
+            length = int.from_bytes(data[position + 8 : position + 16])
+        headers += kind == b"meta"
+        if headers > 1:
+            raise DamagedImage("HEIF", "it describes its picture twice (meta)")
+        if length < 8:  # 0: to the end of the file
+            return
+        position += length
 
 
 def _find_boxes(file: Ranges) -> dict[str, tuple[int, int]]:
@@ -125,12 +146,16 @@ def _boxes(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _read_items(meta: bytes) -> _Items:
     items = _Items()
-    for kind, content in _boxes(meta[4:]):
+    boxes = list(_boxes(meta[4:]))
+    _refuse_repetition(kind for kind, _ in boxes if kind in ("pitm", "iinf", "iprp", "iref"))
+    for kind, content in boxes:
         wide = content[:1] > b"\0"  # box version 1 and later: item numbers have 32 bits
         if kind == "pitm":
             (items.primary,) = struct.unpack_from(">I" if wide else ">H", content, 4)
         elif kind == "iinf":
-            items.kinds = dict(_item_kinds(content[8 if wide else 6 :]))
+            kinds = list(_item_kinds(content[8 if wide else 6 :]))
+            _refuse_repetition(f"item {number}" for number, _ in kinds)
+            items.kinds = dict(kinds)
         elif kind == "iprp":
             items.properties = _item_properties(content)
         elif kind == "iref":
@@ -138,12 +163,19 @@ def _read_items(meta: bytes) -> _Items:
     return items
 
 
+def _refuse_repetition(names: Iterable[str]) -> None:
+    """Raise DamagedImage if one comes twice: which of the two a decoder believes is its own affair."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DamagedImage("HEIF", f"it describes its picture twice ({name})")
+        seen.add(name)
+
+
 def _item_kinds(entries: bytes) -> Iterator[tuple[int, str]]:
     for _, entry in _boxes(entries):
         number, _, kind = struct.unpack_from(">IH4s" if entry[0] > 2 else ">HH4s", entry, 4)
-        # Names and content types follow the kind. pi-heif 1.4 crashes the whole process over any that isn't UTF-8.
-        entry[10 if entry[0] > 2 else 8 :].decode()
-        yield number, kind.decode()
+        yield number, kind.decode("latin-1")
 
 
 def _item_properties(iprp: bytes) -> dict[int, list[tuple[str, bytes]]]:
@@ -179,8 +211,11 @@ def _describe(items: _Items, frames: int) -> Header:
         raise DamagedImage("HEIF", "it does not say which of its items is the picture")
     width, height = items.size(primary)
     format_name = _codec(items, primary, width * height)
+    alphas = items.alphas(primary, *items.inputs(primary))
+    for alpha in alphas:
+        if _codec(items, alpha, width * height) != format_name:
+            raise UnsupportedFormat("a HEIF file whose transparency is coded otherwise than its picture", ACCEPTED)
     if format_name == "HEIC":
-        _refuse_deep_grey(items, [primary, *items.inputs(primary)])
         width, height = _cropped(items, primary, width, height)
     if not width or not height:
         raise DamagedImage("HEIF", f"its header says {width}x{height} pixels")
@@ -192,19 +227,9 @@ def _describe(items: _Items, frames: int) -> Header:
         height=height,
         frames=frames,
         bit_depth=channels[1],
-        color_mode="RGBA" if items.has_alpha(primary) else "L" if channels[0] == 1 else "RGB",
+        color_mode="RGBA" if alphas else "L" if channels[0] == 1 else "RGB",
         orientation=_ORIENTATIONS[turns[0] & 3 if turns else 0, mirror[0] & 1 if mirror else None],
     )
-
-
-def _refuse_deep_grey(items: _Items, coded: list[int]) -> None:
-    """Raise UnsupportedFormat for a grey picture of more than 8 bits (chroma format and luma depth in hvcC).
-
-    No camera writes it, and where the claim is untrue, pi-heif 1.4 writes beyond its buffer.
-    """
-    for config in filter(None, (items.property(item, "hvcC") for item in coded)):
-        if config[16] & 3 == 0 and config[17] & 7:
-            raise UnsupportedFormat(f"a grey HEIC of {8 + (config[17] & 7)} bits", ACCEPTED)
 
 
 def _cropped(items: _Items, item: int, width: int, height: int) -> tuple[int, int]:
@@ -229,17 +254,24 @@ def _refuse_waste(what: str, coded_pixels: int, pixels: int) -> None:
 
 
 def _codec(items: _Items, item: int, pixels: int) -> str:
-    """The format of a coded item, or of what a derived one is made of: its tiles, once they prove affordable."""
-    kind = items.kinds[item]
-    if kind in _DERIVED:
+    """The format of a coded item, or of what a derived one is made of: its tiles, once they prove affordable.
+
+    libheif picks a decoder for each tile by itself, and some of its decoders nobody should reach.
+    """
+    kinds = {items.kinds.get(item, "")}
+    if kinds <= _DERIVED:
         tiles = items.inputs(item)
         if len(tiles) > MAX_TILES:
             raise TooComplex(f"the HEIF is made of {len(tiles):,} tiles; the limit is {MAX_TILES:,}")
         _refuse_waste("tiles are", sum(width * height for width, height in map(items.size, tiles)), pixels)
-        kind = items.kinds.get(tiles[0], "") if tiles else ""
-    if kind not in _CODECS:
-        raise UnsupportedFormat(f"a HEIF file with a picture of type {kind!r}", ACCEPTED)
-    return _CODECS[kind]
+        kinds = {items.kinds.get(tile, "") for tile in tiles} or {""}
+    refused = sorted(kinds - _CODECS.keys())
+    if refused:
+        raise UnsupportedFormat(f"a HEIF file with a picture of type {refused[0]!r}", ACCEPTED)
+    formats = {_CODECS[kind] for kind in kinds}
+    if len(formats) > 1:
+        raise UnsupportedFormat("a HEIF file with tiles of several codecs", ACCEPTED)
+    return formats.pop()
 
 
 def _count_samples(moov: bytes) -> int:

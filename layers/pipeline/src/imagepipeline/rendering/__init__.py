@@ -71,7 +71,7 @@ def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Ren
     jpegs_only = all(spec.format == "JPEG" and not spec.filters for spec in specs)
 
     soft = resizing.is_soft(stored_size, extent, base_size)
-    image, extent = color.scalable(original, extent, header.bit_depth, base_size)
+    image, extent = color.scalable(original, extent, decoding.sample_bits(header), base_size)
     image = resizing.shrink(image, base_size, extent, half_chroma=jpegs_only)
     image = resizing.crisp(image) if soft else image
     image, color_space, notes = color.to_srgb(image, original.info.get("icc_profile"))

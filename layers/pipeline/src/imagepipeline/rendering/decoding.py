@@ -14,6 +14,7 @@ from PIL import Image, ImageFile
 from imagepipeline import exif
 from imagepipeline.errors import DamagedImage
 from imagepipeline.models import Header
+from imagepipeline.probing.heif import refuse_second_header
 from imagepipeline.rendering import geometry, isolation
 from imagepipeline.rendering.orientation import upright_size
 from imagepipeline.renditions import RenditionSpec
@@ -30,10 +31,10 @@ _DECODERS = {
     "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
     "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
-    "HEIC": ("pi_heif", "HeifImageFile"),
+    "HEIC": ("pillow_heif", "HeifImageFile"),
 }
 
-# libheif's own tests and fuzzers keep finding memory errors, and pi-heif adds some: see docs/limits.md.
+# libheif's tests and fuzzers keep finding memory errors: see docs/limits.md.
 _CRASHABLE = ("HEIC",)
 
 # What Pillow's plug-ins raise on bytes that break their format's rules.
@@ -61,6 +62,8 @@ def open_image(data: bytes, header: Header) -> Image.Image:
     """
     if header.format == "PNG":
         _check_sums(data)
+    elif header.format == "HEIC":
+        refuse_second_header(data)
     module, name = _DECODERS[header.format]
     decoder = getattr(importlib.import_module(module), name)
     try:
@@ -106,6 +109,11 @@ def orientation(image: ImageFile.ImageFile, header: Header, data: bytes) -> int:
 def turns_by_itself(header: Header) -> bool:
     """Whether decoded pixels are upright already: Pillow turns TIFF, libheif HEIC; libavif turns nothing."""
     return header.format in ("TIFF", "HEIC")
+
+
+def sample_bits(header: Header) -> int:
+    """The bits that a grey image's deep samples fill: pillow-heif spreads those of 10 and 12 bits over 16."""
+    return 16 if header.format == "HEIC" else header.bit_depth
 
 
 def raw_exif(image: ImageFile.ImageFile, header: Header, data: bytes) -> bytes | None:

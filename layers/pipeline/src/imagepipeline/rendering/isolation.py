@@ -17,6 +17,7 @@ from PIL import Image, ImageFile
 
 _MAX_BYTES_PER_PIXEL = 4  # RGBA
 _STRIP = 64  # rows
+_MOST_SECONDS = 60  # half the function's timeout, and three times what the costliest picture takes: docs/limits.md
 _INFO = ("exif", "icc_profile")
 
 
@@ -36,6 +37,8 @@ def decode(decoder: Callable[[BytesIO], ImageFile.ImageFile], data: bytes, pixel
         # Whatever happens, only _exit: the parent's cleanup is not the child's to do.
         try:
             os.close(receiving)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, whatever C code is at it
+            signal.alarm(_MOST_SECONDS)
             answer = _decode_into(room, decoder, data)
             with open(sending, "w") as pipe:  # noqa: PTH123 - a file descriptor
                 json.dump(answer, pipe)
@@ -59,6 +62,8 @@ def decode(decoder: Callable[[BytesIO], ImageFile.ImageFile], data: bytes, pixel
 def _decode_into(room: mmap.mmap, decoder: Callable[[BytesIO], ImageFile.ImageFile], data: bytes) -> dict:
     try:
         image = decoder(BytesIO(data))
+        if image.width * image.height > len(room) // _MAX_BYTES_PER_PIXEL:
+            raise ValueError(f"its content is {image.width}x{image.height} pixels, and its header says less")
         image.load()
         # In strips: a copy of the whole picture would cost more in page faults than in copying.
         for top in range(0, image.height, _STRIP):
