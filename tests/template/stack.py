@@ -89,7 +89,7 @@ def text(value: object) -> str:
     match value:
         case {"Ref": name}:
             return name
-        case {"Fn::GetAtt": [name, "Arn"]}:
+        case {"Fn::GetAtt": [name, "Arn" | "QueueName"]}:
             return name
         case {"Fn::Sub": str(pattern)}:
             return re.sub(r"\$\{(\w+)(\.Arn)?}", r"\1", pattern)

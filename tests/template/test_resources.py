@@ -13,8 +13,9 @@ STATE_MACHINES = of_type("AWS::StepFunctions::StateMachine")
 RULES = of_type("AWS::Events::Rule")
 BUCKETS = of_type("AWS::S3::Bucket")
 EXPIRING_LOGS = {name for name, group in of_type("AWS::Logs::LogGroup").items() if group["RetentionInDays"]}
-# Names that are of no account's or Region's namespace: a stage's is its API's own, and layers of a name have versions.
-SCOPED_NAMES = {"StageName", "LayerName"}
+# Names that are of no account's or Region's namespace: a stage's is its API's own, layers of a name have versions, and
+# metrics are AWS's.
+SCOPED_NAMES = {"StageName", "LayerName", "MetricName"}
 
 
 @pytest.mark.parametrize("name", transformed()["Resources"])
@@ -92,6 +93,29 @@ def test_only_eventbridge_and_only_for_our_rules_may_send_to_the_queue():
     assert text(statement["Resource"]) == "UndeliveredEventsQueue"
     assert statement["Condition"].keys() == {"ArnEquals"}
     assert {text(rule) for rule in listed(statement["Condition"]["ArnEquals"]["aws:SourceArn"])} == RULES.keys()
+
+
+# ------------------------------------------------------------------------------------------------------------- alarms
+
+
+@pytest.mark.parametrize(
+    ("namespace", "metric", "dimension", "of"),
+    [("AWS/States", "ExecutionsFailed", "StateMachineArn", name) for name in STATE_MACHINES]
+    + [("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name) for name in of_type("AWS::SQS::Queue")],
+)
+def test_whatever_fails_without_an_image_to_tell_of_raises_an_alarm(namespace, metric, dimension, of):
+    [alarm] = [
+        alarm
+        for alarm in of_type("AWS::CloudWatch::Alarm").values()
+        if [(one["Name"], text(one["Value"])) for one in alarm["Dimensions"]] == [(dimension, of)]
+    ]
+
+    assert (alarm["Namespace"], alarm["MetricName"]) == (namespace, metric)
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    assert alarm["Statistic"] == ("Sum" if metric == "ExecutionsFailed" else "Maximum")
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert [text(action) for action in alarm["AlarmActions"]] == ["AlarmsTopic"]
+    assert "image-pipeline" in alarm["AlarmDescription"]
 
 
 def s3_event(kind: str, key: str, bucket: str = "uploads") -> dict:
