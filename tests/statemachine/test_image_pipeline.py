@@ -293,7 +293,7 @@ SCENARIOS = [
     ),
     completed(
         "an announcement that can't be noted was made",
-        (*COMPLETED, "Superseded"),
+        (*COMPLETED, "AnnouncementNotRecorded"),
         **{"dynamodb:updateItem": 7 * [BUSY_TABLE]},
     ),
 ]
@@ -612,6 +612,20 @@ def test_an_announcement_that_failed_is_not_sent_again_once_a_newer_event_has_th
 
     assert execution.states[-3:] == ("CheckStillNewest", *LEFT_TO_ANOTHER)
     assert execution.announcements == ()
+
+
+def test_an_upload_overtaken_while_it_is_announced_notes_nothing_in_the_newer_ones_record(pipeline: StateMachine):
+    newer = {"ImageKey": KEY, "Status": "PROCESSING", "Sequencer": comparable(NEWER), "ExecutionArn": "another"}
+
+    def overtaken_meanwhile(arguments: dict) -> dict:
+        pipeline.put(**newer)
+        return {"MessageId": "1"}
+
+    execution = pipeline.run(uploaded(), {"sns:publish": [overtaken_meanwhile]})
+
+    assert execution.states == (*COMPLETED, "Superseded")
+    assert len(execution.calls_in("RecordAnnouncement")) == 1
+    assert pipeline.record(KEY) == newer
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Everything that may go wrong, on a system of its own: is anything lost, silent or told twice?
 
-    python -m tests.torture                        # about ten minutes
+    python -m tests.torture                        # about fifteen minutes
     python -m tests.torture --seed 7 --minutes 10  # the same days again, longer
     python -m tests.torture --only burst --images 200
 
@@ -105,6 +105,9 @@ class Torture:
             self.report(part, what, number)
         for what, problems in wrong.items():
             self.report(part, what, len(problems), problems)
+        if any(wrong.values()):
+            for line in day.stories(wrong):
+                self.console.print(line, markup=False, soft_wrap=True)
 
     def _progress[Item](self, part: str, items: list[Item]) -> Iterator[Item]:
         with self.console.status(part) as status:

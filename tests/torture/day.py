@@ -4,12 +4,17 @@ import io
 import json
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from random import Random
 
 from PIL import Image
 
+from client.events import Event
+from client.failures import in_housekeeping
+from client.stack import Stack
 from imagepipeline.keys import renditions_prefix
 from tests.integration.conftest import Deployed
 from tests.integration.faults import METADATA, SLOW, STORE, TERMINAL, THUMBNAILS, VALIDATE, Faults
@@ -58,6 +63,8 @@ class Day:
         self._chance = chance
         self._versioned = versioned
         self._faults = Faults(deployed)
+        clients = {"s3": deployed.s3, "dynamodb": deployed.table, "stepfunctions": deployed.executions}
+        self._stack = Stack("image-pipeline", deployed.outputs, **clients, sqs=deployed.stack.client("sqs"))
         self._bucket = deployed.outputs["UploadsBucket"]
         self._prefix = f"uploads/day{'-with-versions' if versioned else ''}/"
         self._keys = {f"{self._prefix}{number:02}.jpg": Key() for number in range(KEYS)}
@@ -186,8 +193,18 @@ class Day:
     # ------------------------------------------------------------------------------------------------- the end of it
 
     def end(self) -> None:
-        """Nothing fails any more, and everything comes to its end."""
+        """Nothing fails any more, everything comes to its end, and the operator redrives what Housekeeping gave up.
+
+        Faults may outlast its patience; then `image-pipeline failures` has to list what is left to do.
+        """
         self._faults.clear()
+        self._wait_for_quiet()
+        for failure in in_housekeeping(self._stack, datetime.now(UTC)):
+            self._start(self._deployed.outputs["Housekeeping"], json.dumps(failure.event.document))
+            self.counts[f"listed as {failure.kind} and redriven"] += 1
+        self._wait_for_quiet()
+
+    def _wait_for_quiet(self) -> None:
         deadline = time.monotonic() + END_SECONDS
         quiet_since = time.monotonic()
         while time.monotonic() < min(quiet_since + QUIET_SECONDS, deadline):
@@ -231,6 +248,25 @@ class Day:
             if len(times) > max(1, history.uploads.count(size)) + history.restored + excused[key]:
                 wrong["announced twice"].append(f"{key}: {len(times)} times: {record}")
         return wrong
+
+    def stories(self, wrong: dict[str, list[str]]) -> Iterator[str]:
+        """How it came to what `problems` found: every execution of the keys concerned, in the order of their starts."""
+        said = "\n".join(problem for problems in wrong.values() for problem in problems)
+        keys = {key for key in self._keys if key in said or renditions_prefix(key) in said}
+        told = []
+        for machine in ("ImagePipeline", "Housekeeping"):
+            for execution in self._executions(machine):
+                described = self._deployed.executions.describe_execution(executionArn=execution["executionArn"])
+                event = Event.parse(described["input"])
+                if event.key in keys:
+                    states = " ".join(self._deployed.history(execution["executionArn"]))
+                    about = f"{event.key} {event.document['detail-type']} {event.sequencer.rstrip('0')}"
+                    end = described.get("stopDate", described["startDate"])
+                    outcome = f"{described['status']} {described.get('error', '')}"
+                    told.append(
+                        f"{described['startDate']:%H:%M:%S.%f} to {end:%H:%M:%S.%f} {about}: {outcome}: {states}"
+                    )
+        yield from sorted(told)
 
     def _newest(self, key: str) -> dict | None:
         s3 = self._deployed.s3
