@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain
 
 import pytest
 from botocore.exceptions import ClientError
@@ -152,7 +154,11 @@ def test_after_a_stop_what_was_uploaded_is_named_and_the_rest_is_left(
 ) -> None:
     pipeline.answers["uploads/silent.jpg"] = silence
     stop = threading.Event()
-    items = iter([*photos(silent=b"s", cat=b"cat"), *photos(**{f"more{n}": b"m" for n in range(300)})])
+    [silent, more] = photos(silent=b"s", more=b"m")
+    far_more_than_are_sent_until_the_first_end = 20_000
+    items = chain(
+        [silent], (replace(more, key=f"uploads/{n}.jpg") for n in range(far_more_than_are_sent_until_the_first_end))
+    )
     seen = []
 
     for result in upload_and_follow(stack, items, timeout=60, stop=stop):
