@@ -191,7 +191,10 @@ def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:
     """Executions that failed in the last two weeks, as far as what they were for is still not done."""
     found: dict[str, Failure] = {}
     for execution in _failed_executions(stack, now - LOOK_BACK):
-        event = Event.parse(execution["input"])
+        try:
+            event = Event.parse(execution["input"])
+        except ValueError:  # somebody tried a state machine out by hand
+            continue
         record = stack.records([event.key]).get(event.key)
         if reason := _left_to_do(stack, event, record, execution["executionArn"]):
             kind = STUCK if record and record["Status"] == "PROCESSING" else NOT_REMOVED

@@ -212,6 +212,12 @@ def test_a_record_whose_execution_ended_early_is_stuck_until_it_is_taken_over(st
     assert taken_over == []
 
 
+def test_what_was_tried_out_by_hand_is_no_failure(stack: Stack, machines: StateMachinesStandIn) -> None:
+    machines.end(machines.start("Housekeeping", {"hello": "world"}), "FAILED")
+
+    assert housekeeping(stack) == []
+
+
 def test_what_failed_long_ago_is_not_searched_for(stack: Stack, ended) -> None:
     write(stack, "uploads/a.jpg")
     ended(s3_event("Object Deleted", "uploads/a.jpg"))

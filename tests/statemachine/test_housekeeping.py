@@ -87,6 +87,7 @@ class Scenario:
 DELETED = s3_event("Object Deleted", NEWER)
 GONE = {"Next": "REMOVE"}
 FOLLOWED = ("WhatHappened", *LOOKED)
+TRIED_OUT = ("WhatHappened", "NotOurs")
 REMOVED = (*FOLLOWED, "RemoveRecord", *LOOKED)
 
 SCENARIOS = [
@@ -113,6 +114,14 @@ SCENARIOS = [
         (*REMOVED, "ProcessCurrent", *TIDIED),
         None,
         outcomes={"locate": [GONE, {"Next": "PROCESS", "Event": {"detail": "of the version"}}]},
+    ),
+    *(
+        Scenario(f"what was tried out by hand with {what} is none of its business", event, None, TRIED_OUT, None)
+        for what, event in {
+            "nothing": {},
+            "an event of nothing": {"detail-type": "Object Deleted", "detail": {}},
+            "a pipeline's execution that got nothing": ended("FAILED") | {"detail": {"input": "{}"}},
+        }.items()
     ),
     Scenario(
         "a deletion that comes late spares what was uploaded since",
