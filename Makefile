@@ -37,5 +37,5 @@ bench: setup  ## Measure the imaging core against its rivals
 deploy: setup  ## Build and deploy to your AWS account [OPTIONS="--guided"]
 	@$(WITH_TOOLS) python -m client.deploy $(OPTIONS)
 
-destroy: setup  ## Empty the stack's buckets and delete the stack, after asking
-	@$(PYTHON) -m client.destroy
+destroy: setup  ## Empty the stack's buckets and delete the stack, after asking [OPTIONS="--stack-name N"]
+	@$(PYTHON) -m client.destroy $(OPTIONS)

@@ -141,35 +141,47 @@ def from_item(item: dict) -> Record:
 
 
 def default_session() -> boto3.Session:
-    """A session by the usual AWS settings. boto3 itself doesn't look at AWS_REGION; the AWS CLI does, and it wins."""
-    return boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    """A session by the usual AWS settings, and in the region of the nearest samconfig.toml if they name none.
 
-
-def default_name(start: Path) -> str:
-    """The stack to use when none is named: IMAGE_PIPELINE_STACK, else the nearest samconfig.toml's `stack_name`.
-
-    Looked for from the folder `start` upwards, then beside this package's checkout. Raises SetupError.
+    boto3 itself doesn't look at AWS_REGION; the AWS CLI does, and it wins.
     """
-    if name := os.environ.get("IMAGE_PIPELINE_STACK"):
+    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return boto3.Session(region_name=named or samconfig(Path.cwd()).get("region"))
+
+
+def default_name(start: Path, environment: str = "default") -> str:
+    """The stack to use when none is named: IMAGE_PIPELINE_STACK, else the nearest samconfig.toml's. Or SetupError."""
+    if name := os.environ.get("IMAGE_PIPELINE_STACK") or samconfig(start, environment).get("stack_name"):
         return name
-    checkout = Path(__file__).resolve().parent.parent
-    for folder in (start, *start.parents, checkout):
-        if name := _stack_name(folder / "samconfig.toml"):
-            return name
     raise SetupError("which stack? name it with --stack or IMAGE_PIPELINE_STACK: no samconfig.toml here names one")
 
 
-def _stack_name(samconfig: Path) -> str | None:
-    if not samconfig.is_file():
-        return None
+def samconfig(start: Path, environment: str = "default") -> dict[str, Any]:
+    """What the nearest samconfig.toml that names a stack says of deploying it; nothing if there is none.
+
+    Looked for from the folder `start` upwards, then beside this package's checkout. Raises SetupError.
+    """
+    checkout = Path(__file__).resolve().parent.parent
+    for folder in (start, *start.parents, checkout):
+        settings = _read_samconfig(folder / "samconfig.toml").get(environment, {})
+        # The more specific wins, as in the SAM CLI.
+        saved = {
+            name: value
+            for command in ("global", "deploy")
+            for name, value in settings.get(command, {}).get("parameters", {}).items()
+        }
+        if "stack_name" in saved:
+            return saved
+    return {}
+
+
+def _read_samconfig(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
     try:
-        settings = tomllib.loads(samconfig.read_text(encoding="utf-8")).get("default", {})
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SetupError(f"{samconfig} can't be read ({error}): correct it, or use --stack") from error
-    for command in ("deploy", "global"):  # the more specific wins, as in the SAM CLI
-        if name := settings.get(command, {}).get("parameters", {}).get("stack_name"):
-            return name
-    return None
+        raise SetupError(f"{file} can't be read ({error}): correct it, or use --stack") from error
 
 
 def _plain(value: Any) -> Any:

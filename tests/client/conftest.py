@@ -7,6 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from client import stack as stack_module
 from client.files import Item, select
 from client.stack import Stack
 from tests.client.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStandIn, StateMachinesStandIn
@@ -21,6 +22,15 @@ def aws_settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     return settings
+
+
+@pytest.fixture
+def folder(tmp_path: Path, aws_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to look for a stack's name from; this package's own checkout is out of the way."""
+    monkeypatch.setattr(stack_module, "__file__", str(tmp_path / "installed" / "client" / "stack.py"))
+    folder = tmp_path / "project" / "photos"
+    folder.mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture

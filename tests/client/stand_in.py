@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 from boto3.dynamodb.types import TypeSerializer
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -31,6 +32,11 @@ Resources:
     Properties:
       RoleArn: arn:aws:iam::123456789012:role/none
       DefinitionString: '{}'
+  Uploaded:
+    Type: AWS::Events::Rule
+    Properties:
+      EventPattern: {source: [aws.s3]}
+      Targets: [{Id: Pipeline, Arn: !Ref Pipeline}]
   Images:
     Type: AWS::DynamoDB::Table
     Properties:
@@ -44,6 +50,7 @@ Outputs:
   UndeliveredEventsQueue: {Value: !Ref Queue}
   ImagePipeline: {Value: !Ref Pipeline}
   Housekeeping: {Value: !Ref Housekeeping}
+  ImageStatusApiEndpoint: {Value: 'https://api.example.com'}
 """
 
 MACHINES = ("ImagePipeline", "Housekeeping")
@@ -181,3 +188,11 @@ def completed() -> list[dict]:
 def silence() -> list[dict]:
     """The answer that never comes."""
     return []
+
+
+def samconfig(folder: Path, section: str = "global", environment: str = "default", **parameters: str) -> None:
+    """Write a samconfig.toml that says this of one command in one environment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f'{name} = "{value}"' for name, value in parameters.items()]
+    text = "\n".join(["version = 0.1", f"[{environment}.{section}.parameters]", *lines])
+    (folder / "samconfig.toml").write_text(text)

@@ -6,24 +6,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from client import stack as stack_module
 from client.problems import SetupError
 from client.stack import Stack, default_name, default_session
-from tests.client.stand_in import PipelineStandIn
-
-
-@pytest.fixture
-def folder(tmp_path: Path, aws_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to look for a stack's name from; this package's own checkout is out of the way."""
-    monkeypatch.setattr(stack_module, "__file__", str(tmp_path / "installed" / "client" / "stack.py"))
-    folder = tmp_path / "project" / "photos"
-    folder.mkdir(parents=True)
-    return folder
-
-
-def samconfig(folder: Path, section: str, name: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "samconfig.toml").write_text(f'version = 0.1\n[default.{section}.parameters]\nstack_name = "{name}"\n')
+from tests.client.stand_in import PipelineStandIn, samconfig
 
 
 def test_a_stack_is_found_by_its_name(stack: Stack) -> None:
@@ -48,7 +33,7 @@ def test_a_stack_of_something_else_is_named_with_what_it_lacks(stack: Stack) -> 
 
 
 def test_the_environment_names_the_stack_before_any_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    samconfig(folder, "global", "from-file")
+    samconfig(folder, stack_name="from-file")
     monkeypatch.setenv("IMAGE_PIPELINE_STACK", "from-environment")
 
     assert default_name(folder) == "from-environment"
@@ -56,14 +41,14 @@ def test_the_environment_names_the_stack_before_any_file(folder: Path, monkeypat
 
 @pytest.mark.parametrize("section", ["global", "deploy"])
 def test_the_nearest_samconfig_above_names_the_stack(folder: Path, section: str) -> None:
-    samconfig(folder.parent.parent, "global", "far")
-    samconfig(folder.parent, section, "near")
+    samconfig(folder.parent.parent, stack_name="far")
+    samconfig(folder.parent, section, stack_name="near")
 
     assert default_name(folder) == "near"
 
 
 def test_the_samconfig_beside_the_package_is_the_last_resort(folder: Path, tmp_path: Path) -> None:
-    samconfig(tmp_path / "installed", "global", "own")
+    samconfig(tmp_path / "installed", stack_name="own")
 
     assert default_name(folder) == "own"
 
@@ -80,16 +65,19 @@ def test_a_samconfig_that_is_not_toml_is_named(folder: Path) -> None:
         default_name(folder)
 
 
-def test_the_region_may_come_from_either_variable(
-    aws_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_the_region_comes_from_either_variable_before_the_samconfig(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    samconfig(folder, stack_name="photos", region="ca-central-1")
+    monkeypatch.chdir(folder)
     monkeypatch.delenv("AWS_REGION")
+    saved = default_session().region_name
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     by_default = default_session().region_name
 
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
 
-    assert (by_default, default_session().region_name) == ("us-west-2", "eu-west-1")
+    assert (saved, by_default, default_session().region_name) == ("ca-central-1", "us-west-2", "eu-west-1")
 
 
 def test_numbers_in_a_record_come_as_numbers(pipeline: PipelineStandIn, stack: Stack) -> None:
