@@ -72,8 +72,7 @@ def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Ren
 
     soft = resizing.is_soft(stored_size, extent, base_size)
     image, extent = color.scalable(original, extent, decoding.sample_bits(header), base_size)
-    image = resizing.shrink(image, base_size, extent, half_chroma=jpegs_only)
-    image = resizing.crisp(image) if soft else image
+    image = resizing.shrink(image, base_size, extent, half_chroma=jpegs_only, soft=soft)
     image, color_space, notes = color.to_srgb(image, original.info.get("icc_profile"))
     image = color.as_jpegs_have_it(image) if jpegs_only else color.as_filters_take_it(image)
     image = upright(image, turn)

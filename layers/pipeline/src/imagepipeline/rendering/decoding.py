@@ -20,7 +20,7 @@ from imagepipeline.rendering.orientation import upright_size
 from imagepipeline.renditions import RenditionSpec
 
 # How much larger than the largest rendition a JPEG is decoded at least. libjpeg scales by 1/2, 1/4 and 1/8 within its
-# inverse DCT, for nothing, by averaging. Below 1.15 that shows; up to 1.4 resizing.crisp makes up for it.
+# inverse DCT, for nothing, by averaging. Below 1.15 that shows; up to 1.4 resizing.shrink makes up for it.
 _DRAFT_MARGIN = 1.15
 
 _DECODERS = {

@@ -6,7 +6,7 @@ Images come in the modes that can be averaged: L, RGB, YCbCr, CMYK, LAB, and wit
 import math
 from collections.abc import Callable
 
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops
 
 from imagepipeline.rendering.geometry import Extent, Size
 
@@ -18,40 +18,36 @@ _GAP_OF_LARGE = 1.5
 _LARGE_PIXELS = 2_000_000
 _STRIP_PIXELS = 4_000_000
 
-# An average takes a little off the finest detail. The kernel that gives it back was fitted by least squares to full
-# decodes; docs/encoders.md has what it wins. Further from the target there is nothing to win.
+# An average takes a little off the finest detail. What gives it back was fitted by least squares to full decodes;
+# docs/encoders.md has what it wins. Further from the target there is nothing to win.
 _SOFT_UP_TO = 1.4
-_CRISP = ImageFilter.Kernel((3, 3), (0, -1, 0, -1, 36, -1, 0, -1, 0))
+_STRENGTH = 1 / 8  # of a pixel's difference from the average of its four neighbours
 
 
-def shrink(image: Image.Image, size: Size, extent: Extent | None = None, *, half_chroma: bool = False) -> Image.Image:
+def shrink(
+    image: Image.Image, size: Size, extent: Extent | None = None, *, half_chroma: bool = False, soft: bool = False
+) -> Image.Image:
     """The image, or the `extent` of it that is picture, at `size`, which is no larger.
 
-    `half_chroma` spares the work on colours that a JPEG with 4:2:0 subsampling won't keep.
+    `half_chroma` spares the work on colours that a JPEG with 4:2:0 subsampling won't keep. Of a `soft` image the finest
+    detail becomes as strong as LANCZOS alone would have left it.
     """
     if image.size == size:
         return image
     extent = extent or image.size
+    scale = _crisp_lanczos if soft else _lanczos
     if image.mode == "YCbCr":
         luma, *chroma = image.split()
         chroma_size = ((size[0] + 1) // 2, (size[1] + 1) // 2) if half_chroma else size
         chroma = [band.resize(chroma_size, Image.Resampling.HAMMING, (0, 0, *extent), 1.0) for band in chroma]
         chroma = [band.resize(size, Image.Resampling.NEAREST) for band in chroma]
-        return Image.merge("YCbCr", (_lanczos(luma, size, extent), *chroma))
-    return _lanczos(image, size, extent)
+        return Image.merge("YCbCr", (scale(luma, size, extent), *chroma))
+    return scale(image, size, extent)
 
 
 def is_soft(stored: Size, extent: Extent, size: Size) -> bool:
     """Whether a picture `stored` in one size, decoded to an `extent`, was averaged nearly down to `size`."""
     return extent != stored and extent[0] < _SOFT_UP_TO * size[0]
-
-
-def crisp(image: Image.Image) -> Image.Image:
-    """The image with its finest detail, of luma where that is apart, as strong as LANCZOS alone would have left it."""
-    if image.mode == "YCbCr":
-        luma, *chroma = image.split()
-        return Image.merge("YCbCr", (luma.filter(_CRISP), *chroma))
-    return image.filter(_CRISP)
 
 
 def converted(
@@ -98,3 +94,23 @@ def _at_height(image: Image.Image, wanted: int, height: float) -> Image.Image:
     fours = Image.frombuffer("CMYK", (width, image.height), image.tobytes(), "raw", "CMYK", 0, 1)
     fours = fours.resize((width, wanted), Image.Resampling.LANCZOS, (0, 0, width, height))
     return Image.frombuffer("L", (image.width, wanted), fours.tobytes(), "raw", "L", 0, 1)
+
+
+def _crisp_lanczos(image: Image.Image, size: Size, extent: Extent) -> Image.Image:
+    """Scaled and sharpened by the 3×3 kernel with 36 in the middle and -1 beside it.
+
+    Pillow has a filter for such kernels. By blending the same takes a third of its time.
+    """
+    image = _lanczos(image, size, extent)
+    above_and_below = Image.blend(_moved(image, 0, 1), _moved(image, 0, -1), 0.5)
+    left_and_right = Image.blend(_moved(image, 1, 0), _moved(image, -1, 0), 0.5)
+    # Blending cuts fractions off, which darkens by 0.37 on average. An eighth of three levels makes up for it.
+    neighbors = ImageChops.add(above_and_below, left_and_right, scale=2, offset=-3)
+    return Image.blend(neighbors, image, 1 + _STRENGTH)
+
+
+def _moved(image: Image.Image, right: int, down: int) -> Image.Image:
+    """The image, moved within itself; what that leaves free stays as it was."""
+    moved = image.copy()
+    moved.paste(image, (right, down))
+    return moved
