@@ -98,6 +98,31 @@ def test_where_no_rendition_is_readable_a_jpeg_of_the_largest_is_sent(setting, f
     assert described["Labels"]
 
 
+@pytest.mark.parametrize("byte_count", [15 * 2**20, 15 * 2**20 + 1])
+def test_a_png_too_large_for_rekognition_is_passed_over(setting, byte_count):
+    setting("RENDITIONS", "poster=4096x4096:png medium=640x480")
+    poster = rendition("poster", 800, 600, "PNG") | {"Bytes": byte_count}
+    medium = rendition("medium", 640, 480)
+    rekognition = Calls("rekognition")
+
+    metadata({"poster": poster, "medium": medium})
+
+    expected = poster if byte_count == 15 * 2**20 else medium
+    assert rekognition.of("DetectLabels")[0]["Image"]["S3Object"]["Name"] == expected["Key"]
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "WEBP"])
+def test_what_is_too_large_for_a_request_is_sent_smaller(setting, format_name):
+    setting("RENDITIONS", f"poster=4096x4096:{format_name.lower()}")
+    poster = rendition("poster", 4096, 3072, format_name) | {"Bytes": 16 * 2**20}
+    rekognition = Calls("rekognition")
+
+    metadata({"poster": poster})
+
+    seen = seen_bytes(rekognition)
+    assert (seen.format, seen.size) == ("JPEG", (1920, 1440))
+
+
 def seen_bytes(rekognition: Calls) -> Image.Image:
     return Image.open(io.BytesIO(rekognition.of("DetectLabels")[0]["Image"]["Bytes"]))
 

@@ -15,10 +15,13 @@ def rendition(name: str, width: int, height: int, format_name: str = "JPEG") -> 
     [
         ([rendition("small", 100, 75), rendition("large", 1280, 960)], {"small", "large"}, "large"),
         ([rendition("large", 1280, 960), rendition("small", 100, 75)], {"small", "large"}, "large"),
-        ([rendition("crop", 800, 800), rendition("plain", 100, 75)], {"plain"}, "plain"),
-        ([rendition("webp", 1280, 960, "WEBP"), rendition("jpeg", 100, 75)], {"webp", "jpeg"}, "jpeg"),
-        ([rendition("webp", 1280, 960, "WEBP"), rendition("png", 100, 75, "PNG")], {"webp", "png"}, "png"),
-        ([rendition("crop", 800, 800), rendition("avif", 100, 75, "AVIF")], {"avif"}, "avif"),
+        ([rendition("crop", 800, 800), rendition("plain", 120, 90)], {"plain"}, "plain"),
+        ([rendition("webp", 1280, 960, "WEBP"), rendition("jpeg", 640, 480)], {"webp", "jpeg"}, "jpeg"),
+        ([rendition("webp", 1280, 960, "WEBP"), rendition("png", 640, 480, "PNG")], {"webp", "png"}, "png"),
+        ([rendition("webp", 1280, 960, "WEBP"), rendition("jpeg", 120, 90)], {"webp", "jpeg"}, "webp"),
+        ([rendition("webp", 1280, 960, "WEBP"), rendition("jpeg", 100, 75)], {"webp", "jpeg"}, "webp"),
+        ([rendition("crop", 800, 800), rendition("avif", 120, 90, "AVIF")], {"avif"}, "avif"),
+        ([rendition("crop", 400, 400), rendition("panorama", 1280, 40)], {"panorama"}, "crop"),
         ([rendition("crop", 800, 800), rendition("tinted", 900, 900)], set(), "tinted"),
     ],
     ids=[
@@ -27,7 +30,10 @@ def rendition(name: str, width: int, height: int, format_name: str = "JPEG") -> 
         "plain-before-cropped",
         "readable-before-larger",
         "png-is-readable",
+        "large-enough-before-readable",
+        "seen-before-refused",
         "plain-before-readable",
+        "cropped-before-refused",
         "whatever-there-is",
     ],
 )

@@ -9,9 +9,16 @@ from imagepipeline import aws, objects
 from imagepipeline.errors import RekognitionFailed, RekognitionThrottled
 from imagepipeline.models import Rendition
 
-# Rekognition's limits: it reads JPEG and PNG, and no side may be under 80 pixels.
+# Rekognition's limits ("Guidelines and quotas" in its developer guide): it reads JPEG and PNG of 15 MB in S3 or 5 MB
+# in the request, and no side may be under 80 pixels.
 READABLE_FORMATS = ("JPEG", "PNG")
+MAX_OBJECT_BYTES = 15 * 2**20
 SMALLEST_SIDE = 80
+
+# Pixels of the longest side. Its developer guide recommends VGA or more; more than that finds little more.
+_ENOUGH = 640
+# What goes into the request is made no larger: at quality 90 even pure noise stays below the 5 MB.
+_SIDE_IN_REQUEST = 1920
 
 _THROTTLED = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException"})
 
@@ -53,13 +60,29 @@ def too_small(rendition: Rendition) -> Labelling:
 def best_rendition(renditions: list[Rendition], undistorted: frozenset[str]) -> Rendition:
     """The rendition that shows Rekognition most.
 
-    `undistorted` names the renditions that are neither cropped nor filtered: any of them goes before any other, one
-    that Rekognition reads before one that has to be converted, and then the larger before the smaller.
+    `undistorted` names the renditions that are neither cropped nor filtered: any of them goes before any other, unless
+    Rekognition would refuse it for its size. Then the larger goes before the smaller; of those that are large enough
+    for it to see well, one that it reads goes before one that has to be converted.
     """
     return max(
         renditions,
-        key=lambda r: (r.name in undistorted, r.format in READABLE_FORMATS, r.width * r.height),
+        key=lambda r: (
+            _shortest_side(r) >= SMALLEST_SIDE,
+            r.name in undistorted,
+            min(max(r.width, r.height), _ENOUGH),
+            _is_readable(r),
+            r.width * r.height,
+        ),
     )
+
+
+def _shortest_side(rendition: Rendition) -> int:
+    return min(rendition.width, rendition.height)
+
+
+def _is_readable(rendition: Rendition) -> bool:
+    """Whether Rekognition takes the rendition as it lies in the bucket."""
+    return rendition.format in READABLE_FORMATS and rendition.bytes <= MAX_OBJECT_BYTES
 
 
 def detect(bucket: str, rendition: Rendition, min_confidence: float, max_labels: int) -> Labelling:
@@ -68,7 +91,7 @@ def detect(bucket: str, rendition: Rendition, min_confidence: float, max_labels:
     Raises RekognitionThrottled, RekognitionFailed, or ServiceUnavailable when S3 doesn't give a rendition that has to
     be converted first.
     """
-    if min(rendition.width, rendition.height) < SMALLEST_SIDE:
+    if _shortest_side(rendition) < SMALLEST_SIDE:
         return too_small(rendition)
     try:
         answer = aws.client("rekognition").detect_labels(
@@ -89,12 +112,13 @@ def detect(bucket: str, rendition: Rendition, min_confidence: float, max_labels:
 
 
 def _as_rekognition_reads_it(bucket: str, rendition: Rendition) -> dict:
-    if rendition.format in READABLE_FORMATS:
+    if _is_readable(rendition):
         return {"S3Object": {"Bucket": bucket, "Name": rendition.key}}
-    # Only stacks whose renditions are all WebP or AVIF come here, and only they pay for loading Pillow.
+    # Only stacks whose renditions are all WebP, AVIF or huge PNGs come here, and only they pay for loading Pillow.
     from PIL import Image
 
     picture = Image.open(BytesIO(objects.read_rendition(bucket, rendition.key)), formats=[rendition.format])
+    picture.thumbnail((_SIDE_IN_REQUEST, _SIDE_IN_REQUEST))
     jpeg = BytesIO()
     picture.convert("RGB").save(jpeg, "JPEG", quality=90)
     return {"Bytes": jpeg.getvalue()}
