@@ -1,11 +1,11 @@
 """`make deploy`: build, deploy to the AWS account of the usual settings, and say how to use it."""
 
-import subprocess
 import sys
 
 import boto3
 
 from client.problems import AWS_ERRORS, SetupError, explain
+from client.sam import sam
 from client.stack import Stack
 from client.target import Target
 
@@ -26,11 +26,9 @@ def main(deploy_options: list[str]) -> int:
         print(f"Deploying to account {account} at {cloudformation.meta.endpoint_url}", flush=True)
         if warning := _no_labels(target.session, region):
             print(warning, flush=True)
-        for command in (
-            ["build"],
-            ["deploy", *target.options, *deploy_options],
-        ):  # of options given twice the last counts
-            if subprocess.run([sys.executable, "-m", "samcli", *command]).returncode != 0:
+        deploy = ["deploy", *target.options, *deploy_options]  # of options given twice the last counts
+        for command in (["build"], deploy):
+            if sam(*command) != 0:
                 print(f"make deploy: sam {command[0]} failed; its message is above", file=sys.stderr)
                 return 1
         target = Target.of(deploy_options, after_asking="--guided" in deploy_options or "-g" in deploy_options)

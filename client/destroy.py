@@ -1,6 +1,5 @@
 """`make destroy`: empty the stack's buckets, every version, and delete the stack, after asking."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.status import Status as Spinner
 
 from client.problems import AWS_ERRORS, SetupError, code, explain
+from client.sam import sam
 from client.stack import Stack
 from client.target import Target
 
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         done = "the stack takes no more uploads: run it again to finish" if begun else "nothing was deleted"
         print(f"\nmake destroy: interrupted; {done}", file=sys.stderr)
         return 130
-    return subprocess.run([sys.executable, "-m", "samcli", "delete", "--no-prompts", *target.options]).returncode
+    return sam("delete", "--no-prompts", *target.options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from pathlib import Path
@@ -67,8 +68,10 @@ class Sam:
 
     def _run(self, subcommand: str, *arguments: str | Path) -> None:
         command = [sys.executable, "-m", "samcli", subcommand, *arguments]
-        with self.log.open("w") as log:
-            ended = subprocess.run(command, cwd=PROJECT, env=self._environment, stdout=log, stderr=log)
+        # SAM forgets an empty folder for everything it packages.
+        with self.log.open("w") as log, tempfile.TemporaryDirectory() as temporary:
+            environment = self._environment | {"TMPDIR": temporary}
+            ended = subprocess.run(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
         if ended.returncode != 0:
             output = "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
             raise SamFailed(f"sam {subcommand} failed:\n{output}")

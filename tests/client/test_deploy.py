@@ -1,7 +1,5 @@
 """What `make deploy` asks of the SAM CLI, and what it says when that is done."""
 
-import subprocess
-
 import pytest
 
 from client import deploy
@@ -13,12 +11,7 @@ from tests.client.stand_in import REGION, STACK_NAME
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What the SAM CLI was called with; it succeeds."""
     called = []
-
-    def run(command: list[str]) -> subprocess.CompletedProcess:
-        called.append(command[command.index("samcli") + 1 :])
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(deploy, "sam", lambda *arguments: called.append(list(arguments)) or 0)
     monkeypatch.setenv("IMAGE_PIPELINE_STACK", STACK_NAME)
     return called
 
@@ -66,7 +59,7 @@ def test_when_sam_fails_nothing_is_told_as_deployed(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setenv("IMAGE_PIPELINE_STACK", STACK_NAME)
-    monkeypatch.setattr(subprocess, "run", lambda command: subprocess.CompletedProcess(command, 1))
+    monkeypatch.setattr(deploy, "sam", lambda *_: 1)
 
     assert deploy.main([]) == 1
     assert "sam build failed" in capsys.readouterr().err

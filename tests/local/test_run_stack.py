@@ -20,10 +20,11 @@ KEYS = sorted(f"uploads/{path.name}" for path in PHOTOS.iterdir() if path.suffix
 pytestmark = pytest.mark.xdist_group("local-run")
 
 
-def local(command: str, state_dir: Path, *options: str) -> subprocess.CompletedProcess:
+def local(command: str, state_dir: Path, *options: str, **variables: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "local", command, "--state-dir", state_dir, *options],
         cwd=REPOSITORY,
+        env=os.environ | variables,
         capture_output=True,
         text=True,
         timeout=240,
@@ -31,10 +32,16 @@ def local(command: str, state_dir: Path, *options: str) -> subprocess.CompletedP
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory):
+def temporary(tmp_path_factory):
+    """Where the system's start was told to keep temporary files."""
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory, temporary):
     """The state directory of a system that was started from nothing, and what starting it printed."""
     state_dir = tmp_path_factory.mktemp("a run") / "state"
-    started = local("up", state_dir)
+    started = local("up", state_dir, TMPDIR=str(temporary))
     yield state_dir, started
     LocalStack(state_dir).purge()
 
@@ -78,6 +85,10 @@ def test_the_first_run_ends_with_every_photo_completed(first_run):
     completed = [line for line in started.stdout.splitlines() if line.startswith("COMPLETED")]
     assert len(completed) == len(KEYS)
     assert all(any(key in line for line in completed) for key in KEYS)
+
+
+def test_no_temporary_files_are_left(first_run, temporary):
+    assert list(temporary.iterdir()) == []
 
 
 def test_it_says_how_to_go_on(first_run, stack):
