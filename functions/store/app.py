@@ -17,14 +17,14 @@ aws.make_clients("s3", "dynamodb")
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict, context: LambdaContext) -> dict:
-    """Takes `{"Upload", "Metadata", "Renditions"}`, returns `{"Message"}` for the notification.
+    """Takes `{"Upload", "Metadata", "Renditions", "Attempts"}`, returns `{"Message"}` for the notification.
 
     Raises Superseded, and RenditionsNotRemoved when the record stands and the renditions it replaces do too.
     """
     upload = Upload.from_state(event["Upload"])
     logger.append_keys(image_key=upload.key)
     table = config.text("IMAGES_TABLE")
-    record = records.completed(upload, datetime.now(UTC), event["Metadata"], event["Renditions"])
+    record = records.completed(upload, datetime.now(UTC), event["Metadata"], event["Renditions"], event["Attempts"])
     records.finish(table, record)
     try:
         # Only now: until the new record stood, readers were given the old renditions.

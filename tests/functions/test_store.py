@@ -54,7 +54,8 @@ def test_the_record_tells_everything_that_the_steps_found_out():
 
     stored = record()
     completed_at = stored.pop("CompletedAt")
-    expected = EVENT["Upload"] | EVENT["Metadata"] | {"Status": "COMPLETED", "Renditions": EVENT["Renditions"]}
+    expected = EVENT["Upload"] | EVENT["Metadata"] | {"Status": "COMPLETED"}
+    expected |= {name: EVENT[name] for name in ("Renditions", "Attempts")}
     del expected["Bucket"]
     assert stored == expected
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", completed_at)

@@ -327,6 +327,7 @@ def test_a_rejection_is_recorded_and_announced_and_never_tried_again(
     assert record["Status"] == "REJECTED"
     assert record["Error"] == {"Name": type(rejection).__name__, "Message": str(rejection)}
     assert record["FailedStep"] == path[-1]
+    assert record["Attempts"] == dict.fromkeys(path[path.index("ValidateImage") :], "1")
     assert f"  Reason      {rejection}\n" in announcement["Message"]
 
 
@@ -350,7 +351,23 @@ def test_each_function_is_sent_the_upload_and_what_the_ones_before_it_answered(p
     assert sent["validate"]["Upload"].items() >= upload.items()
     assert sent["thumbnails"] == sent["validate"] | {"Header": HEADER}
     assert sent["metadata"] == sent["validate"] | {"Picture": PICTURE, "Renditions": RENDITIONS}
-    assert sent["store"] == sent["validate"] | {"Metadata": METADATA, "Renditions": RENDITIONS}
+    attempts = dict.fromkeys(("ValidateImage", "CreateThumbnails", "ExtractMetadata", "StoreResult"), 1)
+    assert sent["store"] == sent["validate"] | {"Metadata": METADATA, "Renditions": RENDITIONS, "Attempts": attempts}
+
+
+def test_every_attempt_of_every_step_counts(pipeline: StateMachine):
+    crash = Fault("Runtime.ExitError")
+    outcomes = {"thumbnails": 2 * [crash], "metadata": 13 * [BUSY_REKOGNITION], "store": [crash]}
+
+    execution = pipeline.run(uploaded(), outcomes)
+
+    assert execution.calls_in("StoreResult")[-1].arguments["Attempts"] == {
+        "ValidateImage": 1,
+        "CreateThumbnails": 3,
+        "ExtractMetadata": 13,
+        "DescribeWithoutLabels": 1,
+        "StoreResult": 2,
+    }
 
 
 def test_the_record_tells_of_the_upload_from_the_beginning(pipeline: StateMachine):
@@ -376,6 +393,7 @@ def test_a_failure_is_announced_and_recorded_with_what_where_and_why(pipeline: S
     record, (announcement,) = pipeline.record(KEY), execution.announcements
     assert record["Error"] == {"Name": "OutOfPaper", "Message": "S3 is gone"}
     assert record["FailedStep"] == "CreateThumbnails"
+    assert record["Attempts"] == {"ValidateImage": "1", "CreateThumbnails": "3"}
     assert record["AnnouncedAt"] >= record["CompletedAt"] >= record["StartedAt"]
     assert announcement["Subject"] == "Image pipeline: an image was not processed"
     assert announcement["Message"].splitlines() == [
@@ -404,6 +422,7 @@ def test_a_record_that_could_not_be_begun_is_whole_all_the_same(pipeline: StateM
     record = pipeline.record(KEY)
     assert record["Error"] == {"Name": BUSY_TABLE.error, "Message": BUSY_TABLE.cause}
     assert record["FailedStep"] == "BeginRecord"
+    assert record["Attempts"] == {"BeginRecord": "7"}
     assert record["Sequencer"] == comparable(OLDER)
     assert record["Bytes"] == "4000000"
     assert "AnnouncedAt" in record

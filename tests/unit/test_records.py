@@ -68,7 +68,8 @@ def test_an_attribute_that_no_record_has_is_not_guessed_at():
 def test_the_completed_record_has_the_upload_s_story_and_what_was_found_out():
     completed_at = datetime(2026, 11, 21, 1, 6, 24, 811_900, tzinfo=UTC)
 
-    record = records.completed(UPLOAD, completed_at, {"Format": "JPEG", "Labels": []}, {"small": {"Key": "k"}})
+    metadata, renditions, attempts = {"Format": "JPEG", "Labels": []}, {"small": {"Key": "k"}}, {"ValidateImage": 2}
+    record = records.completed(UPLOAD, completed_at, metadata, renditions, attempts)
 
     assert record == {
         "ImageKey": "uploads/cat.jpg",
@@ -81,6 +82,7 @@ def test_the_completed_record_has_the_upload_s_story_and_what_was_found_out():
         "StartedAt": "2026-11-21T01:06:21.402Z",
         "CompletedAt": "2026-11-21T01:06:24.811Z",
         "ExecutionArn": "arn:aws:states:us-east-1:111122223333:execution:ImagePipeline:1",
+        "Attempts": {"ValidateImage": 2},
         "Format": "JPEG",
         "Labels": [],
         "Renditions": {"small": {"Key": "k"}},

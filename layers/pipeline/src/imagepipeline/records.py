@@ -11,10 +11,10 @@ from imagepipeline.models import Upload
 from imagepipeline.ordering import MAY_FINISH
 
 
-def completed(upload: Upload, completed_at: datetime, metadata: dict, renditions: dict) -> dict:
+def completed(upload: Upload, completed_at: datetime, metadata: dict, renditions: dict, attempts: dict) -> dict:
     """The record of an image that came through.
 
-    `metadata` and `renditions` are state data, PascalCase.
+    `metadata`, `renditions` and `attempts`, how often each step was tried, are state data, PascalCase.
     """
     return {
         "ImageKey": upload.key,
@@ -27,6 +27,7 @@ def completed(upload: Upload, completed_at: datetime, metadata: dict, renditions
         "StartedAt": upload.started_at,
         "CompletedAt": timestamp(completed_at),
         "ExecutionArn": upload.execution_arn,
+        "Attempts": attempts,
         **metadata,
         "Renditions": renditions,
     }
