@@ -73,6 +73,15 @@ def test_a_deleted_image_keeps_nothing_and_its_neighbours_keep_theirs():
     assert stored() == [neighbour]
 
 
+def test_the_table_is_asked_for_what_it_has_at_that_moment():
+    rendition(CURRENT)
+    table = Calls("dynamodb")
+
+    invoke(app, sample("reconcile"))
+
+    assert [asked["ConsistentRead"] for asked in table.of("GetItem")] == [True]
+
+
 def test_where_nothing_was_stored_the_table_is_not_asked():
     table = Calls("dynamodb")
 

@@ -403,3 +403,15 @@ def test_an_announcement_that_failed_is_not_sent_again_once_a_newer_event_has_th
     assert execution.states == (*TAKEN_OVER, "Notify", "WaitToNotify", "CheckStillNewest", *TIDIED_LATER)
     assert execution.announcements == ()
     assert housekeeping.record(KEY) == OVERTAKEN
+
+
+def test_an_upload_overtaken_while_it_is_announced_notes_nothing_in_the_newer_ones_record(housekeeping: StateMachine):
+    def overtaken_meanwhile(arguments: dict) -> dict:
+        housekeeping.put(**OVERTAKEN)
+        return {"MessageId": "1"}
+
+    housekeeping.put(**COMPLETED)
+    execution = housekeeping.run(ended("TIMED_OUT"), {"sns:publish": [overtaken_meanwhile]})
+
+    assert execution.states == (*TAKEN_OVER, *TOLD)
+    assert housekeeping.record(KEY) == OVERTAKEN

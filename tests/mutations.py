@@ -1,0 +1,190 @@
+"""Take out every condition, catch and retry, one at a time, and name the test that notices.
+
+    python -m tests.mutations                 all of them, about a quarter of an hour
+    python -m tests.mutations StoreResult     those whose name contains this
+
+Prints a Markdown table. Ends with 1 if anything could be taken out unnoticed. The repository itself is left alone: each
+mutation is made in a copy.
+"""
+
+import argparse
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+MACHINES = ("image_pipeline", "housekeeping")
+ORDER = "layers/pipeline/src/imagepipeline/ordering.py"
+RECORDS = "layers/pipeline/src/imagepipeline/records.py"
+OBJECTS = "layers/pipeline/src/imagepipeline/objects.py"
+RECONCILIATION = "layers/pipeline/src/imagepipeline/reconciliation.py"
+
+# Conditions in Python: the file, what is taken out, what stays.
+IN_PYTHON = [
+    (ORDER, "attribute_not_exists(ImageKey) OR Sequencer < :sequencer OR ", "attribute_not_exists(ImageKey) OR "),
+    (ORDER, "Sequencer < :sequencer OR ExecutionArn = :execution", "Sequencer < :sequencer"),
+    (ORDER, "Sequencer < :sequencer OR", "Sequencer <= :sequencer OR"),
+    (ORDER, "ExecutionArn = :execution AND #status <> :completed", "ExecutionArn = :execution"),
+    (ORDER, 'MAY_FORGET = "attribute_not_exists(ImageKey) OR ', 'MAY_FORGET = "'),
+    (ORDER, "attribute_not_exists(ImageKey) OR Sequencer <= :sequencer", "attribute_not_exists(ImageKey)"),
+    (ORDER, "ExecutionArn = :abandoned AND attribute_not_exists(AnnouncedAt)", "ExecutionArn = :abandoned"),
+    (ORDER, "(AnnouncedAt)) OR ExecutionArn = :execution", "(AnnouncedAt))"),
+    (ORDER, "    if current is None:", "    if False:"),
+    (ORDER, 'current["VersionId"] == version_id == "null" or ', ""),
+    (ORDER, ' or current["LastModified"] > event_time', ""),
+    (ORDER, 'if record is not None and record["VersionId"]', 'if False and record["VersionId"]'),
+    (ORDER, 'if record["Status"] == "PROCESSING"', "if False"),
+    (RECORDS, "ConditionExpression=MAY_FINISH,", 'ConditionExpression=f"{MAY_FINISH} OR attribute_exists(ImageKey)",'),
+    (RECORDS, ' or record["ExecutionArn"] != upload.execution_arn', ""),
+    (RECORDS, "ConsistentRead=True", "ConsistentRead=False"),
+    (OBJECTS, ', "IfMatch": f\'"{upload.etag}"\'', ""),
+    (OBJECTS, 'if answer.get("VersionId", "null") != self._version_id:', "if False:"),
+    (OBJECTS, '("NoSuchKey", "404")', "()"),
+    (OBJECTS, '("PreconditionFailed", "412")', "()"),
+    (OBJECTS, 'if failed := answer.get("Errors"):', "if failed := []:"),
+    (RECONCILIATION, "except ServiceUnavailable as error:", "except ZeroDivisionError as error:"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One thing taken out of one file."""
+
+    name: str
+    file: str  # relative to the repository
+    text: str  # the whole file without it
+    tests: tuple[str, ...]  # where somebody has to notice
+
+
+def of_machine(machine: str) -> Iterator[Mutation]:
+    """Each catch, each retry and each condition of a state machine."""
+    file = f"statemachine/{machine}.asl.json"
+    tests = (f"tests/statemachine/test_{machine}.py", "tests/statemachine/test_definitions.py")
+    original = (REPOSITORY / file).read_text()
+    for name, state in json.loads(original)["States"].items():
+        for kind in ("Catch", "Retry"):
+            for place, rule in enumerate(state.get(kind, ())):
+                mutated = json.loads(original)
+                del mutated["States"][name][kind][place]
+                yield Mutation(f"{machine}, {name}: {kind} {_errors(rule)}", file, json.dumps(mutated), tests)
+        if "ConditionExpression" in state.get("Arguments", {}):
+            mutated = json.loads(original)
+            _lift_condition(mutated["States"][name]["Arguments"])
+            yield Mutation(f"{machine}, {name}: its condition", file, json.dumps(mutated), tests)
+
+
+def _errors(rule: dict) -> str:
+    first, *others = rule["ErrorEquals"]
+    return f"{first}, …" if others else first
+
+
+def _lift_condition(arguments: dict) -> None:
+    """Without the condition, and without the values that only it used, which DynamoDB would refuse."""
+    del arguments["ConditionExpression"]
+    for place in ("ExpressionAttributeValues", "ExpressionAttributeNames"):
+        used = {
+            name: value
+            for name, value in arguments.pop(place, {}).items()
+            if name in arguments.get("UpdateExpression", "")
+        }
+        if used:
+            arguments[place] = used
+
+
+def in_python() -> Iterator[Mutation]:
+    """Each condition of the modules that decide about order."""
+    tests = (
+        *(f"tests/unit/test_{module}.py" for module in ("ordering", "records", "objects")),
+        "tests/functions",
+    )
+    for file, out, stays in IN_PYTHON:
+        original = (REPOSITORY / file).read_text()
+        if original.count(out) != 1:
+            raise SystemExit(f"{file} has {original.count(out)} times {out!r}: bring IN_PYTHON up to date")
+        change = f"{out.strip()} → {stays.strip() or 'nothing'}"
+        yield Mutation(f"{Path(file).stem}.py: {change}", file, original.replace(out, stays), tests)
+
+
+def copy_repository(folder: Path) -> None:
+    """What tests read, with this environment."""
+    passed_over = shutil.ignore_patterns(".git", ".venv*", ".local", ".tools", ".aws-sam", "__pycache__", ".*_cache")
+    shutil.copytree(REPOSITORY, folder, ignore=passed_over)
+    for environment in (".venv", ".venv-lambda"):
+        (folder / environment).symlink_to(REPOSITORY / environment)
+
+
+def first_to_notice(mutation: Mutation, copy: Path) -> str:
+    """The test that fails; empty if none does."""
+    file = copy / mutation.file
+    original = file.read_text()
+    file.write_text(mutation.text)
+    try:
+        ended = subprocess.run(
+            [
+                sys.executable,
+                "-B",
+                "-m",
+                "pytest",
+                "-x",
+                "-q",
+                "--no-header",
+                "-p",
+                "no:cacheprovider",
+                *mutation.tests,
+            ],
+            cwd=copy,
+            env=os.environ | {"PYTHONPATH": str(copy / "layers/pipeline/src")},
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        file.write_text(original)
+    failed = [line.split(" - ")[0] for line in ended.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    if ended.returncode == 0:
+        return ""
+    if not failed:
+        raise SystemExit(f"{mutation.name}: pytest ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+    return failed[0].split(" ", 1)[1].removeprefix("tests/")
+
+
+def main() -> int:
+    """Run all, or those asked for. Returns an exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__.splitlines()[0])
+    parser.add_argument("part", nargs="?", default="", help="of a mutation's name")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    mutations = [*(mutation for machine in MACHINES for mutation in of_machine(machine)), *in_python()]
+    mutations = [mutation for mutation in mutations if options.part in mutation.name]
+    unnoticed = 0
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
+        copies = queue.SimpleQueue()
+        for number in range(options.jobs):
+            copy_repository(Path(folder, str(number)))
+            copies.put(Path(folder, str(number)))
+
+        def try_one(mutation: Mutation) -> str:
+            copy = copies.get()
+            try:
+                return first_to_notice(mutation, copy)
+            finally:
+                copies.put(copy)
+
+        print("| taken out | the first test to notice |\n| --- | --- |")
+        for mutation, noticed in zip(mutations, pool.map(try_one, mutations), strict=True):
+            unnoticed += not noticed
+            taken_out = mutation.name.replace("|", "\\|")
+            print(f"| {taken_out} | {f'`{noticed}`' if noticed else '**none**'} |", flush=True)
+    print(f"\n{len(mutations)} mutations, {unnoticed} of them unnoticed.")
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
