@@ -211,8 +211,8 @@ def content_of(operations: tuple[str, ...]) -> str:
 
 
 def deliver(world: World, pending: tuple[Event, ...], event: Event) -> World:
-    copies = sum(name.rstrip("'") == describe(event) for name in world.started)
-    name = describe(event) + copies * "'"
+    delivered = sum(name.rpartition("#")[0] == describe(event) for name in world.started)
+    name = f"{describe(event)}#{delivered + 1}"
     step = {"created": "begin", "deleted": "locate"}.get(event.kind, "take over")
     return proceed(world._replace(pending=pending, started=with_(world.started, name)), Process(step, event, name))
 
