@@ -102,6 +102,7 @@ FOREIGN = {
     "a camera raw (RAF) file": b"FUJIFILMCCD-RAW 0201",
     "a camera raw (ORF) file": b"IIRO\x08\x00\x00\x00",
     "a camera raw (RW2) file": b"IIU\x00\x18\x00\x00\x00",
+    "a HEIF file with a compact (mini) header": samples.box("ftyp", b"mif3", bytes(4)),
     "an MP4 video": samples.box("ftyp", b"isom", bytes(4), b"isomiso2avc1mp41"),
     "a QuickTime video": samples.box("ftyp", b"qt  ", bytes(4), b"qt  "),
     "a Matroska or WebM video": b"\x1a\x45\xdf\xa3\x01\x00\x00\x00",

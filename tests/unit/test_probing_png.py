@@ -28,6 +28,13 @@ def test_interlacing_is_told() -> None:
     assert not probe_whole(raw_png(40, 30, 8, 2)).progressive
 
 
+@pytest.mark.parametrize(("count", "frames"), [(0, 1), (7, 7), (2**31 - 1, 2**31 - 1), (2**31, 1)])
+def test_a_number_of_frames_that_no_png_can_state_is_none(count: int, frames: int) -> None:
+    animated = png_with_chunks(png_chunk(b"acTL", count.to_bytes(4) + bytes(4)))
+
+    assert probe_whole(animated).frames == frames
+
+
 def test_a_picture_behind_a_large_chunk_is_jumped_to() -> None:
     source = CountingSource(png_with_chunks(png_chunk(b"eXIf", bytes(20_000_000))))
 

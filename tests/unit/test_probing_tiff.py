@@ -99,11 +99,18 @@ def test_a_directory_that_costs_more_than_its_picture_is_refused(tags: list, pro
 
 
 @pytest.mark.parametrize(
-    ("tag", "problem"), [((262, SHORT, 1, 10), "photometric interpretation 10"), ((259, SHORT, 1, 50001), "50001")]
+    ("tags", "problem"),
+    [
+        ([(262, SHORT, 1, 10)], "photometric interpretation 10"),
+        ([(259, SHORT, 1, 50001)], "50001"),
+        ([(339, SHORT, 1, 2)], "signed samples"),
+        ([(258, SHORT, 1, 16), (339, SHORT, 1, 6)], "complex samples"),
+        ([(277, SHORT, 1, 2), (284, SHORT, 1, 2), (338, SHORT, 1, 2)], "planes of their own"),
+    ],
 )
-def test_what_the_decoder_cannot_read_is_unsupported(tag: tuple, problem: str) -> None:
+def test_what_the_decoder_cannot_read_is_unsupported(tags: list, problem: str) -> None:
     with pytest.raises(UnsupportedFormat, match=problem):
-        probe(CountingSource(tiff(*PLAIN, tag)))
+        probe(CountingSource(tiff(*PLAIN, *tags)))
 
 
 @pytest.mark.parametrize(

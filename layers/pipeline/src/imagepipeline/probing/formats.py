@@ -118,6 +118,8 @@ def _describe(start: bytes) -> str:
 def _describe_iso_media(major_brand: str) -> str:
     if major_brand == "crx ":
         return "a camera raw (CR3) file"
+    if major_brand == "mif3":
+        return "a HEIF file with a compact (mini) header"
     return "a QuickTime video" if major_brand == "qt  " else "an MP4 video"
 
 

@@ -83,6 +83,7 @@ def _count_frames(file: Ranges, *, needs_palette: bool) -> int:
                 raise DamagedImage("PNG", f"its palette has {length:,} bytes")
             has_palette = True
         if kind == b"acTL" and length == 8:
-            frames = max(1, int.from_bytes(file.take(position + 8, 4)))
+            count = int.from_bytes(file.take(position + 8, 4))
+            frames = count if 0 < count <= MAX_SIDE else 1  # no number in a PNG may be larger: decoders ignore it
         position += 12 + length
     raise TooComplex(f"the PNG has more than {MAX_CHUNKS_BEFORE_PICTURE:,} chunks before its picture")

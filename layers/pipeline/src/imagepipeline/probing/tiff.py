@@ -17,7 +17,7 @@ _TYPE_FORMATS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # BYTE, SHO
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 _NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-_STRIP_OFFSETS, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS = 273, 277, 322, 323, 324
+_STRIP_OFFSETS, _SAMPLES, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS = 273, 277, 284, 322, 323, 324
 _SUB_DIRECTORIES, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _DNG_VERSION = 330, 338, 339, 50706
 
 _REDUCED = 1  # bit of NewSubfileType: this is the preview of another picture in the file
@@ -26,7 +26,10 @@ _COMPRESSIONS = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32946, 32773, 34925, 50000))
 _RAW_SENSOR = (32803, 34892)  # photometric interpretations of DNG: colour filter array, linear raw
 _COLOR_MODES = {2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
 _COLORS = {2: 3, 5: 4, 6: 3, 8: 3}  # channels without extra samples
+_SEPARATE = 2  # of PlanarConfiguration
 _FLOAT = 3
+_SAMPLE_FORMATS = {2: "signed samples", 5: "complex samples", 6: "complex samples"}  # that Pillow takes for unsigned
+_DEEPEST = 16  # bits of a sample; none of more is taken, whatever its format
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,9 @@ def read_header(file: Ranges) -> Header:
     _refuse_bombs(directory, width, height)
     if (compression := directory.number(_COMPRESSION, 1)) not in _COMPRESSIONS:
         raise UnsupportedFormat(f"a TIFF with compression {compression}", ACCEPTED)
+    sample_format = directory.number(_SAMPLE_FORMAT, 1)
+    if sample_format in _SAMPLE_FORMATS and directory.number(_BITS, 1) <= _DEEPEST:
+        raise UnsupportedFormat(f"a TIFF with {_SAMPLE_FORMATS[sample_format]}", ACCEPTED)
     return Header(
         format="TIFF",
         width=width,
@@ -137,6 +143,9 @@ def _color_mode(directory: _Directory) -> str:
         bits = directory.number(_BITS, 1)
         if directory.number(_SAMPLE_FORMAT, 1) == _FLOAT:
             return "F"
+        if has_alpha and directory.number(_PLANES, 1) == _SEPARATE:
+            # Pillow leaves the second plane empty, and the picture invisible.
+            raise UnsupportedFormat("a TIFF with shades and transparency in planes of their own", ACCEPTED)
         if has_alpha:
             return "LA"
         return "1" if bits == 1 else "L" if bits <= 8 else "I;16" if bits <= 16 else "I"
