@@ -137,6 +137,11 @@ def ispe(width: int, height: int) -> bytes:
     return full_box("ispe", struct.pack(">II", width, height))
 
 
+def clap(width: int, height: int, right: int = 0, down: int = 0) -> bytes:
+    """What is to be shown: its size, and how far its middle is from the picture's."""
+    return box("clap", struct.pack(">IIIIiIiI", width, 1, height, 1, right, 1, down, 1))
+
+
 def heic(name: str) -> bytes:
     """One of the HEIC files in data/."""
     return (DATA / f"{name}.heic").read_bytes()
@@ -144,7 +149,11 @@ def heic(name: str) -> bytes:
 
 def heic_with(name: str, *properties: bytes) -> bytes:
     """The same with further properties of its primary item, number 1: `irot`, `imir` ..."""
-    data = heic(name)
+    return heif_with(heic(name), *properties)
+
+
+def heif_with(data: bytes, *properties: bytes) -> bytes:
+    """A HEIC or AVIF file with further properties of its primary item, number 1."""
     meta_at = struct.unpack(">I", data[:4])[0]
     meta_length = struct.unpack(">I", data[meta_at : meta_at + 4])[0]
     meta = data[meta_at : meta_at + meta_length]
@@ -159,7 +168,7 @@ def heic_with(name: str, *properties: bytes) -> bytes:
     ipma_at = meta.index(b"ipma") - 4
     count_at = ipma_at + 18  # after the box, version, entry count and the number of the first item
     indexes_end = count_at + 1 + meta[count_at]
-    indexes = bytes(range(known + 1, known + 1 + len(properties)))
+    indexes = bytes(0x80 | index for index in range(known + 1, known + 1 + len(properties)))  # all of them essential
 
     grown = (
         meta[: ipco_at + ipco_length]
@@ -184,8 +193,9 @@ def lengthened(data: bytes, at: int, by: int) -> bytes:
 
 def _moved(meta: bytes, by: int) -> bytes:
     """The same box with every location in its `iloc` (version 0, one extent an item) further back."""
-    at = meta.index(b"iloc") + 4 + 6
-    items = struct.unpack(">H", meta[at : at + 2])[0]
+    at = meta.index(b"iloc") + 8
+    has_base = meta[at + 1] >> 4 > 0
+    items = struct.unpack(">H", meta[at + 2 : at + 4])[0]
     for item in range(items):
-        meta = lengthened(meta, at + 2 + item * 18 + 4, by)
+        meta = lengthened(meta, at + 4 + item * (18 if has_base else 14) + (4 if has_base else 6), by)
     return meta

@@ -12,7 +12,7 @@ from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
 from imagepipeline.probing import probe, probe_whole
 from imagepipeline.rendering import decoding
 from tests.unit import samples
-from tests.unit.samples import CountingSource, box, full_box, heif, ispe
+from tests.unit.samples import CountingSource, box, clap, full_box, heif, ispe
 
 PLAIN = {1: ("hvc1", [ispe(400, 300)])}
 ALPHA = full_box("auxC", b"urn:mpeg:hevc:2015:auxid:1\0")
@@ -176,6 +176,10 @@ def test_an_item_whose_name_is_no_text_does_no_harm(kind: str) -> None:
     assert probe(CountingSource(heif({**PLAIN, 2: (kind, [])}))).width == 400
 
 
+def film_without_a_picture() -> bytes:
+    return box("ftyp", b"avis", bytes(4)) + full_box("meta", full_box("hdlr", bytes(20))) + box("moov", bytes(8))
+
+
 @pytest.mark.parametrize(
     ("data", "rejection", "problem"),
     [
@@ -188,6 +192,9 @@ def test_an_item_whose_name_is_no_text_does_no_harm(kind: str) -> None:
         (heif({1: ("hvc1", [ispe(0, 3)])}), DamagedImage, "0x3"),
         (heif({1: ("hvc1", [box("ispe", bytes(5))])}), DamagedImage, "too short"),
         (heif({1: ("hvc1", [ispe(9, 9), box("clap", bytes(32))])}), DamagedImage, "division by zero"),
+        (heif({1: ("hvc1", [ispe(9, 9), clap(5, 5, right=3)])}), DamagedImage, "reaches beyond the picture"),
+        (heif({1: ("hvc1", [ispe(9, 9), clap(5, 5, down=-3)])}), DamagedImage, "reaches beyond the picture"),
+        (film_without_a_picture(), UnsupportedFormat, "a HEIF film without a still picture"),
         (heif(PLAIN).replace(b"iprp", b"iprx"), DamagedImage, "no size"),
         (heif(PLAIN)[:60], DamagedImage, "ends at byte 60"),
     ],
@@ -198,8 +205,7 @@ def test_a_broken_header_is_named(data: bytes, rejection: type, problem: str) ->
 
 
 def cropped_to_nothing() -> bytes:
-    clap = box("clap", struct.pack(">8I", 1, 1, 1, 1, 0, 1, 0, 1))
-    return heif({1: ("hvc1", [ispe(10_000, 10_000), clap])})
+    return heif({1: ("hvc1", [ispe(10_000, 10_000), clap(1, 1)])})
 
 
 def tiled(tile: int, count: int) -> bytes:

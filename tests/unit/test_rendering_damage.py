@@ -1,12 +1,13 @@
 """Damaged files are rejected, not tolerated, and reach no decoder but their own."""
 
+import struct
 import subprocess
 import sys
 
 import pytest
 
 from imagepipeline import renditions
-from imagepipeline.errors import DamagedImage, ImageRejected
+from imagepipeline.errors import DamagedImage, ImageRejected, UnsupportedFormat
 from imagepipeline.models import Header
 from imagepipeline.rendering import render
 from tests.unit import samples
@@ -91,3 +92,21 @@ def test_only_the_plugins_at_hand_are_imported():
     loaded = subprocess.run([sys.executable, "-c", program], input=jpeg, capture_output=True, check=True).stdout
 
     assert loaded.decode().split() == ["PIL.JpegImagePlugin"]
+
+
+def bmp_of_four_bits_a_channel() -> bytes:
+    masks = struct.pack("<4I", 0x0F00, 0x00F0, 0x000F, 0xF000)
+    header = struct.pack("<IiiHHIIiiII", 108, 4, 4, 1, 16, 3, 32, 0, 0, 0, 0) + masks
+    return b"BM" + struct.pack("<IHHI", 154, 0, 0, 122) + header.ljust(108, b"\0") + bytes(32)
+
+
+def tiff_of_deep_shades_with_alpha() -> bytes:
+    tags = [(256, 3, 4), (257, 3, 4), (258, 3, 16), (262, 3, 1), (273, 4, 200), (277, 3, 2), (279, 4, 64), (338, 3, 2)]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return (b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)).ljust(200, b"\0") + bytes(64)
+
+
+@pytest.mark.parametrize("file", [bmp_of_four_bits_a_channel(), tiff_of_deep_shades_with_alpha()], ids=["BMP", "TIFF"])
+def test_what_keeps_the_rules_and_pillow_does_not_know_is_not_called_damaged(file):
+    with pytest.raises(UnsupportedFormat, match="laid out in a way that is rarely used"):
+        rendered(file)

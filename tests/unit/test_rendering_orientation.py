@@ -65,6 +65,21 @@ def test_heic_is_turned_by_its_own_properties_and_only_once(turns, mirror, orien
     assert rendered(file).picture.orientation == orientation
 
 
+@pytest.mark.parametrize("format_name", ["AVIF", "HEIC"])
+@pytest.mark.parametrize("turns", [0, 1])
+def test_of_a_picture_with_a_clean_aperture_only_that_is_shown(format_name, turns):
+    stored = samples.encoded("AVIF", size=(120, 80), quality=95) if format_name == "AVIF" else samples.heic("photo")
+    whole = rendition(stored, "full=120x120:png")
+    file = samples.heif_with(stored, samples.clap(60, 40, right=20, down=-10), samples.box("irot", bytes((turns,))))
+
+    result = rendered(file)
+    small = rendition(file, "full=120x120:png")
+
+    as_seen = whole.crop((50, 10, 110, 50)).rotate(90 * turns, expand=True)
+    assert small.size == (result.picture.width, result.picture.height) == as_seen.size
+    assert distance(small, as_seen) < 3
+
+
 def test_a_box_that_is_not_square_holds_the_upright_picture():
     file = samples.encoded("JPEG", size=(400, 200), exif=exif(6))
 

@@ -3,6 +3,7 @@
 Which item is the picture says `pitm`; what is known of it are the properties in `ipco` that `ipma` gives it by number.
 """
 
+import itertools
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
 from imagepipeline.models import Header
 from imagepipeline.probing.formats import ACCEPTED
-from imagepipeline.probing.ranges import KIB, Ranges
+from imagepipeline.probing.ranges import KIB, InMemory, Ranges
 
 MAX_BOX_BYTES = 1024 * KIB  # of `meta` and `moov`: a tile takes some 50 bytes of meta, a frame some 20 of moov
 MAX_BOXES = 100  # at the top of the file: mostly three or four
@@ -75,7 +76,8 @@ class _Items:
 def read_header(file: Ranges) -> Header:
     """The header of a HEIF file's primary item: `format` follows its codec, `frames` the file's longest track.
 
-    The size is the picture's after `clap` and before `irot` and `imir`, which come out as `orientation`.
+    The size is that of what decoders give, before `irot` and `imir`, which come out as `orientation`: of a HEIC after
+    `clap`, of an AVIF before it (see `aperture`).
     """
     top = _find_boxes(file)
     try:
@@ -84,6 +86,8 @@ def read_header(file: Ranges) -> Header:
         if "meta" not in top:
             raise DamagedImage("HEIF", "nothing in it describes a picture (meta)")
         items = _read_items(file.take(*top["meta"]))
+        if items.primary is None and "moov" in top:
+            raise UnsupportedFormat("a HEIF film without a still picture", ACCEPTED)
         frames = _count_samples(file.take(*top["moov"])) if "moov" in top else 1
         return _describe(items, frames)
     except (struct.error, IndexError):
@@ -216,7 +220,7 @@ def _describe(items: _Items, frames: int) -> Header:
         if _codec(items, alpha, width * height) != format_name:
             raise UnsupportedFormat("a HEIF file whose transparency is coded otherwise than its picture", ACCEPTED)
     if format_name == "HEIC":
-        width, height = _cropped(items, primary, width, height)
+        _, _, width, height = _aperture(items, primary, width, height)
     if not width or not height:
         raise DamagedImage("HEIF", f"its header says {width}x{height} pixels")
     channels = (items.property(primary, "pixi") or b"\0\0\0\0\3\x08")[4:]
@@ -232,20 +236,34 @@ def _describe(items: _Items, frames: int) -> Header:
     )
 
 
-def _cropped(items: _Items, item: int, width: int, height: int) -> tuple[int, int]:
-    """The size within an item's clean aperture (clap).
+def aperture(data: bytes) -> tuple[int, int, int, int]:
+    """What is to be shown of the picture in a whole file: left, top, width and height. Raises DamagedImage."""
+    file = Ranges(InMemory(data))
+    items = _read_items(file.take(*_find_boxes(file)["meta"]))
+    return _aperture(items, items.primary, *items.size(items.primary))
+
+
+def _aperture(items: _Items, item: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, width and height of an item's clean aperture (clap); all of it if it has none.
 
     HEVC codes in blocks, so that encoders pad and crop again. libheif crops; libavif, for AVIF, does not.
     """
-    aperture = items.property(item, "clap")
-    if aperture is None:
-        return width, height
-    width_over, width_under, height_over, height_under = struct.unpack_from(">IIII", aperture)
-    if not width_under or not height_under:
+    clap = items.property(item, "clap")
+    if clap is None:
+        return 0, 0, width, height
+    numbers = struct.unpack_from(">IIIIiIiI", clap)
+    if not all(numbers[1::2]):
         raise DamagedImage("HEIF", "its clean aperture is a division by zero")
-    cropped = min(width, round(width_over / width_under)), min(height, round(height_over / height_under))
-    _refuse_waste("coded picture is", width * height, cropped[0] * cropped[1])
-    return cropped
+    shown_width, shown_height, right, down = (
+        over / under for over, under in itertools.batched(numbers, 2, strict=True)
+    )
+    shown_width, shown_height = min(width, round(shown_width)), min(height, round(shown_height))
+    _refuse_waste("coded picture is", width * height, shown_width * shown_height)
+    # From the middle of the one to the middle of the other.
+    left, top = round(right + (width - shown_width) / 2), round(down + (height - shown_height) / 2)
+    if not (0 <= left <= width - shown_width and 0 <= top <= height - shown_height):
+        raise DamagedImage("HEIF", "its clean aperture reaches beyond the picture")
+    return left, top, shown_width, shown_height
 
 
 def _refuse_waste(what: str, coded_pixels: int, pixels: int) -> None:

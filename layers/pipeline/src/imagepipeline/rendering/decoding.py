@@ -12,9 +12,10 @@ from io import BytesIO
 from PIL import Image, ImageFile
 
 from imagepipeline import exif
-from imagepipeline.errors import DamagedImage
+from imagepipeline.errors import DamagedImage, ImageRejected, UnsupportedFormat
 from imagepipeline.models import Header
-from imagepipeline.probing.heif import refuse_second_header
+from imagepipeline.probing.formats import ACCEPTED
+from imagepipeline.probing.heif import aperture, refuse_second_header
 from imagepipeline.rendering import geometry, isolation
 from imagepipeline.rendering.orientation import upright_size
 from imagepipeline.renditions import RenditionSpec
@@ -52,13 +53,17 @@ _BROKEN = (
     zlib.error,
 )
 
+# What they say of files that keep the rules, in ways that Pillow does not know.
+_UNKNOWN_LAYOUTS = ("unknown pixel mode", "unknown raw mode", "string index out of range", "Unsupported BMP")
+
 Image.MAX_IMAGE_PIXELS = None  # limits.check has decided already, from the header
 
 
 def open_image(data: bytes, header: Header) -> Image.Image:
     """The image in `data`, opened but not decoded yet, unless its decoder has to be kept apart.
 
-    Raises DamagedImage if the decoder refuses it, or sees another size than the header promised.
+    Raises DamagedImage if the decoder refuses it, or sees another size than the header promised, and UnsupportedFormat
+    for what keeps the rules in a way that the decoder doesn't know.
     """
     if header.format == "PNG":
         _check_sums(data)
@@ -72,19 +77,39 @@ def open_image(data: bytes, header: Header) -> Image.Image:
         else:
             image = decoder(BytesIO(data))
     except _BROKEN as error:
-        raise DamagedImage(header.format, str(error)) from error
+        raise _refusal(header, error) from error
     # Sorted, because Pillow gives a TIFF's size, and libheif a HEIC's, as it is once turned upright.
     if sorted(image.size) != sorted((header.width, header.height)):
         seen = "x".join(map(str, image.size))
         raise DamagedImage(header.format, f"its header says {header.width}x{header.height}, its content {seen}")
-    return image
+    return _cropped(image, header, data) if header.format == "AVIF" else image
+
+
+def _cropped(image: Image.Image, header: Header, data: bytes) -> Image.Image:
+    """What an AVIF shows of its picture. libavif leaves that to its caller."""
+    left, top, width, height = aperture(data)
+    if (width, height) == image.size:
+        return image
+    try:
+        return image.crop((left, top, left + width, top + height))
+    except _BROKEN as error:
+        raise _refusal(header, error) from error
+
+
+def _refusal(header: Header, error: Exception) -> ImageRejected:
+    """What a decoder's error says of the file."""
+    if str(error).startswith(_UNKNOWN_LAYOUTS):
+        return UnsupportedFormat(f"a {header.format} with its pixels laid out in a way that is rarely used", ACCEPTED)
+    if isinstance(error.__cause__, KeyError):
+        return DamagedImage(header.format, f"it lacks a tag that its decoder needs ({error})")
+    return DamagedImage(header.format, str(error))
 
 
 def decode(image: Image.Image, header: Header, specs: tuple[RenditionSpec, ...]) -> geometry.Extent:
     """Load the pixels of the first frame: of a JPEG, at the smallest scale with a margin above all renditions.
 
     A JPEG's colours stay in YCbCr. Returns how far the picture reaches in the decoded image. Raises DamagedImage if
-    the pixels are cut short or broken.
+    the pixels are cut short or broken, and UnsupportedFormat.
     """
     drafted = None
     try:
@@ -95,7 +120,7 @@ def decode(image: Image.Image, header: Header, specs: tuple[RenditionSpec, ...])
             drafted = image.draft("YCbCr" if _is_ycbcr(image) else None, wanted)
         image.load()
     except _BROKEN as error:
-        raise DamagedImage(header.format, str(error)) from error
+        raise _refusal(header, error) from error
     return drafted[1][2:] if drafted else image.size
 
 
