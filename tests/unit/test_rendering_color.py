@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import pytest
 from PIL import Image, ImageChops, ImageCms
@@ -167,6 +168,26 @@ def test_grey_with_a_profile_for_colours_is_honoured(mode):
     small = rendition(file.getvalue(), "small=30x30:png").convert("RGB")
 
     assert small.getpixel((15, 10)) == pytest.approx(in_srgb((100, 100, 100), ADOBE_RGB), abs=2)
+
+
+@pytest.mark.parametrize("bit_depth", [8, 16])
+@pytest.mark.parametrize("alpha", [255, 128, None], ids=["opaque", "translucent", "a transparent shade"])
+def test_a_profile_for_shades_is_honoured_whatever_says_what_is_transparent(bit_depth, alpha):
+    sample_bytes = bit_depth // 8
+    pixel = bytes([100]) * sample_bytes + (b"" if alpha is None else bytes([alpha]) * sample_bytes)
+    png = samples.raw_png(30, 20, bit_depth, 0 if alpha is None else 4, rows=(b"\0" + pixel * 30) * 20)
+    chunks = samples.png_chunk(b"iCCP", b"linear\0\0" + zlib.compress(grey_profile(1.0)))
+    if alpha is None:
+        chunks += samples.png_chunk(b"tRNS", bytes(2))
+    png = png[:33] + chunks + png[33:]
+
+    result = rendered(png, "small=30x30:png")
+
+    small = rendition(png, "small=30x30:png")
+    assert result.picture.notes == ()
+    assert result.picture.color_space == "grey"
+    assert small.mode == ("L" if alpha == 255 else "LA")
+    assert small.convert("L").getpixel((15, 10)) == pytest.approx(round(255 * _encoded(100 / 255)), abs=2)
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,20 @@ def test_a_deep_colour_that_stands_for_transparent_is_transparent(color_type):
     assert small.getpixel((25, 10))[3] == 0
 
 
+@pytest.mark.parametrize("bit_depth", [1, 2, 4, 8])
+def test_a_shade_of_few_bits_that_stands_for_transparent_is_transparent(bit_depth):
+    brightest = 2**bit_depth - 1
+    per_byte, every_bit = 8 // bit_depth, b"\xff"
+    row = b"\0" + bytes(16 // per_byte) + every_bit * (16 // per_byte)
+    png = samples.raw_png(32, 32, bit_depth, 0, rows=row * 32)
+    png = png[:33] + samples.png_chunk(b"tRNS", brightest.to_bytes(2)) + png[33:]
+
+    small = rendition(png, "full=32x32:png").convert("RGBA")
+
+    assert small.getpixel((5, 10)) == (0, 0, 0, 255)
+    assert small.getpixel((25, 10))[3] == 0
+
+
 @pytest.mark.parametrize("color_type", [0, 2, 4, 6])
 def test_sixteen_bits_are_scaled_not_clipped(color_type):
     channels = {0: 1, 2: 3, 4: 2, 6: 4}[color_type]

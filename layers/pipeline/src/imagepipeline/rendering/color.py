@@ -7,14 +7,18 @@ from imagepipeline.rendering import resizing
 from imagepipeline.rendering.geometry import Extent, Size
 
 UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
 OPAQUE = {"La": "L", "LA": "L", "RGBa": "RGB", "RGBA": "RGB"}
 
 
-def scalable(image: Image.Image, extent: Extent, bit_depth: int, target: Size) -> tuple[Image.Image, Extent]:
+def scalable(
+    image: Image.Image, extent: Extent, bit_depth: int, target: Size, *, in_shades: bool = False
+) -> tuple[Image.Image, Extent]:
     """The image in L, RGB, YCbCr, CMYK, LAB, La or RGBa, possibly averaged down on the way to `target`, and its extent.
 
     Twelve and sixteen bits become eight, bits and palette indexes shades, and colours are premultiplied with their
-    alpha, so that what is transparent does not bleed. An alpha channel without any transparency is dropped.
+    alpha, so that what is transparent does not bleed. An alpha channel without any transparency is dropped. `in_shades`
+    says of an image in RGBA that its three colours are the same: Pillow has nothing smaller for deep shades with alpha.
     Raises UnsupportedFormat for samples whose range nobody knows (32 bits, floating point).
     """
     if image.mode in ("I", "F"):
@@ -25,12 +29,15 @@ def scalable(image: Image.Image, extent: Extent, bit_depth: int, target: Size) -
         # Pillow takes all CMYK JPEGs to be inverted, as Adobe's are; only those that say so are.
         is_plain_jpeg = image.format == "JPEG" and "adobe" not in image.info
         return ImageChops.invert(image) if is_plain_jpeg else image, extent
-    if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() == (255, 255):
-        return resizing.converted(image, lambda strip: strip.convert(OPAQUE[strip.mode]), target)
+    if image.mode in ("LA", "RGBA"):
+        mode = "LA" if in_shades else image.mode
+        is_opaque = image.getchannel("A").getextrema() == (255, 255)
+        to = OPAQUE[mode] if is_opaque else PREMULTIPLIED[mode]
+        return resizing.converted(image, lambda strip: strip.convert(mode).convert(to), target)
     if image.mode.startswith("I;16"):
         return resizing.converted(image, lambda strip: _to_eight_bits(strip, bit_depth), target)
-    if bit_depth == 16 and isinstance(image.info.get("transparency"), tuple):
-        image.info["transparency"] = tuple(value >> 8 for value in image.info["transparency"])  # as its pixels are
+    if "transparency" in image.info:
+        image.info["transparency"] = _as_pixels_are(image.info["transparency"], image.mode, bit_depth)
     return resizing.converted(image, _to_shades, target)
 
 
@@ -82,6 +89,16 @@ def unmultiplied(image: Image.Image) -> Image.Image:
     return image.convert(UNMULTIPLIED[image.mode]) if image.mode in UNMULTIPLIED else image
 
 
+def _as_pixels_are(transparent: object, mode: str, bit_depth: int) -> object:
+    """A PNG's transparent colour, which it states in its own bits, as Pillow has unpacked the pixels: in eight."""
+    if bit_depth == 16 and isinstance(transparent, tuple):
+        return tuple(value >> 8 for value in transparent)
+    if bit_depth in (2, 4) and mode == "L" and isinstance(transparent, int):
+        brightest = 2**bit_depth - 1
+        return (transparent & brightest) * 255 // brightest
+    return transparent
+
+
 def _to_eight_bits(strip: Image.Image, bit_depth: int) -> Image.Image:
     """A strip of deep shades in L, or in La if one of them stands for transparent."""
     deep, brightest = strip.convert("I"), 2**bit_depth - 1
@@ -97,8 +114,7 @@ def _to_shades(strip: Image.Image) -> Image.Image:
     """A strip of any mode in L, RGB, La or RGBa."""
     if strip.mode in ("La", "RGBa"):
         return strip
-    if strip.mode == "LA":
-        return strip.convert("La")
     if strip.has_transparency_data:
-        return strip.convert("RGBA").convert("RGBa")
+        mode = "LA" if strip.mode in ("1", "L") else "RGBA"
+        return strip.convert(mode).convert(PREMULTIPLIED[mode])
     return strip.convert("L" if strip.mode == "1" else "RGB")
