@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import pillow_heif
 import pytest
 from PIL import Image, ImageChops, ImageCms
 
@@ -15,6 +16,7 @@ SIZE = (60, 40)
 # Primaries and white (x, y) and the exponent of some colour spaces, from their specifications.
 ADOBE_RGB = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), 563 / 256
 DISPLAY_P3 = ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06)), None  # None: the curve of sRGB
+BT_2020 = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)), None  # and the curve that screens show it with
 SRGB = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)), None
 _D65, _D50_XYZ = (0.3127, 0.3290), (0.9642, 1.0, 0.8249)
 
@@ -130,6 +132,89 @@ def test_a_wide_gamut_comes_out_in_srgb(format_name, name, space, color, output)
     assert seen == pytest.approx(in_srgb(color, space), abs=4)
     assert result.picture.color_space == name
     assert result.picture.notes == ()
+
+
+def stating(primaries: int, transfer: int, format_name: str, color, **options) -> bytes:
+    """A picture of one colour that states its colour space by code points."""
+    picture, file = Image.new("RGB", SIZE, color), io.BytesIO()
+    if format_name == "PNG":
+        picture.save(file, "PNG", **options)
+        data = file.getvalue()
+        return data[:33] + samples.png_chunk(b"cICP", bytes((primaries, transfer, 0, 1))) + data[33:]
+    if format_name == "HEIC":
+        pillow_heif.from_pillow(picture).save(file, quality=100)
+    else:
+        picture.save(file, format_name, quality=100, **options)
+    as_written = b"nclx" + struct.pack(">HH", 1, 13)
+    return file.getvalue().replace(as_written, b"nclx" + struct.pack(">HH", primaries, transfer))
+
+
+@pytest.mark.parametrize("color", COLORS)
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "name", "space"),
+    [
+        (12, 13, "Display P3", DISPLAY_P3),
+        (9, 1, "BT.2020", BT_2020),
+        (9, 14, "BT.2020", BT_2020),
+        (12, 4, "Display P3 gamma 2.2", (DISPLAY_P3[0], 2.2)),
+        (1, 8, "BT.709 linear", (SRGB[0], 1.0)),
+    ],
+)
+@pytest.mark.parametrize("format_name", ["PNG", "AVIF", "HEIC"])
+def test_a_colour_space_stated_by_code_points_is_honoured(format_name, primaries, transfer, name, space, color):
+    file = stating(primaries, transfer, format_name, color)
+
+    result = rendered(file, "small=30x30:png")
+
+    assert rendition(file, "small=30x30:png").getpixel((15, 10)) == pytest.approx(in_srgb(color, space), abs=4)
+    assert result.picture.color_space == name
+
+
+@pytest.mark.parametrize(("primaries", "transfer"), [(1, 13), (1, 1), (2, 2), (12, 2**16 - 1), (22, 13)])
+def test_code_points_that_say_nothing_new_change_nothing(primaries, transfer):
+    file = stating(primaries, transfer, "AVIF", COLORS[0])
+
+    assert rendition(file, "small=30x30:png").getpixel((15, 10)) == pytest.approx(COLORS[0], abs=4)
+    assert rendered(file).picture.color_space == "sRGB"
+
+
+@pytest.mark.parametrize(
+    ("transfer", "stored", "shown"),
+    [
+        # Dark to middle as without HDR: relative to white (203 cd/m²), which PQ stores as 58 % and HLG as 75 %.
+        (16, 0, 0),
+        (16, 117, 148),  # 60 cd/m²
+        (16, 130, 187),  # 100
+        (18, 128, 138),  # half the signal: a twelfth of the scene's light
+        (16, 148, 241),  # 203, beside which there has to be room for more
+        (16, 192, 255),  # 1,000
+        (18, 255, 255),
+    ],
+)
+@pytest.mark.parametrize("format_name", ["PNG", "AVIF", "HEIC"])
+def test_a_high_dynamic_range_is_brought_into_that_of_a_screen(format_name, transfer, stored, shown):
+    file = stating(9, transfer, format_name, (stored,) * 3)
+
+    result = rendered(file, "small=30x30:png")
+
+    assert rendition(file, "small=30x30:png").getpixel((15, 10)) == pytest.approx((shown,) * 3, abs=5)
+    assert result.picture.color_space == {16: "BT.2020 PQ", 18: "BT.2020 HLG"}[transfer]
+
+
+def test_an_embedded_profile_counts_before_code_points_except_in_a_png():
+    icc = profile(ADOBE_RGB, "Adobe RGB (1998)")
+
+    assert rendered(stating(12, 13, "AVIF", COLORS[0], icc_profile=icc)).picture.color_space == "Adobe RGB (1998)"
+    assert rendered(stating(12, 13, "PNG", COLORS[0], icc_profile=icc)).picture.color_space == "Display P3"
+
+
+def test_shades_stay_shades_whatever_primaries_are_stated():
+    file = stating(12, 13, "PNG", COLORS[0])
+    grey = io.BytesIO()
+    Image.new("L", SIZE, 100).save(grey, "PNG")
+    grey = grey.getvalue()[:33] + file[33 : 33 + 16] + grey.getvalue()[33:]
+
+    assert rendition(grey, "small=30x30:png").mode == "L"
 
 
 def test_what_is_in_srgb_already_is_left_alone():

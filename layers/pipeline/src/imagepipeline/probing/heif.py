@@ -236,6 +236,17 @@ def _describe(items: _Items, frames: int) -> Header:
     )
 
 
+def code_points(data: bytes) -> tuple[int, int] | None:
+    """Primaries and transfer that the picture in a whole file states (`colr` of type nclx), or None."""
+    file = Ranges(InMemory(data))
+    items = _read_items(file.take(*_find_boxes(file)["meta"]))
+    for item in (items.primary, *items.inputs(items.primary)[:1]):  # of a grid, the tiles may say it
+        for kind, content in items.properties.get(item, ()):
+            if kind == "colr" and content.startswith(b"nclx") and len(content) >= 8:
+                return struct.unpack_from(">HH", content, 4)
+    return None
+
+
 def aperture(data: bytes) -> tuple[int, int, int, int]:
     """What is to be shown of the picture in a whole file: left, top, width and height. Raises DamagedImage."""
     file = Ranges(InMemory(data))

@@ -75,7 +75,7 @@ def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Ren
         original, extent, decoding.sample_bits(header), base_size, in_shades=header.color_mode == "LA"
     )
     image = resizing.shrink(image, base_size, extent, half_chroma=jpegs_only, soft=soft)
-    image, color_space, notes = color.to_srgb(image, original.info.get("icc_profile"))
+    image, color_space, notes = color.to_srgb(image, decoding.profile(original, header, data))
     image = color.as_jpegs_have_it(image) if jpegs_only else color.as_filters_take_it(image)
     image = upright(image, turn)
 

@@ -15,7 +15,7 @@ from imagepipeline import exif
 from imagepipeline.errors import DamagedImage, ImageRejected, UnsupportedFormat
 from imagepipeline.models import Header
 from imagepipeline.probing.formats import ACCEPTED
-from imagepipeline.probing.heif import aperture, refuse_second_header
+from imagepipeline.probing.heif import aperture, code_points, refuse_second_header
 from imagepipeline.rendering import geometry, isolation
 from imagepipeline.rendering.orientation import upright_size
 from imagepipeline.renditions import RenditionSpec
@@ -144,6 +144,37 @@ def sample_bits(header: Header) -> int:
 def raw_exif(image: ImageFile.ImageFile, header: Header, data: bytes) -> bytes | None:
     """The EXIF block: of a TIFF, whose own tags it is, the whole file."""
     return data if header.format == "TIFF" else image.info.get("exif")
+
+
+def profile(image: ImageFile.ImageFile, header: Header, data: bytes) -> bytes | None:
+    """The ICC profile of the picture: embedded, or made of the code points that it states instead."""
+    embedded = image.info.get("icc_profile")
+    if header.format == "PNG":
+        return _of_code_points(_png_code_points(data), header) or embedded  # PNG says that the code points win
+    if header.format in ("AVIF", "HEIC"):
+        return embedded or _of_code_points(code_points(data), header)
+    return embedded
+
+
+def _of_code_points(stated: tuple[int, int] | None, header: Header) -> bytes | None:
+    if stated is None:
+        return None
+    # Here, because most pictures do without it, and so does a cold start.
+    from imagepipeline.rendering import cicp
+
+    primaries, transfer = stated
+    return cicp.profile(cicp.CodePoints(1 if header.color_mode in ("1", "L", "LA") else primaries, transfer))
+
+
+def _png_code_points(data: bytes) -> tuple[int, int] | None:
+    """The primaries and the transfer of a PNG's cICP chunk. Its chunks are known to be whole."""
+    position, kind = 8, b""
+    while kind not in (b"IDAT", b"IEND"):
+        length, kind = int.from_bytes(data[position : position + 4]), data[position + 4 : position + 8]
+        if kind == b"cICP" and length == 4:
+            return data[position + 8], data[position + 9]
+        position += 12 + length
+    return None
 
 
 def _is_ycbcr(image: ImageFile.ImageFile) -> bool:
