@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import random
 import resource
+import struct
 import tempfile
 import time
 import zlib
@@ -70,6 +71,12 @@ def originals() -> tuple[tuple[str, bytes], ...]:
     turn = samples.box("irot", b"\1")
     heics = ("photo", "alpha", "grey", "odd", "ten", "ten_alpha")
     files += [("HEIC", samples.heic_with(name, turn)) for name in heics]
+    shown = samples.clap(50, 30, right=9, down=-9)
+    wide = b"nclx" + struct.pack(">HH", 12, 16)
+    cropped = samples.heif_with(samples.encoded("AVIF", "RGB", size), shown, turn)
+    files.append(("AVIF", cropped.replace(b"nclx" + struct.pack(">HH", 1, 13), wide)))
+    png = samples.encoded("PNG", "RGB", size)
+    files.append(("PNG", png[:33] + samples.png_chunk(b"cICP", b"\t\x12\0\1") + png[33:]))
     return tuple(files)
 
 
