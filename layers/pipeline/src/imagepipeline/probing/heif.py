@@ -238,8 +238,7 @@ def _describe(items: _Items, frames: int) -> Header:
 
 def code_points(data: bytes) -> tuple[int, int] | None:
     """Primaries and transfer that the picture in a whole file states (`colr` of type nclx), or None."""
-    file = Ranges(InMemory(data))
-    items = _read_items(file.take(*_find_boxes(file)["meta"]))
+    items = _items_of(data)
     for item in (items.primary, *items.inputs(items.primary)[:1]):  # of a grid, the tiles may say it
         for kind, content in items.properties.get(item, ()):
             if kind == "colr" and content.startswith(b"nclx") and len(content) >= 8:
@@ -249,9 +248,14 @@ def code_points(data: bytes) -> tuple[int, int] | None:
 
 def aperture(data: bytes) -> tuple[int, int, int, int]:
     """What is to be shown of the picture in a whole file: left, top, width and height. Raises DamagedImage."""
-    file = Ranges(InMemory(data))
-    items = _read_items(file.take(*_find_boxes(file)["meta"]))
+    items = _items_of(data)
     return _aperture(items, items.primary, *items.size(items.primary))
+
+
+def _items_of(data: bytes) -> _Items:
+    """The items of a whole file whose header has been read before."""
+    file = Ranges(InMemory(data))
+    return _read_items(file.take(*_find_boxes(file)["meta"]))
 
 
 def _aperture(items: _Items, item: int, width: int, height: int) -> tuple[int, int, int, int]:
