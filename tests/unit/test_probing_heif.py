@@ -194,6 +194,7 @@ def film_without_a_picture() -> bytes:
         (heif({1: ("hvc1", [ispe(9, 9), box("clap", bytes(32))])}), DamagedImage, "division by zero"),
         (heif({1: ("hvc1", [ispe(9, 9), clap(5, 5, right=3)])}), DamagedImage, "reaches beyond the picture"),
         (heif({1: ("hvc1", [ispe(9, 9), clap(5, 5, down=-3)])}), DamagedImage, "reaches beyond the picture"),
+        (heif({1: ("hvc1", [ispe(9, 9), clap(0, 5)])}), DamagedImage, "is empty"),
         (film_without_a_picture(), UnsupportedFormat, "a HEIF film without a still picture"),
         (heif(PLAIN).replace(b"iprp", b"iprx"), DamagedImage, "no size"),
         (heif(PLAIN)[:60], DamagedImage, "ends at byte 60"),

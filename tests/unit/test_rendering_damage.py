@@ -94,6 +94,14 @@ def test_only_the_plugins_at_hand_are_imported():
     assert loaded.decode().split() == ["PIL.JpegImagePlugin"]
 
 
+@pytest.mark.parametrize("shown", [(0, 10), (10, 0), (60, 10)], ids=["no width", "no height", "wider than the picture"])
+def test_an_avif_that_shows_nothing_of_its_picture_is_damaged(shown):
+    file = samples.heif_with(samples.encoded("AVIF", size=SIZE), samples.clap(*shown, right=SIZE[0] // 2))
+
+    with pytest.raises(DamagedImage, match="clean aperture"):
+        rendered(file)
+
+
 def bmp_of_four_bits_a_channel() -> bytes:
     masks = struct.pack("<4I", 0x0F00, 0x00F0, 0x000F, 0xF000)
     header = struct.pack("<IiiHHIIiiII", 108, 4, 4, 1, 16, 3, 32, 0, 0, 0, 0) + masks

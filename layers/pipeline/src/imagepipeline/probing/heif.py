@@ -276,8 +276,8 @@ def _aperture(items: _Items, item: int, width: int, height: int) -> tuple[int, i
     _refuse_waste("coded picture is", width * height, shown_width * shown_height)
     # From the middle of the one to the middle of the other.
     left, top = round(right + (width - shown_width) / 2), round(down + (height - shown_height) / 2)
-    if not (0 <= left <= width - shown_width and 0 <= top <= height - shown_height):
-        raise DamagedImage("HEIF", "its clean aperture reaches beyond the picture")
+    if not (0 <= left < left + shown_width <= width and 0 <= top < top + shown_height <= height):
+        raise DamagedImage("HEIF", "its clean aperture is empty, or reaches beyond the picture")
     return left, top, shown_width, shown_height
 
 
