@@ -13,7 +13,7 @@ from rich.status import Status as Spinner
 from client.problems import AWS_ERRORS, SetupError, code, explain
 from client.sam import sam
 from client.stack import Stack
-from client.target import Target
+from client.target import Target, options_of_a_target
 
 _LONGEST_WAIT = 300  # seconds; most executions take some, and Housekeeping waits 130 for what still writes renditions
 _PAUSE = 2  # seconds between two looks at them
@@ -21,6 +21,10 @@ _PAUSE = 2  # seconds between two looks at them
 
 def main(arguments: list[str]) -> int:
     """Ask, unless --yes is among the arguments, and destroy. Returns an exit status."""
+    # Strictly: whoever misspells the name of a stack must not lose another.
+    parser = options_of_a_target(prog="make destroy", add_help=True, description="Empty and delete a stack.")
+    parser.add_argument("--yes", action="store_true", help="don't ask")
+    confirmed = parser.parse_args(arguments).yes
     begun = False
     try:
         target = Target.of(arguments)
@@ -29,7 +33,7 @@ def main(arguments: list[str]) -> int:
         parts = _Parts.of(cloudformation, stack.name)
         print(f"This deletes the stack {stack.name} at {cloudformation.meta.endpoint_url} for good,")
         print(f"with all its records and everything in: {', '.join(parts.buckets) or 'no bucket'}")
-        if "--yes" not in arguments and not _confirmed(stack.name):
+        if not confirmed and not _confirmed(stack.name):
             print("\nNothing was deleted.")
             return 1
         begun = True

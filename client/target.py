@@ -5,10 +5,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 
 from client.stack import default_name, samconfig
+
+
+def options_of_a_target(**settings: Any) -> argparse.ArgumentParser:
+    """A parser of those of the SAM CLI's options that say which stack is meant; `settings` are ArgumentParser's."""
+    parser = argparse.ArgumentParser(**{"add_help": False, "allow_abbrev": False, **settings})
+    for option in ("--stack-name", "--region", "--profile", "--config-env"):
+        parser.add_argument(option)
+    return parser
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +35,7 @@ class Target:
         After `--guided` has asked, what it saved in samconfig.toml comes before the environment. Raises SetupError
         where nothing names a stack, and botocore's errors for profiles that don't exist.
         """
-        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        for option in ("--stack-name", "--region", "--profile", "--config-env"):
-            parser.add_argument(option)
-        given, _ = parser.parse_known_args(options)
+        given, _ = options_of_a_target().parse_known_args(options)
         environment = given.config_env or "default"
         saved = samconfig(Path.cwd(), environment)
         region = given.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

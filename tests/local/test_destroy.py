@@ -90,3 +90,12 @@ def test_a_stack_that_does_not_exist_is_named(emulator):
 
     assert result.returncode == 2
     assert 'no stack "no-such-stack"' in result.stderr
+
+
+@pytest.mark.parametrize("mistyped", [["--stack", "another"], ["--stack-nam=another"], ["another"]])
+def test_options_that_it_does_not_know_end_it(emulator, stack_name, mistyped):
+    result = destroy(emulator, stack_name, "--yes", *mistyped)
+
+    assert result.returncode == 2
+    assert "another" in result.stderr
+    assert set(buckets(emulator, stack_name)) <= names(emulator)
