@@ -206,6 +206,8 @@ def test_an_embedded_profile_counts_before_code_points_except_in_a_png():
 
     assert rendered(stating(12, 13, "AVIF", COLORS[0], icc_profile=icc)).picture.color_space == "Adobe RGB (1998)"
     assert rendered(stating(12, 13, "PNG", COLORS[0], icc_profile=icc)).picture.color_space == "Display P3"
+    assert rendered(stating(1, 13, "PNG", COLORS[0], icc_profile=icc)).picture.color_space == "sRGB"
+    assert rendered(stating(2, 2, "PNG", COLORS[0], icc_profile=icc)).picture.color_space == "Adobe RGB (1998)"
 
 
 def test_shades_stay_shades_whatever_primaries_are_stated():

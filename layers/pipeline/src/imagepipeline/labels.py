@@ -15,7 +15,7 @@ READABLE_FORMATS = ("JPEG", "PNG")
 MAX_OBJECT_BYTES = 15 * 2**20
 SMALLEST_SIDE = 80
 
-# Pixels of the longest side. Its developer guide recommends VGA or more; more than that finds little more.
+# Pixels of the longest side: VGA, the least that its developer guide recommends.
 _ENOUGH = 640
 # What goes into the request is made no larger: at quality 90 even pure noise stays below the 5 MB.
 _SIDE_IN_REQUEST = 1920

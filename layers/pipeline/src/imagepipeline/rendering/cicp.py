@@ -69,13 +69,13 @@ _CURVES: dict[int, tuple[str, Callable[[float], float]]] = {
 
 @lru_cache(maxsize=8)
 def profile(stated: CodePoints) -> bytes | None:
-    """An ICC profile (version 2) for what is stated; None if that is sRGB, or nothing that is known here."""
+    """An ICC profile (version 2) for what is stated; empty if that is sRGB, None if nothing here knows it."""
     if stated.primaries not in _PRIMARIES or stated.transfer not in _CURVES:
         return None
     space, colorants = _PRIMARIES[stated.primaries]
     curve_name, curve = _CURVES[stated.transfer]
     if stated.primaries == 1 and not curve_name:
-        return None
+        return b""
     steps = (round(65535 * min(max(curve(step / (_CURVE_STEPS - 1)), 0), 1)) for step in range(_CURVE_STEPS))
     curve_tag = struct.pack(f">4s4xI{_CURVE_STEPS}H", b"curv", _CURVE_STEPS, *steps)
     name = f"{space} {curve_name}".strip().encode() + b"\0"

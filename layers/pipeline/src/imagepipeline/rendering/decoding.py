@@ -147,10 +147,11 @@ def raw_exif(image: ImageFile.ImageFile, header: Header, data: bytes) -> bytes |
 
 
 def profile(image: ImageFile.ImageFile, header: Header, data: bytes) -> bytes | None:
-    """The ICC profile of the picture: embedded, or made of the code points that it states instead."""
+    """The ICC profile of the picture: embedded, or made of the code points that it states instead. Empty for sRGB."""
     embedded = image.info.get("icc_profile")
     if header.format == "PNG":
-        return _of_code_points(_png_code_points(data), header) or embedded  # PNG says that the code points win
+        stated = _of_code_points(_png_code_points(data), header)
+        return embedded if stated is None else stated  # PNG's specification lets code points win
     if header.format in ("AVIF", "HEIC"):
         return embedded or _of_code_points(code_points(data), header)
     return embedded
