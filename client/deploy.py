@@ -9,7 +9,6 @@ from client.sam import sam
 from client.stack import Stack
 from client.target import Target
 
-# AWS: "After you enable EventBridge, it takes around five minutes for the changes to take effect."
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-event-notifications-eventbridge.html
 _NEW = """
 A new bucket on AWS takes about five minutes until it tells of uploads. One that got no record by then is not lost:

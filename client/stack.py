@@ -141,7 +141,8 @@ def from_item(item: dict) -> Record:
 
 
 def default_session() -> boto3.Session:
-    """A session by the usual AWS settings, and in the region of the nearest samconfig.toml if they name none.
+    """A session by the usual AWS settings. The environment's region comes first, then the nearest samconfig.toml's, as
+    in the SAM CLI, then the profile's.
 
     boto3 itself doesn't look at AWS_REGION; the AWS CLI does, and it wins.
     """
@@ -181,7 +182,9 @@ def _read_samconfig(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SetupError(f"{file} can't be read ({error}): correct it, or use --stack") from error
+        raise SetupError(
+            f"{file} can't be read ({error}): correct it, or name the stack (--stack) and AWS_REGION"
+        ) from error
 
 
 def _plain(value: Any) -> Any:
