@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
             return 1
         begun = True
         with Spinner("", console=Console(stderr=True)) as spinner:
-            quieten(stack, target.session.client("events"), parts, spinner)
+            drain(stack, target.session.client("events"), parts, spinner)
             for bucket in parts.buckets:
                 print(f"{empty(stack.s3, bucket, spinner)} objects deleted from {bucket}", flush=True)
     except SetupError as problem:
@@ -78,7 +78,7 @@ class _Parts:
         return cls(buckets, rules, machines)
 
 
-def quieten(stack: Stack, eventbridge: BaseClient, parts: _Parts, spinner: Spinner) -> None:
+def drain(stack: Stack, eventbridge: BaseClient, parts: _Parts, spinner: Spinner) -> None:
     """Let nothing start any more, and wait until nothing runs.
 
     Else every object that is deleted would start an execution, and what they write (renditions, logs) would keep the

@@ -65,7 +65,7 @@ def redrive(
     follower = _Follower(stack, timeout)
     todo = iter(keys)
     starting: dict[Future[_Run | Result], str] = {}
-    hopeless = None
+    fatal = None
 
     with ThreadPoolExecutor(WORKERS, "redrive") as pool:
         try:
@@ -86,7 +86,7 @@ def redrive(
                         follower.runs[key] = outcome
                 yield from follower.poll()
         except AWS_ERRORS as error:
-            hopeless = error
+            fatal = error
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -94,8 +94,8 @@ def redrive(
         if not started.cancelled() and not started.exception() and isinstance(run := started.result(), _Run):
             follower.runs[run.key] = run
     yield from follower.give_up("was started and then not followed to its end")
-    if hopeless:
-        raise hopeless
+    if fatal:
+        raise fatal
 
 
 class _Starter:

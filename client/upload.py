@@ -84,7 +84,7 @@ def upload_and_follow(
     follower = _Follower(stack, timeout)
     batches = batched(items, KEYS_PER_READ, strict=False)
     sending: dict[Future[_Upload], Item] = {}
-    hopeless = None
+    fatal = None
 
     with _Sender(stack, on_progress) as sender, ThreadPoolExecutor(WORKERS, "upload") as pool:
         try:
@@ -107,7 +107,7 @@ def upload_and_follow(
                         yield Result(item.key, UPLOADED, item)
                 yield from follower.poll()
         except AWS_ERRORS as error:
-            hopeless = error
+            fatal = error
         finally:
             sender.stop()
             pool.shutdown(cancel_futures=True)
@@ -116,8 +116,8 @@ def upload_and_follow(
         if not sent.cancelled() and not sent.exception():
             follower.add(sent.result())
     yield from follower.give_up("was uploaded and then not followed to its end")
-    if hopeless:
-        raise hopeless
+    if fatal:
+        raise fatal
 
 
 def finished(sending: Iterable[Future], stop: threading.Event) -> set[Future]:

@@ -25,7 +25,7 @@ MACHINES = ("image_pipeline", "housekeeping")
 ORDER = "layers/pipeline/src/imagepipeline/ordering.py"
 RECORDS = "layers/pipeline/src/imagepipeline/records.py"
 OBJECTS = "layers/pipeline/src/imagepipeline/objects.py"
-RECONCILIATION = "layers/pipeline/src/imagepipeline/reconciliation.py"
+CLEANUP = "layers/pipeline/src/imagepipeline/cleanup.py"
 
 # Conditions in Python: the file, what is taken out, what stays.
 IN_PYTHON = [
@@ -33,7 +33,7 @@ IN_PYTHON = [
     (ORDER, "Sequencer < :sequencer OR ExecutionArn = :execution", "Sequencer < :sequencer"),
     (ORDER, "Sequencer < :sequencer OR", "Sequencer <= :sequencer OR"),
     (ORDER, "ExecutionArn = :execution AND #status <> :completed", "ExecutionArn = :execution"),
-    (ORDER, 'MAY_FORGET = "attribute_not_exists(ImageKey) OR ', 'MAY_FORGET = "'),
+    (ORDER, 'MAY_DISCARD = "attribute_not_exists(ImageKey) OR ', 'MAY_DISCARD = "'),
     (ORDER, "attribute_not_exists(ImageKey) OR Sequencer <= :sequencer", "attribute_not_exists(ImageKey)"),
     (ORDER, "ExecutionArn = :abandoned AND attribute_not_exists(AnnouncedAt)", "ExecutionArn = :abandoned"),
     (ORDER, "(AnnouncedAt)) OR ExecutionArn = :execution", "(AnnouncedAt))"),
@@ -50,7 +50,7 @@ IN_PYTHON = [
     (OBJECTS, '("NoSuchKey", "404")', "()"),
     (OBJECTS, '("PreconditionFailed", "412")', "()"),
     (OBJECTS, 'if failed := answer.get("Errors"):', "if failed := []:"),
-    (RECONCILIATION, "except ServiceUnavailable as error:", "except ZeroDivisionError as error:"),
+    (CLEANUP, "except ServiceUnavailable as error:", "except ZeroDivisionError as error:"),
 ]
 
 

@@ -7,8 +7,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagepipeline import aws, config, notification, records
+from imagepipeline.cleanup import remove_unneeded_renditions
 from imagepipeline.models import Upload
-from imagepipeline.reconciliation import remove_unneeded_renditions
 
 logger = Logger()
 metrics = Metrics()
@@ -31,7 +31,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
         removed = remove_unneeded_renditions(config.text("THUMBNAILS_BUCKET"), table, upload.key)
     finally:
         # Removing may have taken long, and what was overtaken meanwhile must not be announced.
-        records.require_held(table, upload)
+        records.assert_ownership(table, upload)
     metrics.add_metric(name="ImagesCompleted", unit=MetricUnit.Count, value=1)
     metrics.flush_metrics()
     logger.info("record stored", extra={"outdated_renditions_removed": removed})

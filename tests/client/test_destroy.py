@@ -8,7 +8,7 @@ import pytest
 from rich.status import Status
 
 from client import destroy
-from client.destroy import empty, quieten
+from client.destroy import drain, empty
 from client.stack import Stack
 from tests.client.stand_in import REGION, STACK_NAME, StateMachinesStandIn
 
@@ -35,7 +35,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_starts_any_more(stack: Stack, parts: destroy._Parts) -> None:
     eventbridge = boto3.client("events", REGION)
 
-    quieten(stack, eventbridge, parts, Status(""))
+    drain(stack, eventbridge, parts, Status(""))
 
     assert [rule["State"] for rule in eventbridge.list_rules()["Rules"]] == ["DISABLED"]
 
@@ -46,7 +46,7 @@ def test_a_rule_that_was_deleted_by_hand_is_no_obstacle(stack: Stack, parts: des
     eventbridge.remove_targets(Rule=rule, Ids=["Pipeline"])
     eventbridge.delete_rule(Name=rule)
 
-    quieten(stack, eventbridge, parts, Status(""))
+    drain(stack, eventbridge, parts, Status(""))
 
 
 def test_what_runs_is_waited_for(
@@ -55,7 +55,7 @@ def test_what_runs_is_waited_for(
     ended = threading.Timer(0.5, machines.end, (running, "SUCCEEDED"))
     ended.start()
 
-    quieten(stack, boto3.client("events", REGION), parts, Status(""))
+    drain(stack, boto3.client("events", REGION), parts, Status(""))
 
     assert ended.finished.is_set()
     assert stack.execution_status(running) == "SUCCEEDED"
@@ -67,7 +67,7 @@ def test_what_runs_for_too_long_is_stopped(
     monkeypatch.setattr(destroy, "_LONGEST_WAIT", 0.2)
     began = time.monotonic()
 
-    quieten(stack, boto3.client("events", REGION), parts, Status(""))
+    drain(stack, boto3.client("events", REGION), parts, Status(""))
 
     assert time.monotonic() - began >= 0.2
     assert stack.execution_status(running) == "ABORTED"

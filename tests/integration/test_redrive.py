@@ -180,7 +180,8 @@ def test_an_aborted_housekeeping_leaves_a_failure_until_it_is_redriven(deployed,
     record = deployed.process(key, photo)
     urllib.request.urlopen(  # noqa: S310
         urllib.request.Request(  # noqa: S310
-            f"{deployed.stack.endpoint}/_local/faults?at=lambda:*LocateFunction*&fault=denied&times=20", method="POST"
+            f"{deployed.stack.endpoint}/_local/faults?at=lambda:*ResolveCurrentVersionFunction*&fault=denied&times=20",
+            method="POST",
         )
     ).close()
     deployed.delete(key)

@@ -18,7 +18,7 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 from ministack.services import stepfunctions
 
-from tests.template.stack import source
+from tests.template.stack import folder_of, source
 
 DEFINITIONS = Path(__file__).parents[2] / "statemachine"
 REGION = "us-east-1"
@@ -154,7 +154,7 @@ class StateMachine:
 def definition(file: str, substitutions: dict[str, dict], topic: str) -> str:
     """A definition as CloudFormation would deploy it."""
     values = {
-        name: f"arn:aws:lambda:{REGION}:123456789012:function:{name.removesuffix('FunctionArn').lower()}"
+        name: f"arn:aws:lambda:{REGION}:123456789012:function:{folder_of(name.removesuffix('Arn'))}"
         for name in substitutions
         if name.endswith("FunctionArn")
     }

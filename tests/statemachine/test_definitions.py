@@ -282,7 +282,7 @@ def test_no_combination_of_failures_runs_a_function_more_often_than_this(machine
         "NotifyFailure",
         "RecordFailureAnnouncement",
         "CheckStillNewest",
-        "ForgetRecord",
+        "DiscardRecord",
     ],
 )
 def test_whatever_befalls_an_image_is_caught(name: str):

@@ -17,9 +17,9 @@ BUSY_TABLE = Fault("DynamoDB.ProvisionedThroughputExceededException", "The level
 BUSY_TOPIC = Fault("SNS.ThrottledException", "Rate exceeded")
 
 TIDIED = ("RemoveRenditions", "Done")
-LOOKED = ("FindCurrent", "WhatIsThere")
+LOOKED = ("ResolveCurrentVersion", "RouteByCurrentVersion")
 TIDIED_LATER = ("LetStragglersEnd", *LOOKED, *TIDIED)
-TAKEN_OVER = ("WhatHappened", "TakeOver", "WhatWasLeft")
+TAKEN_OVER = ("WhatHappened", "TakeOver", "RouteByRecordStatus")
 NOT_HEARD = ("WaitToNotify", "CheckStillNewest", "IsWorthAnotherTry")
 TOLD = ("Notify", "RecordAnnouncement", *TIDIED_LATER)
 
@@ -45,8 +45,8 @@ OVERTAKEN = PROCESSING | {"ExecutionArn": ANOTHER}
 def housekeeping(deploy) -> StateMachine:
     """Housekeeping, and an object that has a record or an event of its own."""
     answers = {
-        "locate": {"Next": "NOTHING"},
-        "reconcile": {"Removed": 3},
+        "resolve_current_version": {"Next": "NOTHING"},
+        "cleanup": {"Removed": 3},
         "states:startExecution": {"ExecutionArn": ANOTHER, "StartDate": 0},
     }
     return deploy("Housekeeping", answers)
@@ -87,7 +87,7 @@ class Scenario:
 DELETED = s3_event("Object Deleted", NEWER)
 GONE = {"Next": "REMOVE"}
 FOLLOWED = ("WhatHappened", *LOOKED)
-TRIED_OUT = ("WhatHappened", "NotOurs")
+TRIED_OUT = ("WhatHappened", "IgnoredEvent")
 REMOVED = (*FOLLOWED, "RemoveRecord", *LOOKED)
 
 SCENARIOS = [
@@ -97,7 +97,7 @@ SCENARIOS = [
         COMPLETED,
         (*REMOVED, *TIDIED),
         None,
-        outcomes={"locate": 2 * [GONE]},
+        outcomes={"resolve_current_version": 2 * [GONE]},
     ),
     Scenario(
         "a deletion of what was never recorded is quiet",
@@ -105,7 +105,7 @@ SCENARIOS = [
         None,
         (*REMOVED, *TIDIED),
         None,
-        outcomes={"locate": 2 * [GONE]},
+        outcomes={"resolve_current_version": 2 * [GONE]},
     ),
     Scenario(
         "a version that came back while the record was being removed is processed",
@@ -113,7 +113,7 @@ SCENARIOS = [
         COMPLETED,
         (*REMOVED, "ProcessCurrent", *TIDIED),
         None,
-        outcomes={"locate": [GONE, {"Next": "PROCESS", "Event": {"detail": "of the version"}}]},
+        outcomes={"resolve_current_version": [GONE, {"Next": "PROCESS", "Event": {"detail": "of the version"}}]},
     ),
     *(
         Scenario(f"what was tried out by hand with {what} is none of its business", event, None, TRIED_OUT, None)
@@ -129,7 +129,7 @@ SCENARIOS = [
         COMPLETED | {"Sequencer": comparable(NEWER)},
         (*FOLLOWED, "RemoveRecord", *TIDIED),
         "COMPLETED",
-        outcomes={"locate": [GONE]},
+        outcomes={"resolve_current_version": [GONE]},
     ),
     Scenario(
         "a deletion beneath the newest object changes nothing",
@@ -144,7 +144,7 @@ SCENARIOS = [
         COMPLETED,
         (*FOLLOWED, "ProcessCurrent", *TIDIED),
         "COMPLETED",
-        outcomes={"locate": [{"Next": "PROCESS", "Event": {"detail": "of the older version"}}]},
+        outcomes={"resolve_current_version": [{"Next": "PROCESS", "Event": {"detail": "of the older version"}}]},
     ),
     *(
         Scenario(
@@ -208,7 +208,7 @@ SCENARIOS = [
         (*TAKEN_OVER, "RecordFailure", *TOLD[:3], *LOOKED, "RemoveRecord", *LOOKED, *TIDIED),
         None,
         ("FAILURE",),
-        {"locate": 2 * [GONE]},
+        {"resolve_current_version": 2 * [GONE]},
     ),
     Scenario(
         "a failure that can't be recorded is still announced",
@@ -263,9 +263,9 @@ SCENARIOS = [
         (*REMOVED, *TIDIED),
         None,
         outcomes={
-            "locate": 2 * [GONE],
+            "resolve_current_version": 2 * [GONE],
             "dynamodb:deleteItem": 6 * [BUSY_TABLE],
-            "reconcile": 10 * [RenditionsNotRemoved("SlowDown")],
+            "cleanup": 10 * [RenditionsNotRemoved("SlowDown")],
         },
     ),
 ]
@@ -297,7 +297,7 @@ def test_renditions_are_removed_by_the_uploads_key(housekeeping: StateMachine, e
 def test_the_version_that_is_the_newest_again_is_processed_as_if_uploaded(housekeeping: StateMachine):
     event = s3_event("Object Created", NEWER)
 
-    execution = housekeeping.run(DELETED, {"locate": [{"Next": "PROCESS", "Event": event}]})
+    execution = housekeeping.run(DELETED, {"resolve_current_version": [{"Next": "PROCESS", "Event": event}]})
 
     (call,) = execution.calls_in("ProcessCurrent")
     assert call.arguments["Input"] == event
@@ -315,7 +315,7 @@ def test_what_was_aborted_before_it_began_gets_its_own_event_again(housekeeping:
 def test_a_deletion_is_described_as_its_event_does(housekeeping: StateMachine):
     execution = housekeeping.run(DELETED)
 
-    (call,) = execution.calls_in("FindCurrent")
+    (call,) = execution.calls_in("ResolveCurrentVersion")
     described = {"Bucket": "uploads", "ImageKey": KEY, "Sequencer": comparable(NEWER), "VersionId": "null"}
     assert call.arguments["Upload"].items() >= (described | {"ReceivedAt": "2026-03-01T12:00:00Z"}).items()
 

@@ -55,11 +55,11 @@ DESCRIBED_WITHOUT_LABELS = (*DESCRIBED, "DescribeWithoutLabels")
 TOLD = ("NotifySuccess", "RecordAnnouncement")
 COMPLETED = (*DESCRIBED, "StoreResult", *TOLD)
 COMPLETED_WITHOUT_LABELS = (*DESCRIBED_WITHOUT_LABELS, "StoreResult", *TOLD)
-TOLD_OF_FAILURE = ("NotifyFailure", "RecordFailureAnnouncement", "RemoveOutdatedRenditions", "WhoseFault")
+TOLD_OF_FAILURE = ("NotifyFailure", "RecordFailureAnnouncement", "RemoveOutdatedRenditions", "IsRejected")
 REJECTED = ("RecordRejection", *TOLD_OF_FAILURE, "Rejected")
 FAILED = ("RecordFailure", *TOLD_OF_FAILURE, "Failed")
 LEFT_TO_ANOTHER = ("RemoveRenditions", "Superseded")
-LET_GO = ("ForgetRecord", "FindCurrent", "WhatIsThere")
+LET_GO = ("DiscardRecord", "ResolveCurrentVersion", "RouteByCurrentVersion")
 NOT_HEARD = ("WaitToNotify", "CheckStillNewest", "IsWorthAnotherTry")
 TRIES_AGAIN = (*NOT_HEARD, "WhichNotification")
 
@@ -72,8 +72,8 @@ def pipeline(deploy) -> StateMachine:
         "thumbnails": {"Renditions": RENDITIONS, "Picture": PICTURE},
         "metadata": METADATA,
         "store": {"Message": "An image is ready."},
-        "reconcile": {"Removed": 0},
-        "locate": {"Next": "NOTHING"},
+        "cleanup": {"Removed": 0},
+        "resolve_current_version": {"Next": "NOTHING"},
     }
     return deploy("ImagePipeline", answers)
 
@@ -193,26 +193,26 @@ SCENARIOS = [
     Scenario(
         "an upload deleted before it was validated leaves nothing",
         (*VALIDATED, *LET_GO, *LEFT_TO_ANOTHER),
-        {"validate": [UploadGone()], "locate": [{"Next": "REMOVE"}]},
+        {"validate": [UploadGone()], "resolve_current_version": [{"Next": "REMOVE"}]},
         record=None,
     ),
     Scenario(
         "an upload deleted before it was decoded leaves nothing",
         (*RENDERED, *LET_GO, *LEFT_TO_ANOTHER),
-        {"thumbnails": [UploadGone()], "locate": [{"Next": "REMOVE"}]},
+        {"thumbnails": [UploadGone()], "resolve_current_version": [{"Next": "REMOVE"}]},
         record=None,
     ),
     completed(
         "a version that is back in its place is processed instead",
         (*VALIDATED, *LET_GO, *COMPLETED),
         validate=[UploadReplaced()],
-        locate=[{"Next": "PROCESS", "Event": uploaded(sequencer=NEWER, version="older")}],
+        resolve_current_version=[{"Next": "PROCESS", "Event": uploaded(sequencer=NEWER, version="older")}],
     ),
     failed(
         "not to know what took an upload's place fails it",
         (*VALIDATED, *LET_GO[:2], "RecordFailureToBegin"),
         validate=[UploadReplaced()],
-        locate=3 * [CRASH],
+        resolve_current_version=3 * [CRASH],
     ),
     # ---- a table that won't write
     Scenario(
@@ -249,7 +249,7 @@ SCENARIOS = [
     ),
     Scenario(
         "a record that can't be forgotten says why",
-        (*VALIDATED, "ForgetRecord", *FAILED),
+        (*VALIDATED, "DiscardRecord", *FAILED),
         {"validate": [UploadGone()], "dynamodb:deleteItem": 7 * [BUSY_TABLE]},
         "FAILED",
         "FAILED",
@@ -278,7 +278,7 @@ SCENARIOS = [
     Scenario(
         "renditions that can't be removed leave the failure as it was announced",
         (*VALIDATED, *FAILED[:-2], "Failed"),
-        {"validate": 3 * [CRASH], "reconcile": 11 * [RenditionsNotRemoved("SlowDown")]},
+        {"validate": 3 * [CRASH], "cleanup": 11 * [RenditionsNotRemoved("SlowDown")]},
         "FAILED",
         "FAILED",
         ("FAILURE",),
@@ -286,7 +286,7 @@ SCENARIOS = [
     Scenario(
         "renditions that can't be removed leave the rejection as it was announced, and are left to Housekeeping",
         (*VALIDATED, *REJECTED[:-2], "Failed"),
-        {"validate": [EmptyFile()], "reconcile": 11 * [RenditionsNotRemoved("SlowDown")]},
+        {"validate": [EmptyFile()], "cleanup": 11 * [RenditionsNotRemoved("SlowDown")]},
         "FAILED",
         "REJECTED",
         ("FAILURE",),
@@ -452,7 +452,7 @@ def test_renditions_are_removed_by_the_uploads_key(pipeline: StateMachine, outco
     execution = pipeline.run(uploaded(), outcomes)
 
     (call,) = execution.calls_in(state)
-    assert call.task == "reconcile"
+    assert call.task == "cleanup"
     assert call.arguments == {"ImageKey": KEY}
 
 
@@ -551,7 +551,7 @@ def test_a_duplicate_is_told_by_either_spelling_of_the_error(pipeline: StateMach
     [
         ("validate", EmptyFile(), ("RecordRejection", *LEFT_TO_ANOTHER)),
         ("thumbnails", CRASH, ("RecordFailure", "Failed")),
-        ("thumbnails", UploadGone(), ("ForgetRecord", *LEFT_TO_ANOTHER)),
+        ("thumbnails", UploadGone(), ("DiscardRecord", *LEFT_TO_ANOTHER)),
     ],
 )
 def test_an_upload_that_was_overtaken_neither_overwrites_nor_announces(
@@ -611,7 +611,7 @@ def test_an_image_that_was_completed_is_not_turned_into_a_failure_by_what_comes_
 
 
 def test_an_execution_that_left_renditions_behind_says_so_not_what_was_wrong_with_the_image(pipeline: StateMachine):
-    outcomes = {"validate": 3 * [CRASH], "reconcile": 11 * [RenditionsNotRemoved("SlowDown")]}
+    outcomes = {"validate": 3 * [CRASH], "cleanup": 11 * [RenditionsNotRemoved("SlowDown")]}
 
     execution = pipeline.run(uploaded(), outcomes)
 

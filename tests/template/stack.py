@@ -100,3 +100,8 @@ def text(value: object) -> str:
 def listed(value: object) -> list:
     """IAM and CloudFormation take one thing or a list of them."""
     return value if isinstance(value, list) else [value]
+
+
+def folder_of(function: str) -> str:
+    """The folder and sample event of a function: "ThumbnailsFunction" is in functions/thumbnails."""
+    return re.sub("(?<!^)(?=[A-Z])", "_", function.removesuffix("Function")).lower()

@@ -27,8 +27,8 @@ ALLOWED = {
         "lambda:InvokeFunction on ThumbnailsFunction",
         "lambda:InvokeFunction on MetadataFunction",
         "lambda:InvokeFunction on StoreFunction",
-        "lambda:InvokeFunction on LocateFunction",
-        "lambda:InvokeFunction on ReconcileFunction",
+        "lambda:InvokeFunction on ResolveCurrentVersionFunction",
+        "lambda:InvokeFunction on CleanupFunction",
         "dynamodb:PutItem on ImagesTable",
         "dynamodb:UpdateItem on ImagesTable",
         "dynamodb:DeleteItem on ImagesTable",
@@ -36,8 +36,8 @@ ALLOWED = {
         *LOG_DELIVERY,
     },
     "HousekeepingRole": {
-        "lambda:InvokeFunction on LocateFunction",
-        "lambda:InvokeFunction on ReconcileFunction",
+        "lambda:InvokeFunction on ResolveCurrentVersionFunction",
+        "lambda:InvokeFunction on CleanupFunction",
         "dynamodb:UpdateItem on ImagesTable",
         "dynamodb:DeleteItem on ImagesTable",
         "sns:Publish on NotificationsTopic",
@@ -63,12 +63,12 @@ ALLOWED = {
         "s3:ListBucket on ThumbnailsBucket",
         "s3:DeleteObject on ThumbnailsBucket/*",
     },
-    "LocateFunctionRole": {
+    "ResolveCurrentVersionFunctionRole": {
         "s3:GetObject on UploadsBucket/uploads/*",
         "s3:ListBucket on UploadsBucket",
         "dynamodb:GetItem on ImagesTable",
     },
-    "ReconcileFunctionRole": {
+    "CleanupFunctionRole": {
         "dynamodb:GetItem on ImagesTable",
         "s3:ListBucket on ThumbnailsBucket",
         "s3:DeleteObject on ThumbnailsBucket/*",

@@ -6,7 +6,7 @@ import pytest
 from ministack.services import eventbridge
 from moto.events.models import EventPattern
 
-from tests.template.stack import REPOSITORY, Deployment, listed, of_type, source, text, transformed
+from tests.template.stack import REPOSITORY, Deployment, folder_of, listed, of_type, source, text, transformed
 
 FUNCTIONS = of_type("AWS::Lambda::Function")
 STATE_MACHINES = of_type("AWS::StepFunctions::StateMachine")
@@ -263,9 +263,7 @@ def test_what_clients_rely_on_is_an_output():
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_function_has_a_sample_event(function: str):
-    step = function.removesuffix("Function").lower()
-
-    event = json.loads((REPOSITORY / "events" / f"{step}.json").read_text())
+    event = json.loads((REPOSITORY / "events" / f"{folder_of(function)}.json").read_text())
 
     assert event
 
@@ -273,4 +271,4 @@ def test_every_function_has_a_sample_event(function: str):
 def test_every_folder_of_a_function_is_deployed():
     folders = {folder.parent.name for folder in (REPOSITORY / "functions").glob("*/app.py")}
 
-    assert {function.removesuffix("Function").lower() for function in FUNCTIONS} == folders
+    assert set(map(folder_of, FUNCTIONS)) == folders

@@ -29,7 +29,7 @@ QUIET_SECONDS, END_SECONDS = 10, 600  # without executions, and at most until th
 FAULTS = [
     *[(at, fault) for at in (VALIDATE, THUMBNAILS, METADATA, STORE) for fault in ("throttle", "error", "timeout")],
     *[(at, fault) for at in (VALIDATE, THUMBNAILS, METADATA, STORE) for fault in ("crash", "crash-late")],
-    *[(f"lambda:*{name}Function*", "crash-late") for name in ("Locate", "Reconcile")],
+    *[(f"lambda:*{name}Function*", "crash-late") for name in ("ResolveCurrentVersion", "Cleanup")],
     *[(f"dynamodb:{call}Item", fault) for call in ("Put", "Update", "Delete") for fault in ("throttle", "error")],
     *[("sns:Publish", fault) for fault in ("throttle", "error")],
     *[

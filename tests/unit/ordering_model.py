@@ -213,7 +213,7 @@ def content_of(operations: tuple[str, ...]) -> str:
 def deliver(world: World, pending: tuple[Event, ...], event: Event) -> World:
     delivered = sum(name.rpartition("#")[0] == describe(event) for name in world.started)
     name = f"{describe(event)}#{delivered + 1}"
-    step = {"created": "begin", "deleted": "locate"}.get(event.kind, "take over")
+    step = {"created": "begin", "deleted": "resolve_current_version"}.get(event.kind, "take over")
     return proceed(world._replace(pending=pending, started=with_(world.started, name)), Process(step, event, name))
 
 
@@ -322,9 +322,9 @@ def finish_badly(
 
 
 def forget(world: World, process: Process) -> tuple[World, Process]:
-    if not holds_key(world, process, ordering.MAY_FORGET):
+    if not holds_key(world, process, ordering.MAY_DISCARD):
         return world, remove(process)
-    return world._replace(record=None), process._replace(step="locate", then="removed")
+    return world._replace(record=None), process._replace(step="resolve_current_version", then="removed")
 
 
 def tell(world: World, process: Process) -> tuple[World, Process]:
@@ -397,7 +397,7 @@ def as_read(record: Record | None) -> dict | None:
 # ----- Housekeeping: a deletion
 
 
-def locate(world: World, process: Process) -> tuple[World, Process]:
+def resolve_current_version(world: World, process: Process) -> tuple[World, Process]:
     return world, process._replace(step="judge", seen=(current(world),))
 
 
@@ -405,7 +405,9 @@ def judge(world: World, process: Process) -> tuple[World, Process]:
     (found,) = process.seen
     answer = found and {"VersionId": found.id, "LastModified": EPOCH + timedelta(seconds=found.at)}
     event = process.event
-    todo = ordering.after_deletion(answer, as_read(world.record), event.version, EPOCH + timedelta(seconds=event.at))
+    todo = ordering.resolve_current_version(
+        answer, as_read(world.record), event.version, EPOCH + timedelta(seconds=event.at)
+    )
     match todo:
         case "REMOVE" if process.then != "removed":
             return world, process._replace(step="remove record", seen=())
@@ -417,7 +419,7 @@ def judge(world: World, process: Process) -> tuple[World, Process]:
 def remove_record(world: World, process: Process) -> tuple[World, Process]:
     if not holds_key(world, process, ordering.MAY_REMOVE):
         return world, remove(process)
-    return world._replace(record=None), process._replace(step="locate", then="removed")
+    return world._replace(record=None), process._replace(step="resolve_current_version", then="removed")
 
 
 def process_current(world: World, process: Process) -> tuple[World, Process | None]:
@@ -452,7 +454,7 @@ def fail_taken(world: World, process: Process) -> tuple[World, Process]:
 
 
 def let_stragglers_end(world: World, process: Process) -> tuple[World, Process]:
-    return world, process._replace(step="locate", then="")
+    return world, process._replace(step="resolve_current_version", then="")
 
 
 STEPS = {
@@ -471,7 +473,7 @@ STEPS = {
     "list": list_renditions,
     "look": look,
     "sweep": sweep,
-    "locate": locate,
+    "resolve_current_version": resolve_current_version,
     "judge": judge,
     "remove record": remove_record,
     "process current": process_current,

@@ -14,7 +14,7 @@ LAYER = REPOSITORY / "layers" / "pipeline" / "src"
 OURS = {"imagepipeline", "functions", "local", "client", "bench", "tests"}
 
 # Modules that reach outside the process: AWS and the environment. All others decide, and are pure.
-EDGE = {f"imagepipeline.{name}" for name in ("aws", "config", "labels", "objects", "records", "reconciliation")}
+EDGE = {f"imagepipeline.{name}" for name in ("aws", "config", "labels", "objects", "records", "cleanup")}
 STANDARD_LIBRARY_ONLY = [
     f"imagepipeline.{name}" for name in ("errors", "models", "keys", "renditions", "ordering", "notification", "config")
 ]

@@ -51,7 +51,7 @@ def refusal(code: str) -> ClientError:
     ids=str,
 )
 def test_what_may_be_better_soon_is_called_unavailable_and_keeps_its_cause(error):
-    with pytest.raises(ServiceUnavailable) as unavailable, aws.worth_retrying("S3"):
+    with pytest.raises(ServiceUnavailable) as unavailable, aws.translate_transient_errors("S3"):
         raise error
 
     assert str(unavailable.value) == f"S3 is not answering: {error}"
@@ -71,7 +71,7 @@ def test_what_may_be_better_soon_is_called_unavailable_and_keeps_its_cause(error
     ids=str,
 )
 def test_what_another_try_would_not_better_comes_through_as_it_is(error):
-    with pytest.raises(type(error)) as raised, aws.worth_retrying("S3"):
+    with pytest.raises(type(error)) as raised, aws.translate_transient_errors("S3"):
         raise error
 
     assert raised.value is error

@@ -168,7 +168,7 @@ IN_THE_STATE_MACHINES = {
         "RecordAnnouncement": ordering.MAY_FINISH,
         "RecordFailureAnnouncement": ordering.MAY_FINISH,
         "CheckStillNewest": ordering.MAY_FINISH,
-        "ForgetRecord": ordering.MAY_FORGET,
+        "DiscardRecord": ordering.MAY_DISCARD,
     },
     "housekeeping": {
         "RemoveRecord": ordering.MAY_REMOVE,
@@ -218,7 +218,7 @@ def test_what_follows_a_deletion(sentence: str, deleted: str, current: tuple | N
     found = current and dict(zip(("VersionId", "LastModified"), current, strict=True))
     record = recorded and {"VersionId": recorded}
 
-    assert ordering.after_deletion(found, record, deleted, NOON) == todo, sentence
+    assert ordering.resolve_current_version(found, record, deleted, NOON) == todo, sentence
 
 
 # ------------------------------------------------------------------------------------------------------ what is removed

@@ -63,7 +63,7 @@ def reason(error: Exception) -> str:
 
 
 @contextmanager
-def worth_retrying(service: str) -> Iterator[None]:
+def translate_transient_errors(service: str) -> Iterator[None]:
     """Raises ServiceUnavailable for throttling, server errors and broken connections; lets everything else through."""
     try:
         yield

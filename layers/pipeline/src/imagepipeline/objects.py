@@ -38,7 +38,7 @@ class UploadedObject:
         return self._get()
 
     def _get(self, **arguments: str) -> bytes:
-        with aws.worth_retrying("S3"), _still_there():
+        with aws.translate_transient_errors("S3"), _still_there():
             answer = aws.client("s3").get_object(**self._which, **arguments)
             # Asking for the version itself would also find one that is no longer the newest.
             if answer.get("VersionId", "null") != self._version_id:
@@ -52,7 +52,7 @@ def current_object(bucket: str, key: str) -> dict | None:
     Raises ServiceUnavailable.
     """
     try:
-        with aws.worth_retrying("S3"), _still_there():
+        with aws.translate_transient_errors("S3"), _still_there():
             head = aws.client("s3").head_object(Bucket=bucket, Key=key)
     except UploadGone:
         return None
@@ -79,7 +79,7 @@ def _still_there() -> Iterator[None]:
 
 def write_rendition(bucket: str, key: str, format_name: str, data: bytes) -> None:
     """Stores one encoded image. Raises ServiceUnavailable."""
-    with aws.worth_retrying("S3"):
+    with aws.translate_transient_errors("S3"):
         aws.client("s3").put_object(
             Bucket=bucket, Key=key, Body=data, ContentType=_CONTENT_TYPES[format_name], CacheControl=_CACHE_CONTROL
         )
@@ -87,14 +87,14 @@ def write_rendition(bucket: str, key: str, format_name: str, data: bytes) -> Non
 
 def read_rendition(bucket: str, key: str) -> bytes:
     """One encoded image, whole. Raises ServiceUnavailable."""
-    with aws.worth_retrying("S3"):
+    with aws.translate_transient_errors("S3"):
         return aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
 def delete_renditions(bucket: str, keys: list[str]) -> None:
     """Removes objects; one that is gone already counts as removed. Raises ServiceUnavailable."""
     for start in range(0, len(keys), 1000):  # DeleteObjects takes at most 1,000 keys
-        with aws.worth_retrying("S3"):
+        with aws.translate_transient_errors("S3"):
             answer = aws.client("s3").delete_objects(
                 Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys[start : start + 1000]], "Quiet": True}
             )
@@ -104,7 +104,7 @@ def delete_renditions(bucket: str, keys: list[str]) -> None:
 
 def list_renditions(bucket: str, image_key: str) -> list[str]:
     """Keys of all renditions of all versions of an upload. Raises ServiceUnavailable."""
-    with aws.worth_retrying("S3"):
+    with aws.translate_transient_errors("S3"):
         pages = (
             aws.client("s3")
             .get_paginator("list_objects_v2")

@@ -18,14 +18,14 @@ MAY_FINISH = "ExecutionArn = :execution"
 # The same for a failure: what was completed before it stays so.
 MAY_FAIL = "ExecutionArn = :execution AND #status <> :completed"
 # An execution lets go of what it began. If a deletion did that for it, or it did and didn't hear so, it has let go.
-MAY_FORGET = "attribute_not_exists(ImageKey) OR ExecutionArn = :execution"
+MAY_DISCARD = "attribute_not_exists(ImageKey) OR ExecutionArn = :execution"
 # A deletion removes whatever was recorded before it; a failed execution of a deleted upload, what it recorded itself.
 MAY_REMOVE = "attribute_not_exists(ImageKey) OR Sequencer <= :sequencer"
 # Housekeeping finishes for an execution that ended before it told how its image went.
 MAY_TAKE_OVER = "(ExecutionArn = :abandoned AND attribute_not_exists(AnnouncedAt)) OR ExecutionArn = :execution"
 
 
-def after_deletion(current: dict | None, record: dict | None, version_id: str, event_time: datetime) -> str:
+def resolve_current_version(current: dict | None, record: dict | None, version_id: str, event_time: datetime) -> str:
     """What follows when a version was deleted, or could not be processed: "REMOVE", "PROCESS" or "NOTHING".
 
     `current` is S3's answer for the key, with `VersionId` and `LastModified`, or None if there is no object any more.

@@ -44,7 +44,7 @@ def finish(table: str, record: dict) -> None:
     Raises Superseded when another execution has taken the key over or the upload was deleted, ServiceUnavailable.
     """
     try:
-        with aws.worth_retrying("DynamoDB"):
+        with aws.translate_transient_errors("DynamoDB"):
             aws.client("dynamodb").put_item(
                 TableName=table,
                 Item=to_item(record),
@@ -57,7 +57,7 @@ def finish(table: str, record: dict) -> None:
         raise
 
 
-def require_held(table: str, upload: Upload) -> None:
+def assert_ownership(table: str, upload: Upload) -> None:
     """Raises Superseded unless the record is still its execution's, and ServiceUnavailable."""
     record = find(table, upload.key)
     if record is None or record["ExecutionArn"] != upload.execution_arn:
@@ -66,7 +66,7 @@ def require_held(table: str, upload: Upload) -> None:
 
 def find(table: str, image_key: str) -> dict | None:
     """The record of an upload, or None. Raises ServiceUnavailable."""
-    with aws.worth_retrying("DynamoDB"):
+    with aws.translate_transient_errors("DynamoDB"):
         # Consistent, so that whoever was just told of an image also finds it.
         answer = aws.client("dynamodb").get_item(
             TableName=table, Key={"ImageKey": {"S": image_key}}, ConsistentRead=True

@@ -1,4 +1,4 @@
-"""FindCurrent: what there is under the key of an upload that was deleted or replaced, and what follows from it."""
+"""ResolveCurrentVersion: decides what to do with a key whose upload was deleted or replaced."""
 
 from datetime import datetime
 
@@ -23,7 +23,9 @@ def handler(event: dict, context: LambdaContext) -> dict:
     logger.append_keys(image_key=upload.key)
     current = objects.current_object(upload.bucket, upload.key)
     record = records.find(config.text("IMAGES_TABLE"), upload.key)
-    todo = ordering.after_deletion(current, record, upload.version_id, datetime.fromisoformat(upload.received_at))
+    todo = ordering.resolve_current_version(
+        current, record, upload.version_id, datetime.fromisoformat(upload.received_at)
+    )
     logger.info("key judged", extra={"next": todo})
     if todo != "PROCESS":
         return {"Next": todo}

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from functions.locate import app
+from functions.resolve_current_version import app
 from imagepipeline import aws, records
 from imagepipeline.errors import ConfigError, ServiceUnavailable
 from imagepipeline.keys import just_after
@@ -17,11 +17,11 @@ from tests.functions.deployed import (
 )
 from tests.in_memory import Calls, refuse
 
-KEY = sample("locate")["Upload"]["ImageKey"]
+KEY = sample("resolve_current_version")["Upload"]["ImageKey"]
 
 
 def deletion(at: datetime) -> dict:
-    event = sample("locate")
+    event = sample("resolve_current_version")
     event["Upload"]["ReceivedAt"] = at.isoformat(timespec="seconds").replace("+00:00", "Z")
     return event
 
@@ -48,7 +48,7 @@ def test_where_nothing_is_left_the_record_goes():
     record(upload(picture(40, 30), KEY))
     delete()
 
-    assert invoke(app, sample("locate")) == {"Next": "REMOVE"}
+    assert invoke(app, sample("resolve_current_version")) == {"Next": "REMOVE"}
 
 
 def test_what_was_uploaded_since_has_an_event_of_its_own():
@@ -129,7 +129,7 @@ def test_nothing_is_downloaded():
     upload(picture(40, 30), KEY)
     s3 = Calls("s3")
 
-    invoke(app, sample("locate"))
+    invoke(app, sample("resolve_current_version"))
 
     assert s3.operations == ["HeadObject"]
 
@@ -139,11 +139,11 @@ def test_a_busy_service_is_worth_another_try(service, operation):
     refuse(service, operation, "ThrottlingException" if service == "dynamodb" else "503", 503)
 
     with pytest.raises(ServiceUnavailable):
-        invoke(app, sample("locate"))
+        invoke(app, sample("resolve_current_version"))
 
 
 def test_a_missing_setting_is_named(setting):
     setting("IMAGES_TABLE", None)
 
     with pytest.raises(ConfigError, match=r"^IMAGES_TABLE: is not set$"):
-        invoke(app, sample("locate"))
+        invoke(app, sample("resolve_current_version"))

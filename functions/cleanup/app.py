@@ -4,7 +4,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagepipeline import aws, config
-from imagepipeline.reconciliation import remove_unneeded_renditions
+from imagepipeline.cleanup import remove_unneeded_renditions
 
 logger = Logger()
 aws.make_clients("s3", "dynamodb")
@@ -17,5 +17,5 @@ def handler(event: dict, context: LambdaContext) -> dict:
     removed = remove_unneeded_renditions(
         config.text("THUMBNAILS_BUCKET"), config.text("IMAGES_TABLE"), event["ImageKey"]
     )
-    logger.info("renditions reconciled", extra={"removed": removed})
+    logger.info("outdated renditions removed", extra={"removed": removed})
     return {"Removed": removed}

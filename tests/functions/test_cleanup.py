@@ -1,13 +1,13 @@
 import pytest
 
-from functions.reconcile import app
+from functions.cleanup import app
 from imagepipeline import aws, records
 from imagepipeline.errors import ConfigError, RenditionsNotRemoved
 from imagepipeline.keys import comparable, rendition_key
 from tests.functions.deployed import IMAGES_TABLE, THUMBNAILS_BUCKET, invoke, sample
 from tests.in_memory import Calls, refuse
 
-KEY = sample("reconcile")["ImageKey"]
+KEY = sample("cleanup")["ImageKey"]
 FORMER, CURRENT, NEXT = (comparable(sequencer) for sequencer in ("00A1", "00A2", "00A3"))
 
 
@@ -35,7 +35,7 @@ def test_a_completed_image_keeps_the_renditions_that_its_record_names_and_no_oth
     rendition(FORMER), rendition(NEXT), rendition(CURRENT, "left-by-another-execution")
     record("COMPLETED", *kept)
 
-    answer = invoke(app, sample("reconcile"))
+    answer = invoke(app, sample("cleanup"))
 
     assert answer == {"Removed": 3}
     assert stored() == sorted(kept)
@@ -46,7 +46,7 @@ def test_an_image_in_the_making_keeps_what_its_record_does_not_name_yet():
     kept = rendition(CURRENT)
     record("PROCESSING")
 
-    answer = invoke(app, sample("reconcile"))
+    answer = invoke(app, sample("cleanup"))
 
     assert answer == {"Removed": 1}
     assert stored() == [kept]
@@ -57,7 +57,7 @@ def test_an_image_that_came_to_nothing_keeps_nothing(status):
     rendition(FORMER), rendition(CURRENT)
     record(status)
 
-    answer = invoke(app, sample("reconcile"))
+    answer = invoke(app, sample("cleanup"))
 
     assert answer == {"Removed": 2}
     assert stored() == []
@@ -67,7 +67,7 @@ def test_a_deleted_image_keeps_nothing_and_its_neighbours_keep_theirs():
     rendition(CURRENT)
     neighbour = rendition(CURRENT, image_key="uploads/rocket-sideways.jpg2")
 
-    answer = invoke(app, sample("reconcile"))
+    answer = invoke(app, sample("cleanup"))
 
     assert answer == {"Removed": 1}
     assert stored() == [neighbour]
@@ -77,7 +77,7 @@ def test_the_table_is_asked_for_what_it_has_at_that_moment():
     rendition(CURRENT)
     table = Calls("dynamodb")
 
-    invoke(app, sample("reconcile"))
+    invoke(app, sample("cleanup"))
 
     assert [asked["ConsistentRead"] for asked in table.of("GetItem")] == [True]
 
@@ -85,7 +85,7 @@ def test_the_table_is_asked_for_what_it_has_at_that_moment():
 def test_where_nothing_was_stored_the_table_is_not_asked():
     table = Calls("dynamodb")
 
-    answer = invoke(app, sample("reconcile"))
+    answer = invoke(app, sample("cleanup"))
 
     assert answer == {"Removed": 0}
     assert table.operations == []
@@ -99,7 +99,7 @@ def test_what_could_not_be_done_has_a_name_that_is_worth_another_try(service, op
     refuse(service, operation, "ThrottlingException")
 
     with pytest.raises(RenditionsNotRemoved, match=r"^unneeded renditions remain: .*ThrottlingException"):
-        invoke(app, sample("reconcile"))
+        invoke(app, sample("cleanup"))
 
 
 @pytest.mark.parametrize("name", ["THUMBNAILS_BUCKET", "IMAGES_TABLE"])
@@ -107,4 +107,4 @@ def test_a_missing_setting_is_named(setting, name):
     setting(name, None)
 
     with pytest.raises(ConfigError, match=rf"^{name}: is not set$"):
-        invoke(app, sample("reconcile"))
+        invoke(app, sample("cleanup"))
