@@ -1,4 +1,4 @@
-"""RemoveRenditions: whatever renditions of an upload its record doesn't name, and no execution is about to."""
+"""RemoveRenditions: removes the renditions of an upload that its record does not need."""
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -12,10 +12,10 @@ aws.make_clients("s3", "dynamodb")
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict, context: LambdaContext) -> dict:
-    """Takes `{"ImageKey"}`, returns `{"Removed"}`, a count. Raises RenditionsNotRemoved."""
+    """Takes `{"ImageKey"}`, returns `{"Removed"}`, the number of renditions removed. Raises RenditionsNotRemoved."""
     logger.append_keys(image_key=event["ImageKey"])
     removed = remove_unneeded_renditions(
         config.text("THUMBNAILS_BUCKET"), config.text("IMAGES_TABLE"), event["ImageKey"]
     )
-    logger.info("outdated renditions removed", extra={"removed": removed})
+    logger.info("renditions removed", extra={"count": removed})
     return {"Removed": removed}

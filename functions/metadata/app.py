@@ -1,4 +1,4 @@
-"""ExtractMetadata: what the picture is, and what Rekognition sees in it."""
+"""ExtractMetadata: completes the description of an image with the labels that Rekognition detects."""
 
 from functools import cache
 
@@ -20,12 +20,11 @@ def undistorted() -> frozenset[str]:
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict, context: LambdaContext) -> dict:
-    """Takes `{"Upload", "Picture", "Renditions"}`, returns the record's descriptive attributes.
+    """Takes `{"Event", "Picture", "Renditions"}`, returns the record's descriptive attributes.
 
-    With `LabelsError` in the event, Rekognition has been given up on: it isn't asked, and the reason is passed on.
-    Raises RekognitionThrottled and RekognitionFailed.
+    Raises RekognitionThrottled, RekognitionFailed and ServiceUnavailable.
     """
-    upload = Upload.from_state(event["Upload"])
+    upload = Upload.from_event(event["Event"])
     logger.append_keys(image_key=upload.key)
     labelling = label(event)
     logger.info("described", extra={"labels": len(labelling.labels)})
@@ -35,8 +34,6 @@ def handler(event: dict, context: LambdaContext) -> dict:
 def label(event: dict) -> Labelling:
     if not config.switch("DETECT_LABELS"):
         return SWITCHED_OFF
-    if "LabelsError" in event:
-        return Labelling(error=event["LabelsError"])
     found = [Rendition.from_state(name, state) for name, state in event["Renditions"].items()]
     return detect(
         config.text("THUMBNAILS_BUCKET"),

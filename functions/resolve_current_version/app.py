@@ -1,4 +1,4 @@
-"""ResolveCurrentVersion: decides what to do with a key whose upload was deleted or replaced."""
+"""ResolveCurrentVersion: decides what to do with a key whose upload was deleted, replaced or abandoned."""
 
 from datetime import datetime
 
@@ -15,21 +15,20 @@ aws.make_clients("s3", "dynamodb")
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict, context: LambdaContext) -> dict:
-    """Takes `{"Upload"}` as its event described it, returns `{"Next"}`: "REMOVE", "NOTHING" or "PROCESS".
+    """Takes `{"Event"}`, an S3 event, and returns `{"Action"}`, one of `ordering.Action`.
 
-    With "PROCESS" comes `Event`: what S3 would have sent for the version that is the newest again.
+    With PROCESS, `Event` is the event that S3 would have sent for the version that is current again.
     """
-    upload = Upload.from_state(event["Upload"])
+    upload = Upload.from_event(event["Event"])
     logger.append_keys(image_key=upload.key)
     current = objects.current_object(upload.bucket, upload.key)
     record = records.find(config.text("IMAGES_TABLE"), upload.key)
-    todo = ordering.resolve_current_version(
-        current, record, upload.version_id, datetime.fromisoformat(upload.received_at)
-    )
-    logger.info("key judged", extra={"next": todo})
-    if todo != "PROCESS":
-        return {"Next": todo}
-    return {"Next": todo, "Event": created_event(upload, current)}
+    event_time = datetime.fromisoformat(upload.received_at)
+    action = ordering.resolve_current_version(current, record, upload.version_id, event_time)
+    logger.info("current version resolved", extra={"action": action})
+    if action is not ordering.Action.PROCESS:
+        return {"Action": action}
+    return {"Action": action, "Event": created_event(upload, current)}
 
 
 def created_event(upload: Upload, current: dict) -> dict:

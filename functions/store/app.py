@@ -1,4 +1,4 @@
-"""StoreResult: the finished record, if its upload is still the newest of its key."""
+"""StoreResult: writes the completed record if its execution still owns the key, and removes outdated renditions."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagepipeline import aws, config, notification, records
 from imagepipeline.cleanup import remove_unneeded_renditions
-from imagepipeline.models import Upload
+from imagepipeline.models import Execution, Upload
 
 logger = Logger()
 metrics = Metrics()
@@ -17,21 +17,23 @@ aws.make_clients("s3", "dynamodb")
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict, context: LambdaContext) -> dict:
-    """Takes `{"Upload", "Metadata", "Renditions", "Attempts"}`, returns `{"Message"}` for the notification.
+    """Takes `{"Event", "Execution", "Metadata", "Renditions", "Attempts"}`, returns the notification's `{"Message"}`.
 
-    Raises Superseded, and RenditionsNotRemoved when the record stands and the renditions it replaces do too.
+    Raises Superseded, and RenditionsNotRemoved when the record is written and outdated renditions could not be removed.
     """
-    upload = Upload.from_state(event["Upload"])
+    upload, execution = Upload.from_event(event["Event"]), Execution.from_state(event["Execution"])
     logger.append_keys(image_key=upload.key)
     table = config.text("IMAGES_TABLE")
-    record = records.completed(upload, datetime.now(UTC), event["Metadata"], event["Renditions"], event["Attempts"])
-    records.finish(table, record)
+    record = records.completed(
+        upload, execution, datetime.now(UTC), event["Metadata"], event["Renditions"], event["Attempts"]
+    )
+    records.complete(table, record)
     try:
-        # Only now: until the new record stood, readers were given the old renditions.
+        # Not before the record is written: until then readers are given the old renditions.
         removed = remove_unneeded_renditions(config.text("THUMBNAILS_BUCKET"), table, upload.key)
     finally:
-        # Removing may have taken long, and what was overtaken meanwhile must not be announced.
-        records.assert_ownership(table, upload)
+        # Removing may have taken long, and an execution that was superseded meanwhile must not announce its image.
+        records.assert_ownership(table, upload.key, execution)
     metrics.add_metric(name="ImagesCompleted", unit=MetricUnit.Count, value=1)
     metrics.flush_metrics()
     logger.info("record stored", extra={"outdated_renditions_removed": removed})

@@ -1,4 +1,4 @@
-"""CreateThumbnails: one download, one decode, every configured rendition."""
+"""CreateThumbnails: creates every configured rendition from one download and one decode."""
 
 import hashlib
 from functools import cache
@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagepipeline import aws, config, objects, renditions
 from imagepipeline.description import describe
 from imagepipeline.keys import rendition_key
-from imagepipeline.models import Header, Rendition, Upload
+from imagepipeline.models import Execution, Header, Rendition, Upload
 from imagepipeline.rendering import Encoded, render
 
 logger = Logger()
@@ -23,13 +23,16 @@ def specs() -> tuple[renditions.RenditionSpec, ...]:
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict, context: LambdaContext) -> dict:
-    """Takes `{"Upload", "Header"}`, returns `{"Renditions", "Picture"}`. Raises DamagedImage and the like."""
-    upload = Upload.from_state(event["Upload"])
+    """Takes `{"Event", "Execution", "Header"}`, returns `{"Renditions", "Picture"}`.
+
+    Raises DamagedImage and other ImageRejected.
+    """
+    upload, execution = Upload.from_event(event["Event"]), Execution.from_state(event["Execution"])
     logger.append_keys(image_key=upload.key)
     header = Header.from_state(event["Header"])
     original = objects.UploadedObject(upload).read_all()
     rendered = render(original, header, specs())
-    stored = [store(upload, encoded) for encoded in rendered.renditions.values()]
+    stored = [store(upload, execution, encoded) for encoded in rendered.renditions.values()]
     logger.info("renditions written", extra={"count": len(stored), "bytes": sum(r.bytes for r in stored)})
     sha256 = hashlib.sha256(original).hexdigest()
     return {
@@ -38,7 +41,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
     }
 
 
-def store(upload: Upload, encoded: Encoded) -> Rendition:
-    key = rendition_key(upload.key, upload.sequencer, encoded.name, encoded.format)
+def store(upload: Upload, execution: Execution, encoded: Encoded) -> Rendition:
+    key = rendition_key(upload.key, upload.sequencer, execution.arn, encoded.name, encoded.format)
     objects.write_rendition(config.text("THUMBNAILS_BUCKET"), key, encoded.format, encoded.data)
     return Rendition(encoded.name, key, encoded.width, encoded.height, encoded.format, len(encoded.data))

@@ -1,4 +1,4 @@
-"""ValidateImage: is this upload an image the pipeline will take? Reads its header only."""
+"""ValidateImage: decides from an upload's header whether the pipeline accepts it."""
 
 from functools import cache
 
@@ -6,6 +6,8 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagepipeline import aws, config
+from imagepipeline.errors import FolderMarker
+from imagepipeline.keys import is_folder_marker
 from imagepipeline.limits import Limits, check
 from imagepipeline.models import Upload
 from imagepipeline.objects import UploadedObject
@@ -25,9 +27,14 @@ def limits() -> Limits:
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict, context: LambdaContext) -> dict:
-    """Takes `{"Upload"}`, returns the `Header`. Raises an ImageRejected that names what is wrong with the file."""
-    upload = Upload.from_state(event["Upload"])
+    """Takes `{"Event"}`, an S3 event, and returns the `Header`.
+
+    Raises an ImageRejected that names what is wrong with the file, or FolderMarker.
+    """
+    upload = Upload.from_event(event["Event"])
     logger.append_keys(image_key=upload.key)
+    if is_folder_marker(upload.key, upload.size):
+        raise FolderMarker
     header = probe(UploadedObject(upload))
     check(header, upload.size, limits())
     logger.info("header accepted", extra=header.to_state())

@@ -178,7 +178,7 @@ def test_an_upload_that_came_after_the_deletion_is_no_failure(stack: Stack, ende
 
 
 def test_renditions_that_no_record_names_were_not_removed(stack: Stack, ended) -> None:
-    left = keys.rendition_key("uploads/a.jpg", keys.comparable("0A"), "small", "JPEG")
+    left = keys.rendition_key("uploads/a.jpg", keys.comparable("0A"), "execution", "small", "JPEG")
     stack.s3.put_object(Bucket=stack.outputs["ThumbnailsBucket"], Key=left, Body=b"small")
     ended(s3_event("Object Deleted", "uploads/a.jpg"))
 

@@ -13,7 +13,6 @@ from functions.store import app as store
 from functions.thumbnails import app as thumbnails
 from functions.validate import app as validate
 from imagepipeline import aws
-from imagepipeline.keys import comparable
 
 PROJECT = Path(__file__).parents[2]
 PHOTO = (PROJECT / "local" / "photos" / "rocket-sideways.jpg").read_bytes()  # the one the sample events tell of
@@ -24,7 +23,7 @@ def sample(name: str) -> dict:
     return json.loads((PROJECT / "events" / f"{name}.json").read_text())
 
 
-UPLOADS_BUCKET = sample("validate")["Upload"]["Bucket"]
+UPLOADS_BUCKET = sample("upload")["detail"]["bucket"]["name"]
 THUMBNAILS_BUCKET = "image-pipeline-thumbnailsbucket-1a2b3c4d5e6f"
 IMAGES_TABLE = "image-pipeline-ImagesTable-1A2B3C4D5E6F"
 STATUS_API = "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"
@@ -74,15 +73,13 @@ def new_execution_environment() -> None:
 
 
 def upload(body: bytes, key: str = "uploads/photo.jpg", sequencer: str = "00691FBA1C8D2E7F40") -> dict:
-    """Put an object into the uploads bucket, and return the `Upload` that the state machine makes of its event."""
+    """Put an object into the uploads bucket, and return the event that S3 sends for it."""
     put = aws.client("s3").put_object(Bucket=UPLOADS_BUCKET, Key=key, Body=body)
-    return sample("validate")["Upload"] | {
-        "ImageKey": key,
-        "ETag": put["ETag"].strip('"'),
-        "VersionId": put.get("VersionId", "null"),
-        "Bytes": len(body),
-        "Sequencer": comparable(sequencer),
-    }
+    event = sample("upload")
+    event["detail"]["object"] = {"key": key, "size": len(body), "etag": put["ETag"].strip('"'), "sequencer": sequencer}
+    if "VersionId" in put:
+        event["detail"]["object"]["version-id"] = put["VersionId"]
+    return event
 
 
 def keep_versions() -> None:

@@ -7,13 +7,13 @@ from imagepipeline.keys import comparable, rendition_key
 from tests.functions.deployed import IMAGES_TABLE, THUMBNAILS_BUCKET, invoke, sample
 from tests.in_memory import Calls, refuse
 
-KEY = sample("cleanup")["ImageKey"]
+KEY, EXECUTION = sample("cleanup")["ImageKey"], sample("store")["Execution"]["Arn"]
 FORMER, CURRENT, NEXT = (comparable(sequencer) for sequencer in ("00A1", "00A2", "00A3"))
 
 
-def rendition(sequencer: str, name: str = "small", image_key: str = KEY) -> str:
+def rendition(sequencer: str, name: str = "small", image_key: str = KEY, execution: str = EXECUTION) -> str:
     """A rendition that is in the bucket."""
-    key = rendition_key(image_key, sequencer, name, "JPEG")
+    key = rendition_key(image_key, sequencer, execution, name, "JPEG")
     aws.client("s3").put_object(Bucket=THUMBNAILS_BUCKET, Key=key, Body=b"jpeg")
     return key
 
@@ -21,7 +21,8 @@ def rendition(sequencer: str, name: str = "small", image_key: str = KEY) -> str:
 def record(status: str, *renditions: str) -> None:
     """The record of the CURRENT upload."""
     named = {f"rendition{number}": {"Key": key} for number, key in enumerate(renditions)}
-    item = {"ImageKey": KEY, "Status": status, "Sequencer": CURRENT} | ({"Renditions": named} if named else {})
+    item = {"ImageKey": KEY, "Status": status, "Sequencer": CURRENT, "ExecutionArn": EXECUTION}
+    item |= {"Renditions": named} if named else {}
     aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(item))
 
 

@@ -22,10 +22,10 @@ FUNCTIONS = sorted(app.parent.name for app in (PROJECT / "functions").glob("*/ap
 @pytest.fixture
 def under_way():
     """The sample photo, uploaded, its record begun and its renditions written."""
-    told = sample("store")["Upload"]
-    upload(PHOTO, told["ImageKey"])
-    begun = {name: told[name] for name in ("ImageKey", "Sequencer", "VersionId", "ExecutionArn")}
-    item = records.to_item(begun | {"Status": "PROCESSING"})
+    key = sample("upload")["detail"]["object"]["key"]
+    upload(PHOTO, key)
+    begun = {"ImageKey": key, "Status": "PROCESSING", "ExecutionArn": sample("store")["Execution"]["Arn"]}
+    item = records.to_item(begun | {"VersionId": "null", "Sequencer": "00"})
     aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=item)
     for rendition in sample("store")["Renditions"].values():
         aws.client("s3").put_object(Bucket=THUMBNAILS_BUCKET, Key=rendition["Key"], Body=b"jpeg")

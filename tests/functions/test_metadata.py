@@ -165,16 +165,6 @@ def test_80_pixels_a_side_are_enough():
     assert rekognition.operations == ["DetectLabels"]
 
 
-def test_once_given_up_on_rekognition_is_not_asked_and_the_reason_is_kept():
-    reason = {"Name": "RekognitionThrottled", "Message": "Rekognition is throttling: Rate exceeded"}
-    rekognition = Calls("rekognition")
-
-    described = metadata(LabelsError=reason)
-
-    assert rekognition.operations == []
-    assert described == sample("metadata")["Picture"] | {"Labels": [], "LabelsError": reason}
-
-
 # ---------------------------------------------------------------------------------------------------- what can go wrong
 
 

@@ -5,7 +5,8 @@ import pytest
 from functions.resolve_current_version import app
 from imagepipeline import aws, records
 from imagepipeline.errors import ConfigError, ServiceUnavailable
-from imagepipeline.keys import just_after
+from imagepipeline.keys import comparable, just_after
+from imagepipeline.models import Upload
 from tests.functions.deployed import (
     IMAGES_TABLE,
     UPLOADS_BUCKET,
@@ -17,13 +18,17 @@ from tests.functions.deployed import (
 )
 from tests.in_memory import Calls, refuse
 
-KEY = sample("resolve_current_version")["Upload"]["ImageKey"]
+KEY = sample("resolve_current_version")["Event"]["detail"]["object"]["key"]
 
 
 def deletion(at: datetime) -> dict:
     event = sample("resolve_current_version")
-    event["Upload"]["ReceivedAt"] = at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    event["Event"]["time"] = at.isoformat(timespec="seconds").replace("+00:00", "Z")
     return event
+
+
+def object_of(event: dict) -> dict:
+    return event["detail"]["object"]
 
 
 def an_hour_ago() -> datetime:
@@ -36,7 +41,8 @@ def in_an_hour() -> datetime:
 
 
 def record(uploaded: dict) -> None:
-    item = {name: uploaded[name] for name in ("ImageKey", "VersionId", "Sequencer")}
+    upload = Upload.from_event(uploaded)
+    item = {"ImageKey": upload.key, "VersionId": upload.version_id, "Sequencer": upload.sequencer}
     aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(item))
 
 
@@ -48,26 +54,26 @@ def test_where_nothing_is_left_the_record_goes():
     record(upload(picture(40, 30), KEY))
     delete()
 
-    assert invoke(app, sample("resolve_current_version")) == {"Next": "REMOVE"}
+    assert invoke(app, sample("resolve_current_version")) == {"Action": "REMOVE"}
 
 
 def test_what_was_uploaded_since_has_an_event_of_its_own():
     upload(picture(40, 30), KEY)
 
-    assert invoke(app, deletion(an_hour_ago())) == {"Next": "NOTHING"}
+    assert invoke(app, deletion(an_hour_ago())) == {"Action": "KEEP"}
 
 
 def test_an_object_without_versions_was_uploaded_since_whatever_the_clocks_say():
     upload(picture(40, 30), KEY)
 
-    assert invoke(app, deletion(in_an_hour())) == {"Next": "NOTHING"}
+    assert invoke(app, deletion(in_an_hour())) == {"Action": "KEEP"}
 
 
 def test_with_versions_too_what_was_uploaded_since_has_an_event_of_its_own():
     keep_versions()
     upload(picture(40, 30), KEY)
 
-    assert invoke(app, deletion(an_hour_ago())) == {"Next": "NOTHING"}
+    assert invoke(app, deletion(an_hour_ago())) == {"Action": "KEEP"}
 
 
 def test_with_versions_a_delete_marker_leaves_nothing():
@@ -75,7 +81,7 @@ def test_with_versions_a_delete_marker_leaves_nothing():
     record(upload(picture(40, 30), KEY))
     delete()
 
-    assert invoke(app, deletion(in_an_hour())) == {"Next": "REMOVE"}
+    assert invoke(app, deletion(in_an_hour())) == {"Action": "REMOVE"}
 
 
 def test_with_versions_the_version_that_a_deletion_uncovered_is_processed_as_if_uploaded_then():
@@ -83,22 +89,22 @@ def test_with_versions_the_version_that_a_deletion_uncovered_is_processed_as_if_
     older = upload(picture(40, 30), KEY)
     newer = upload(picture(30, 40), KEY)
     record(newer)
-    delete(VersionId=newer["VersionId"])
+    delete(VersionId=object_of(newer)["version-id"])
     event = deletion(in_an_hour())
 
     answer = invoke(app, event)
 
-    assert answer["Next"] == "PROCESS"
+    assert answer["Action"] == "PROCESS"
     created = answer["Event"]
     assert created["detail"]["bucket"] == {"name": UPLOADS_BUCKET}
     assert created["detail"]["object"] == {
         "key": KEY,
-        "size": older["Bytes"],
-        "etag": older["ETag"],
-        "version-id": older["VersionId"],
-        "sequencer": just_after(event["Upload"]["Sequencer"]),
+        "size": object_of(older)["size"],
+        "etag": object_of(older)["etag"],
+        "version-id": object_of(older)["version-id"],
+        "sequencer": just_after(comparable(object_of(event["Event"])["sequencer"])),
     }
-    assert created["time"] == event["Upload"]["ReceivedAt"]
+    assert created["time"] == event["Event"]["time"]
 
 
 def test_the_object_from_before_there_were_versions_is_processed_when_a_deletion_uncovers_it():
@@ -106,13 +112,13 @@ def test_the_object_from_before_there_were_versions_is_processed_when_a_deletion
     keep_versions()
     newer = upload(picture(30, 40), KEY)
     record(newer)
-    delete(VersionId=newer["VersionId"])
+    delete(VersionId=object_of(newer)["version-id"])
     event = deletion(in_an_hour())
-    event["Upload"]["VersionId"] = newer["VersionId"]
+    object_of(event["Event"])["version-id"] = object_of(newer)["version-id"]
 
     answer = invoke(app, event)
 
-    assert (answer["Next"], answer["Event"]["detail"]["object"]["version-id"]) == ("PROCESS", "null")
+    assert (answer["Action"], answer["Event"]["detail"]["object"]["version-id"]) == ("PROCESS", "null")
 
 
 def test_with_versions_the_deletion_of_an_old_version_changes_nothing():
@@ -120,9 +126,18 @@ def test_with_versions_the_deletion_of_an_old_version_changes_nothing():
     older = upload(picture(40, 30), KEY)
     newer = upload(picture(30, 40), KEY)
     record(newer)
-    delete(VersionId=older["VersionId"])
+    delete(VersionId=object_of(older)["version-id"])
 
-    assert invoke(app, deletion(in_an_hour())) == {"Next": "NOTHING"}
+    assert invoke(app, deletion(in_an_hour())) == {"Action": "KEEP"}
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+def test_a_folder_marker_counts_as_no_object(versioned: bool):
+    if versioned:
+        keep_versions()
+    marker = upload(b"", "uploads/2026/")
+
+    assert invoke(app, {"Event": marker}) == {"Action": "REMOVE"}
 
 
 def test_nothing_is_downloaded():

@@ -6,19 +6,20 @@ import pytest
 from functions.status import app
 from imagepipeline import aws, records
 from imagepipeline.errors import ConfigError
+from imagepipeline.keys import comparable
 from tests.functions.deployed import IMAGES_TABLE, invoke, sample
 from tests.in_memory import refuse
 
 PROCESSING = {
     "ImageKey": "uploads/rocket-sideways.jpg",
     "Status": "PROCESSING",
-    "Sequencer": sample("validate")["Upload"]["Sequencer"],
+    "Sequencer": comparable(sample("upload")["detail"]["object"]["sequencer"]),
     "VersionId": "null",
     "ETag": "d2f61c5e9379ad69255ab421d61aff30",
     "Bytes": 50542,
     "ReceivedAt": "2026-11-21T01:06:20Z",
     "StartedAt": "2026-11-21T01:06:21.402Z",
-    "ExecutionArn": sample("validate")["Upload"]["ExecutionArn"],
+    "ExecutionArn": sample("store")["Execution"]["Arn"],
 }
 COMPLETED = PROCESSING | {
     "Status": "COMPLETED",

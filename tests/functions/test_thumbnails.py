@@ -19,13 +19,15 @@ from tests.functions.deployed import (
 )
 from tests.in_memory import Calls, refuse
 
+EXECUTION = sample("thumbnails")["Execution"]
+
 
 def header(width: int, height: int, format_name: str = "JPEG") -> dict:
     return sample("thumbnails")["Header"] | {"Width": width, "Height": height, "Format": format_name}
 
 
 def thumbnails(body: bytes, header: dict, key: str = "uploads/photo.jpg", **upload_attributes: str) -> dict:
-    return invoke(app, {"Upload": upload(body, key, **upload_attributes), "Header": header})
+    return invoke(app, {"Event": upload(body, key, **upload_attributes), "Execution": EXECUTION, "Header": header})
 
 
 def stored(rendition: dict) -> dict:
@@ -104,15 +106,15 @@ def test_a_browser_is_told_what_a_rendition_is_and_to_keep_it(setting, format_na
 
 
 def test_the_original_is_downloaded_once_and_each_rendition_written_once():
-    event = {"Upload": upload(picture(1000, 800, noise=True)), "Header": header(1000, 800)}
+    event = {"Event": upload(picture(1000, 800, noise=True)), "Execution": EXECUTION, "Header": header(1000, 800)}
     s3 = Calls("s3")
 
     invoke(app, event)
 
     assert s3.operations == ["GetObject", "PutObject", "PutObject", "PutObject"]
     assert "Range" not in s3.of("GetObject")[0]
-    assert s3.of("GetObject")[0]["IfMatch"] == f'"{event["Upload"]["ETag"]}"'
-    assert s3.bytes_received == event["Upload"]["Bytes"]
+    assert s3.of("GetObject")[0]["IfMatch"] == f'"{event["Event"]["detail"]["object"]["etag"]}"'
+    assert s3.bytes_received == event["Event"]["detail"]["object"]["size"]
 
 
 # ----------------------------------------------------------------------------------------------------------------- keys
@@ -198,7 +200,7 @@ def test_noise_in_the_place_of_pixels_is_rejected():
 
 
 def test_an_upload_that_was_replaced_after_validation_is_not_taken_for_the_old_one():
-    event = {"Upload": upload(picture(40, 30)), "Header": header(40, 30)}
+    event = {"Event": upload(picture(40, 30)), "Execution": EXECUTION, "Header": header(40, 30)}
     upload(picture(30, 40))
 
     with pytest.raises(UploadReplaced):
@@ -209,7 +211,7 @@ def test_an_upload_that_was_replaced_after_validation_is_not_taken_for_the_old_o
 
 def test_with_versions_the_same_bytes_uploaded_again_are_another_upload():
     keep_versions()
-    event = {"Upload": upload(picture(40, 30)), "Header": header(40, 30)}
+    event = {"Event": upload(picture(40, 30)), "Execution": EXECUTION, "Header": header(40, 30)}
     upload(picture(40, 30))
 
     with pytest.raises(UploadReplaced):
@@ -219,7 +221,7 @@ def test_with_versions_the_same_bytes_uploaded_again_are_another_upload():
 
 
 def test_an_upload_that_was_deleted_after_validation_is_gone():
-    event = {"Upload": upload(picture(40, 30)), "Header": header(40, 30)}
+    event = {"Event": upload(picture(40, 30)), "Execution": EXECUTION, "Header": header(40, 30)}
     aws.client("s3").delete_object(Bucket=UPLOADS_BUCKET, Key="uploads/photo.jpg")
 
     with pytest.raises(UploadGone):
@@ -228,7 +230,7 @@ def test_an_upload_that_was_deleted_after_validation_is_gone():
 
 @pytest.mark.parametrize("operation", ["GetObject", "PutObject"])
 def test_an_s3_that_is_busy_is_worth_another_try(operation):
-    event = {"Upload": upload(picture(40, 30)), "Header": header(40, 30)}
+    event = {"Event": upload(picture(40, 30)), "Execution": EXECUTION, "Header": header(40, 30)}
     refuse("s3", operation, "SlowDown", 503)
 
     with pytest.raises(ServiceUnavailable, match=r"^S3 is not answering: .*SlowDown"):

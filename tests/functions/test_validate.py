@@ -22,7 +22,7 @@ from tests.in_memory import Calls, refuse
 
 
 def validate(body: bytes, key: str = "uploads/photo.jpg") -> dict:
-    return invoke(app, {"Upload": upload(body, key)})
+    return invoke(app, {"Event": upload(body, key)})
 
 
 # ----------------------------------------------------------------------------------------------------- what is accepted
@@ -48,46 +48,46 @@ def test_keys_are_taken_raw(key):
 
 
 def test_an_ordinary_photo_costs_one_request_of_64_kib():
-    event = {"Upload": upload(picture(1000, 800, noise=True))}
+    event = {"Event": upload(picture(1000, 800, noise=True))}
     s3 = Calls("s3")
 
     invoke(app, event)
 
-    assert event["Upload"]["Bytes"] > 6 * 65536
+    assert event["Event"]["detail"]["object"]["size"] > 6 * 65536
     assert s3.operations == ["GetObject"]
     assert s3.of("GetObject")[0]["Range"] == "bytes=0-65535"
     assert s3.bytes_received == 65536
 
 
 def test_a_small_file_is_asked_for_no_byte_it_has_not():
-    event = {"Upload": upload(picture(40, 30))}
+    event = {"Event": upload(picture(40, 30))}
     s3 = Calls("s3")
 
     invoke(app, event)
 
-    assert s3.of("GetObject")[0]["Range"] == f"bytes=0-{event['Upload']['Bytes'] - 1}"
+    assert s3.of("GetObject")[0]["Range"] == f"bytes=0-{event['Event']['detail']['object']['size'] - 1}"
 
 
 def test_a_header_behind_a_long_preamble_costs_one_more_request_and_not_the_file():
     preamble = b"\xff\xe1" + struct.pack(">H", 60_002) + bytes(60_000)
     photo = picture(1000, 800, noise=True)
-    event = {"Upload": upload(photo[:2] + 2 * preamble + photo[2:])}
+    event = {"Event": upload(photo[:2] + 2 * preamble + photo[2:])}
     s3 = Calls("s3")
 
     header = invoke(app, event)
 
     assert header["Width"] == 1000
     assert s3.operations == ["GetObject"] * 2
-    assert s3.bytes_received < event["Upload"]["Bytes"]
+    assert s3.bytes_received < event["Event"]["detail"]["object"]["size"]
 
 
 def test_every_read_insists_on_the_object_of_the_event():
-    event = {"Upload": upload(picture(1000, 800, noise=True))}
+    event = {"Event": upload(picture(1000, 800, noise=True))}
     s3 = Calls("s3")
 
     invoke(app, event)
 
-    assert [call["IfMatch"] for call in s3.of("GetObject")] == [f'"{event["Upload"]["ETag"]}"']
+    assert [call["IfMatch"] for call in s3.of("GetObject")] == [f'"{event["Event"]["detail"]["object"]["etag"]}"']
     assert "VersionId" not in s3.of("GetObject")[0]
 
 
@@ -153,7 +153,7 @@ def test_a_picture_at_the_limit_is_accepted(setting):
 
 
 def test_an_upload_that_was_replaced_is_told_from_the_new_one():
-    event = {"Upload": upload(picture(40, 30))}
+    event = {"Event": upload(picture(40, 30))}
     upload(picture(30, 40))
 
     with pytest.raises(UploadReplaced):
@@ -161,7 +161,7 @@ def test_an_upload_that_was_replaced_is_told_from_the_new_one():
 
 
 def test_an_upload_that_was_deleted_is_gone():
-    event = {"Upload": upload(picture(40, 30))}
+    event = {"Event": upload(picture(40, 30))}
     aws.client("s3").delete_object(Bucket=UPLOADS_BUCKET, Key="uploads/photo.jpg")
 
     with pytest.raises(UploadGone):
@@ -170,7 +170,7 @@ def test_an_upload_that_was_deleted_is_gone():
 
 def test_with_versions_an_upload_replaced_by_the_same_bytes_is_told_from_the_new_one():
     keep_versions()
-    event = {"Upload": upload(picture(40, 30))}
+    event = {"Event": upload(picture(40, 30))}
     upload(picture(40, 30))
 
     with pytest.raises(UploadReplaced):
@@ -179,7 +179,7 @@ def test_with_versions_an_upload_replaced_by_the_same_bytes_is_told_from_the_new
 
 def test_with_versions_an_upload_under_a_delete_marker_is_gone():
     keep_versions()
-    event = {"Upload": upload(picture(40, 30))}
+    event = {"Event": upload(picture(40, 30))}
     aws.client("s3").delete_object(Bucket=UPLOADS_BUCKET, Key="uploads/photo.jpg")
 
     with pytest.raises(UploadGone):
@@ -198,7 +198,7 @@ def test_with_versions_the_newest_is_read():
 
 @pytest.mark.parametrize(("code", "http_status"), [("SlowDown", 503), ("InternalError", 500), ("RequestTimeout", 400)])
 def test_an_s3_that_is_busy_is_worth_another_try(code, http_status):
-    event = {"Upload": upload(picture(40, 30))}
+    event = {"Event": upload(picture(40, 30))}
     refuse("s3", "GetObject", code, http_status)
 
     with pytest.raises(ServiceUnavailable, match=f"^S3 is not answering: .*{code}, says AWS"):
@@ -206,7 +206,7 @@ def test_an_s3_that_is_busy_is_worth_another_try(code, http_status):
 
 
 def test_a_missing_permission_is_neither_a_deletion_nor_worth_another_try():
-    event = {"Upload": upload(picture(40, 30))}
+    event = {"Event": upload(picture(40, 30))}
     refuse("s3", "GetObject", "AccessDenied", 403)
 
     with pytest.raises(ClientError, match="AccessDenied"):

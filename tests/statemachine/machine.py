@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +19,9 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 from ministack.services import stepfunctions
 
+from imagepipeline import models, ordering, records
+from imagepipeline.errors import Superseded
+from imagepipeline.models import Upload
 from tests.template.stack import folder_of, source
 
 DEFINITIONS = Path(__file__).parents[2] / "statemachine"
@@ -31,7 +35,7 @@ class Fault:
 
     error: str
     cause: str = ""
-    unheard: bool = False  # AWS did as it was asked, and its answer was lost
+    response_lost: bool = False  # the call succeeded, and its response was lost
 
 
 # What a task does at one attempt: answer, fail as a function does (by an exception), fail otherwise, or act.
@@ -41,9 +45,8 @@ Outcome = dict | Exception | Fault | Callable[[dict], dict] | None
 
 @dataclass(frozen=True)
 class Call:
-    """One attempt of a task: the state it was made in, the function's name or `service:action`, and what was sent."""
+    """One attempt of a task: the function's name or `service:action`, and what was sent."""
 
-    state: str
     task: str
     arguments: dict
 
@@ -57,18 +60,25 @@ class Execution:
     cause: str | None
     states: tuple[str, ...]  # in the order they were entered
     calls: tuple[Call, ...]  # in the order they were made
-    announcements: tuple[dict, ...]  # arguments of every sns:publish that SNS took
+    announcements: tuple[dict, ...]  # arguments of every sns:publish that SNS accepted
 
-    def calls_in(self, state: str) -> list[Call]:
-        """Every attempt that was made in a state."""
-        return [call for call in self.calls if call.state == state]
+    def calls_of(self, task: str) -> list[Call]:
+        """Every attempt of a task."""
+        return [call for call in self.calls if call.task == task]
+
+    @property
+    def outcomes_announced(self) -> tuple[str, ...]:
+        """The `processing_status` of every announcement."""
+        return tuple(
+            announcement["MessageAttributes"]["processing_status"]["StringValue"] for announcement in self.announcements
+        )
 
 
 class StateMachine:
     """One deployed state machine with an empty table; needs moto's mock, and `perform` in the interpreter's place."""
 
     def __init__(self, logical_id: str, answers: dict[str, Outcome]) -> None:
-        """`answers` has what each function answers, by its folder's name, unless a run says otherwise."""
+        """`answers` holds what each function answers by default, by its folder's name."""
         self.error_prefix = "DynamoDB"  # of errors: AWS documents this spelling, and its SDK integrations use another
         self._answers = answers
         self._dynamodb = _client("dynamodb")
@@ -83,43 +93,55 @@ class StateMachine:
         )["stateMachineArn"]
 
     def run(self, event: dict, outcomes: dict[str, list[Outcome]] | None = None) -> Execution:
-        """An execution to its end.
+        """Run an execution to its end.
 
-        `outcomes` has what a function (`validate`) or an AWS call (`dynamodb:putItem`) does at its first attempts;
-        afterwards the function answers as ever, and the call reaches moto.
+        `outcomes` lists what a function (`validate`) or an AWS call (`dynamodb:putItem`) does at its first attempts.
+        After these, a function gives its default answer, and a call reaches moto.
         """
         self._outcomes = {task: list(listed) for task, listed in (outcomes or {}).items()}
-        self._calls: list[tuple[str, dict]] = []
+        self._calls: list[Call] = []
         self._announcements: list[dict] = []
         ended = _states("StartSyncExecution", stateMachineArn=self._arn, input=json.dumps(event))
         history = _states("GetExecutionHistory", executionArn=ended["executionArn"], maxResults=1000)["events"]
-        states, attempts = [], []
-        for entry in history:
-            if "stateEnteredEventDetails" in entry:
-                states.append(entry["stateEnteredEventDetails"]["name"])
-            elif entry["type"] == "TaskScheduled":
-                attempts.append(states[-1])
+        entered = [entry["stateEnteredEventDetails"] for entry in history if "stateEnteredEventDetails" in entry]
         return Execution(
             status=ended["status"],
             error=ended.get("error"),
             cause=ended.get("cause"),
-            states=tuple(states),
-            calls=tuple(Call(state, *call) for state, call in zip(attempts, self._calls, strict=True)),
+            states=tuple(state["name"] for state in entered),
+            calls=tuple(self._calls),
             announcements=tuple(self._announcements),
         )
 
     def record(self, key: str) -> dict | None:
-        """The record of an upload as DynamoDB keeps it, without the types; numbers are strings."""
+        """The record of an upload."""
         item = self._dynamodb.get_item(TableName=TABLE, Key={"ImageKey": {"S": key}}).get("Item")
-        return _untyped({"M": item}) if item else None
+        return records.from_item(item) if item else None
 
     def put(self, **record: object) -> None:
         """Something else writes a record."""
-        self._dynamodb.put_item(TableName=TABLE, Item=_typed(record)["M"])
+        self._dynamodb.put_item(TableName=TABLE, Item=records.to_item(record))
 
     def delete(self, key: str) -> None:
         """Something else deletes a record."""
         self._dynamodb.delete_item(TableName=TABLE, Key={"ImageKey": {"S": key}})
+
+    def store(self, payload: dict) -> dict:
+        """Writes the completed record as the store function does, under its condition. Raises Superseded."""
+        upload, execution = Upload.from_event(payload["Event"]), models.Execution.from_state(payload["Execution"])
+        facts = (payload["Metadata"], payload["Renditions"], payload["Attempts"])
+        record = records.completed(upload, execution, datetime.now(UTC), *facts)
+        try:
+            self._dynamodb.put_item(
+                TableName=TABLE,
+                Item=records.to_item(record),
+                ConditionExpression=ordering.MAY_COMPLETE,
+                ExpressionAttributeNames={"#status": "Status"},
+                ExpressionAttributeValues={":execution": {"S": execution.arn}, ":failed": {"S": "FAILED"}},
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
+            raise Superseded from error
+        return {"Message": "An image is ready."}
 
     def perform(self, resource: str, arguments: dict) -> dict:
         """Stands in for the interpreter's own calls of functions and services."""
@@ -128,10 +150,10 @@ class StateMachine:
             task, sent = arguments["FunctionName"].rsplit(":", 1)[-1], arguments["Payload"]
         else:
             task, sent = f"{service}:{action}", arguments
-        self._calls.append((task, sent))
+        self._calls.append(Call(task, sent))
         outcome = self._outcomes[task].pop(0) if self._outcomes.get(task) else self._answers.get(task)
         if isinstance(outcome, Fault):
-            if outcome.unheard:
+            if outcome.response_lost:
                 self._call_aws(service, action, arguments)
             raise stepfunctions._ExecutionError(outcome.error, outcome.cause)
         if service == "lambda":
@@ -199,14 +221,3 @@ def _states(action: str, **arguments: object) -> dict:
     status, _, body = asyncio.run(request)
     assert status == 200, body
     return json.loads(body)
-
-
-def _typed(value: object) -> dict:
-    if isinstance(value, dict):
-        return {"M": {name: _typed(member) for name, member in value.items()}}
-    return {"N": str(value)} if isinstance(value, int) else {"S": value}
-
-
-def _untyped(attribute: dict) -> object:
-    ((kind, value),) = attribute.items()
-    return {name: _untyped(member) for name, member in value.items()} if kind == "M" else value

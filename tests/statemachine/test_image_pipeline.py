@@ -1,28 +1,25 @@
-"""Every way through ImagePipeline: which states, what each task is sent, what is recorded and who is told."""
+"""What ImagePipeline promises for an upload: its record, its notification, and what each function is sent."""
 
 import json
 from dataclasses import dataclass, field
 
 import pytest
 
+from imagepipeline import errors
 from imagepipeline.errors import (
-    DamagedImage,
     EmptyFile,
-    FileTooLarge,
-    ImageRejected,
+    FolderMarker,
     RekognitionFailed,
     RekognitionThrottled,
     RenditionsNotRemoved,
     ServiceUnavailable,
     Superseded,
-    TooComplex,
-    TooManyPixels,
-    UnsupportedFormat,
     UploadGone,
     UploadReplaced,
 )
 from imagepipeline.keys import comparable
-from tests.statemachine.machine import Fault, Outcome, StateMachine
+from imagepipeline.models import Upload
+from tests.statemachine.machine import Execution, Fault, Outcome, StateMachine
 
 KEY = "uploads/cat.jpg"
 OLDER, NEWER = "0066E1A2B3C4D5E6F7", "0066E1A2B3C4D5E6F8"
@@ -34,48 +31,34 @@ METADATA = PICTURE | {"Labels": [{"Name": "Cat", "Confidence": 98.1}]}
 
 REJECTIONS = [
     EmptyFile(),
-    FileTooLarge(2, 1),
-    UnsupportedFormat("HTML", ("JPEG",)),
-    DamagedImage("PNG", "it is cut short"),
-    TooManyPixels(9, 9, 1),
-    TooComplex("30,000 scans"),
+    errors.FileTooLarge(2, 1),
+    errors.UnsupportedFormat("HTML", ("JPEG",)),
+    errors.DamagedImage("PNG", "it is cut short"),
+    errors.TooManyPixels(9, 9, 1),
+    errors.TooComplex("30,000 scans"),
 ]
-CRASH = KeyError("Upload")
+CRASH = KeyError("Event")
 THROTTLED = Fault("Lambda.TooManyRequestsException", "Rate Exceeded.")
 BUSY_S3 = ServiceUnavailable("S3", "SlowDown")
 BUSY_REKOGNITION = RekognitionThrottled("slow down")
 BUSY_TABLE = Fault("DynamoDB.ProvisionedThroughputExceededException", "The level of throughput was exceeded.")
 BUSY_TOPIC = Fault("SNS.ThrottledException", "Rate exceeded")
-
-BEGUN = ("IsFolderMarker", "BeginRecord")
-VALIDATED = (*BEGUN, "ValidateImage")
-RENDERED = (*VALIDATED, "CreateThumbnails")
-DESCRIBED = (*RENDERED, "ExtractMetadata")
-DESCRIBED_WITHOUT_LABELS = (*DESCRIBED, "DescribeWithoutLabels")
-TOLD = ("NotifySuccess", "RecordAnnouncement")
-COMPLETED = (*DESCRIBED, "StoreResult", *TOLD)
-COMPLETED_WITHOUT_LABELS = (*DESCRIBED_WITHOUT_LABELS, "StoreResult", *TOLD)
-TOLD_OF_FAILURE = ("NotifyFailure", "RecordFailureAnnouncement", "RemoveOutdatedRenditions", "IsRejected")
-REJECTED = ("RecordRejection", *TOLD_OF_FAILURE, "Rejected")
-FAILED = ("RecordFailure", *TOLD_OF_FAILURE, "Failed")
-LEFT_TO_ANOTHER = ("RemoveRenditions", "Superseded")
-LET_GO = ("DiscardRecord", "ResolveCurrentVersion", "RouteByCurrentVersion")
-NOT_HEARD = ("WaitToNotify", "CheckStillNewest", "IsWorthAnotherTry")
-TRIES_AGAIN = (*NOT_HEARD, "WhichNotification")
+FOREVER = 200  # attempts: more than any rule allows
 
 
 @pytest.fixture
 def pipeline(deploy) -> StateMachine:
-    """ImagePipeline with functions that find nothing wrong. None of them writes a record."""
+    """ImagePipeline with functions that accept and process every upload."""
     answers = {
         "validate": HEADER,
         "thumbnails": {"Renditions": RENDITIONS, "Picture": PICTURE},
         "metadata": METADATA,
-        "store": {"Message": "An image is ready."},
         "cleanup": {"Removed": 0},
-        "resolve_current_version": {"Next": "NOTHING"},
+        "resolve_current_version": {"Action": "KEEP"},
     }
-    return deploy("ImagePipeline", answers)
+    machine = deploy("ImagePipeline", answers)
+    answers["store"] = machine.store
+    return machine
 
 
 def uploaded(key: str = KEY, sequencer: str = OLDER, size: int = 4_000_000, version: str | None = None) -> dict:
@@ -91,309 +74,272 @@ def uploaded(key: str = KEY, sequencer: str = OLDER, size: int = 4_000_000, vers
     }
 
 
+def resumed(execution_arn: str, status: str = "ABORTED") -> dict:
+    """The event of an execution that Housekeeping starts in place of one that ended early."""
+    return uploaded() | {"Abandoned": {"ExecutionArn": execution_arn, "Status": status}}
+
+
 def report(message: str | None) -> str:
     """The cause that Lambda gives for a function's exception."""
     return json.dumps({"errorMessage": message, "errorType": "Crash", "stackTrace": []})
 
 
+# ------------------------------------------------------------------------------------------------------------- outcomes
+
+
 @dataclass(frozen=True)
 class Scenario:
-    """A sentence about one upload, and what it promises."""
+    """A sentence about one upload, what goes wrong, and what must be recorded and announced in the end."""
 
     sentence: str
-    path: tuple[str, ...]
-    outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
-    status: str = "SUCCEEDED"
-    record: str | None = "PROCESSING"  # COMPLETED would be written by the store function, which is none here
+    record: str | None  # the record's Status
     announced: tuple[str, ...] = ()
-    event: dict = field(default_factory=uploaded)
+    outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
+    status: str = "SUCCEEDED"  # of the execution
 
 
-def completed(sentence: str, path: tuple[str, ...], **outcomes: list[Outcome]) -> Scenario:
-    return Scenario(sentence, path, outcomes, announced=("SUCCESS",))
+def completed(sentence: str, **outcomes: list[Outcome]) -> Scenario:
+    return Scenario(sentence, "COMPLETED", ("SUCCESS",), outcomes)
 
 
-def rejected(sentence: str, path: tuple[str, ...], **outcomes: list[Outcome]) -> Scenario:
-    return Scenario(sentence, (*path, *REJECTED), outcomes, "SUCCEEDED", "REJECTED", ("FAILURE",))
-
-
-def failed(sentence: str, path: tuple[str, ...], **outcomes: list[Outcome]) -> Scenario:
-    end = FAILED[1:] if path[-1] == "RecordFailureToBegin" else FAILED
-    return Scenario(sentence, (*path, *end), outcomes, "FAILED", "FAILED", ("FAILURE",))
+def failed(sentence: str, **outcomes: list[Outcome]) -> Scenario:
+    return Scenario(sentence, "FAILED", ("FAILURE",), outcomes, "FAILED")
 
 
 SCENARIOS = [
-    completed("a photo goes through eight states", COMPLETED),
-    Scenario(
-        "a folder made in the console starts no work",
-        ("IsFolderMarker", "FolderMarker"),
-        record=None,
-        event=uploaded("uploads/2026/", size=0),
-    ),
-    Scenario(
-        "a file whose name ends in a slash is no folder",
-        COMPLETED,
-        announced=("SUCCESS",),
-        event=uploaded("uploads/a/"),
-    ),
-    Scenario(
-        "an empty file with an ordinary name is no folder",
-        (*VALIDATED, *REJECTED),
-        {"validate": [EmptyFile()]},
-        record="REJECTED",
-        announced=("FAILURE",),
-        event=uploaded(size=0),
-    ),
-    # ---- what fails it
-    failed("a crash of validate fails the image", VALIDATED, validate=3 * [CRASH]),
-    failed("a crash of thumbnails fails the image", RENDERED, thumbnails=3 * [CRASH]),
-    failed("a crash of metadata fails the image", DESCRIBED_WITHOUT_LABELS, metadata=6 * [CRASH]),
-    failed("a crash of store fails the image", (*DESCRIBED, "StoreResult"), store=3 * [CRASH]),
-    failed("a function out of time fails the image", RENDERED, thumbnails=3 * [Fault("States.Timeout")]),
-    failed("thumbnails that answer nonsense fail the image", RENDERED, thumbnails=3 * [{}]),
-    failed("a store that answers nonsense fails the image", (*DESCRIBED, "StoreResult"), store=3 * [{}]),
-    failed("throttling by Lambda for good fails the image", VALIDATED, validate=41 * [THROTTLED]),
-    failed("an S3 that stays unavailable fails the image", RENDERED, thumbnails=7 * [BUSY_S3]),
-    # ---- what is waited for
-    completed("a crash that passes is forgotten", COMPLETED, thumbnails=2 * [CRASH]),
-    completed("throttling by Lambda is waited for", COMPLETED, validate=40 * [THROTTLED]),
-    completed("an unavailable S3 is waited for", COMPLETED, thumbnails=6 * [BUSY_S3]),
-    completed("a throttling Rekognition is waited for", COMPLETED, metadata=12 * [BUSY_REKOGNITION]),
-    completed("a busy table is waited for", COMPLETED, **{"dynamodb:putItem": 6 * [BUSY_TABLE]}),
-    completed("outdated renditions are removed when S3 can", COMPLETED, store=10 * [RenditionsNotRemoved("SlowDown")]),
-    # ---- what costs less than all
+    completed("a photo is completed"),
+    # ---- waited for
+    completed("a function that crashes twice is tried again", thumbnails=2 * [CRASH]),
+    completed("a Lambda quota that is used up for a day is waited for", validate=99 * [THROTTLED]),
+    completed("an S3 that does not answer is waited for", thumbnails=6 * [BUSY_S3]),
+    completed("a Rekognition quota that is used up for a day is waited for", metadata=99 * [BUSY_REKOGNITION]),
+    completed("a busy table is waited for", **{"dynamodb:putItem": 6 * [BUSY_TABLE]}),
+    completed("renditions that are hard to remove are waited for", store=10 * [RenditionsNotRemoved("SlowDown")]),
+    completed("a busy topic is waited for", **{"sns:publish": 7 * [BUSY_TOPIC]}),
+    # ---- completed without labels
+    completed("a Rekognition that throttles for good costs only the labels", metadata=FOREVER * [BUSY_REKOGNITION]),
     completed(
-        "a Rekognition that throttles for good costs the labels alone",
-        COMPLETED_WITHOUT_LABELS,
-        metadata=13 * [BUSY_REKOGNITION],
+        "a Rekognition that fails costs only the labels", metadata=3 * [RekognitionFailed("InternalServerError")]
     ),
-    completed(
-        "a Rekognition that errs costs the labels alone",
-        COMPLETED_WITHOUT_LABELS,
-        metadata=3 * [RekognitionFailed("InternalServerError")],
-    ),
-    # ---- who has the key
-    Scenario(
-        "an upload replaced before it was validated is left to its successor",
-        (*VALIDATED, *LET_GO, *LEFT_TO_ANOTHER),
-        {"validate": [UploadReplaced()]},
-        record=None,
-    ),
-    Scenario(
-        "an upload replaced before it was decoded is left to its successor",
-        (*RENDERED, *LET_GO, *LEFT_TO_ANOTHER),
-        {"thumbnails": [UploadReplaced()]},
-        record=None,
-    ),
-    Scenario(
-        "an upload overtaken at the end is left to its successor",
-        (*DESCRIBED, "StoreResult", *LEFT_TO_ANOTHER),
-        {"store": [Superseded()]},
-    ),
-    Scenario(
-        "an upload deleted before it was validated leaves nothing",
-        (*VALIDATED, *LET_GO, *LEFT_TO_ANOTHER),
-        {"validate": [UploadGone()], "resolve_current_version": [{"Next": "REMOVE"}]},
-        record=None,
-    ),
-    Scenario(
-        "an upload deleted before it was decoded leaves nothing",
-        (*RENDERED, *LET_GO, *LEFT_TO_ANOTHER),
-        {"thumbnails": [UploadGone()], "resolve_current_version": [{"Next": "REMOVE"}]},
-        record=None,
-    ),
-    completed(
-        "a version that is back in its place is processed instead",
-        (*VALIDATED, *LET_GO, *COMPLETED),
-        validate=[UploadReplaced()],
-        resolve_current_version=[{"Next": "PROCESS", "Event": uploaded(sequencer=NEWER, version="older")}],
-    ),
+    completed("a metadata function that crashes costs only the labels", metadata=3 * [CRASH]),
+    # ---- failed
+    failed("a validate function that crashes", validate=3 * [CRASH]),
+    failed("a thumbnails function that crashes", thumbnails=3 * [CRASH]),
+    failed("a store function that crashes", store=3 * [CRASH]),
+    failed("a function that times out", thumbnails=3 * [Fault("States.Timeout")]),
+    failed("a thumbnails function that answers nonsense", thumbnails=3 * [{}]),
+    failed("a Lambda quota that is used up for good", validate=FOREVER * [THROTTLED]),
+    failed("an S3 that does not answer for good", thumbnails=7 * [BUSY_S3]),
+    failed("a table that does not accept the record at first", **{"dynamodb:putItem": 7 * [BUSY_TABLE]}),
     failed(
-        "not to know what took an upload's place fails it",
-        (*VALIDATED, *LET_GO[:2], "RecordFailureToBegin"),
+        "a discarded record whose current version cannot be resolved",
         validate=[UploadReplaced()],
         resolve_current_version=3 * [CRASH],
     ),
-    # ---- a table that won't write
-    Scenario(
-        "an image whose record can't be begun is recorded as failed when that works",
-        (*BEGUN, "RecordFailureToBegin", *TOLD_OF_FAILURE, "Failed"),
-        {"dynamodb:putItem": 7 * [BUSY_TABLE]},
-        "FAILED",
-        "FAILED",
-        ("FAILURE",),
+    failed("a record that cannot be discarded", validate=[UploadGone()], **{"dynamodb:deleteItem": 7 * [BUSY_TABLE]}),
+    failed("a failure that SNS accepts at the second attempt", validate=3 * [CRASH], **{"sns:publish": [BUSY_TOPIC]}),
+    failed(
+        "a failure whose renditions stay", validate=3 * [CRASH], cleanup=FOREVER * [RenditionsNotRemoved("SlowDown")]
     ),
+    # ---- announced although it cannot be recorded
+    Scenario("no record at all", None, ("FAILURE",), {"dynamodb:putItem": 14 * [BUSY_TABLE]}, "FAILED"),
     Scenario(
-        "an image that can't be recorded at all is still announced",
-        (*BEGUN, "RecordFailureToBegin", *TOLD_OF_FAILURE, "Failed"),
-        {"dynamodb:putItem": 14 * [BUSY_TABLE]},
-        "FAILED",
-        None,
+        "a failure that cannot be recorded",
+        "PROCESSING",
         ("FAILURE",),
-    ),
-    Scenario(
-        "a failure that can't be recorded is still announced",
-        (*RENDERED, *FAILED),
         {"thumbnails": 3 * [CRASH], "dynamodb:updateItem": 7 * [BUSY_TABLE]},
         "FAILED",
-        "PROCESSING",
-        ("FAILURE",),
     ),
     Scenario(
-        "a rejection that can't be recorded is still announced",
-        (*VALIDATED, *REJECTED),
+        "a rejection that cannot be recorded",
+        "PROCESSING",
+        ("FAILURE",),
         {"validate": [EmptyFile()], "dynamodb:updateItem": 7 * [BUSY_TABLE]},
-        "SUCCEEDED",
-        "PROCESSING",
-        ("FAILURE",),
     ),
+    # ---- left to Housekeeping, which a failed execution starts
+    Scenario("a topic that accepts nothing", "COMPLETED", (), {"sns:publish": 8 * [BUSY_TOPIC]}, "FAILED"),
     Scenario(
-        "a record that can't be forgotten says why",
-        (*VALIDATED, "DiscardRecord", *FAILED),
-        {"validate": [UploadGone()], "dynamodb:deleteItem": 7 * [BUSY_TABLE]},
-        "FAILED",
-        "FAILED",
-        ("FAILURE",),
-    ),
-    # ---- a topic that won't tell
-    completed(
-        "success is announced when SNS takes it",
-        (*DESCRIBED, "StoreResult", *7 * ("NotifySuccess", *TRIES_AGAIN), *TOLD),
-        **{"sns:publish": 7 * [BUSY_TOPIC]},
-    ),
-    Scenario(
-        "a failure is announced when SNS takes it",
-        (*VALIDATED, *FAILED[:2], *TRIES_AGAIN, *FAILED[1:]),
-        {"validate": 3 * [CRASH], "sns:publish": [BUSY_TOPIC]},
-        "FAILED",
-        "FAILED",
-        ("FAILURE",),
-    ),
-    Scenario(
-        "an image that can't be announced ends as such and keeps its record",
-        (*DESCRIBED, "StoreResult", *7 * ("NotifySuccess", *TRIES_AGAIN), "NotifySuccess", *NOT_HEARD, "Unannounced"),
-        {"sns:publish": 8 * [BUSY_TOPIC]},
-        "FAILED",
-    ),
-    Scenario(
-        "renditions that can't be removed leave the failure as it was announced",
-        (*VALIDATED, *FAILED[:-2], "Failed"),
-        {"validate": 3 * [CRASH], "cleanup": 11 * [RenditionsNotRemoved("SlowDown")]},
-        "FAILED",
-        "FAILED",
-        ("FAILURE",),
-    ),
-    Scenario(
-        "renditions that can't be removed leave the rejection as it was announced, and are left to Housekeeping",
-        (*VALIDATED, *REJECTED[:-2], "Failed"),
-        {"validate": [EmptyFile()], "cleanup": 11 * [RenditionsNotRemoved("SlowDown")]},
-        "FAILED",
+        "a rejection whose renditions stay",
         "REJECTED",
         ("FAILURE",),
+        {"validate": [EmptyFile()], "cleanup": FOREVER * [RenditionsNotRemoved("SlowDown")]},
+        "FAILED",
     ),
-    completed(
-        "an announcement that can't be noted was made",
-        (*COMPLETED, "AnnouncementNotRecorded"),
-        **{"dynamodb:updateItem": 7 * [BUSY_TABLE]},
-    ),
+    # ---- neither recorded nor announced
+    Scenario("a folder marker", None, (), {"validate": [FolderMarker()]}),
+    Scenario("an upload replaced before it was validated", None, (), {"validate": [UploadReplaced()]}),
+    Scenario("an upload replaced before it was decoded", None, (), {"thumbnails": [UploadReplaced()]}),
+    Scenario("an upload deleted before it was validated", None, (), {"validate": [UploadGone()]}),
+    Scenario("an upload deleted before it was decoded", None, (), {"thumbnails": [UploadGone()]}),
 ]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.sentence)
-def test_every_way_through(pipeline: StateMachine, scenario: Scenario):
-    execution = pipeline.run(scenario.event, scenario.outcomes)
+def test_every_upload_ends_with_its_record_and_its_notification(pipeline: StateMachine, scenario: Scenario):
+    execution = pipeline.run(uploaded(), scenario.outcomes)
 
-    record = pipeline.record(scenario.event["detail"]["object"]["key"])
-    assert execution.states == scenario.path
-    assert execution.status == scenario.status
+    record = pipeline.record(KEY)
     assert (record and record["Status"]) == scenario.record
-    assert tuple(map(outcome_told, execution.announcements)) == scenario.announced
+    assert execution.outcomes_announced == scenario.announced
+    assert execution.status == scenario.status
 
 
-def outcome_told(announcement: dict) -> str:
-    return announcement["MessageAttributes"]["processing_status"]["StringValue"]
+def test_a_completed_image_costs_six_state_transitions(pipeline: StateMachine):
+    execution = pipeline.run(uploaded())
+
+    assert len(execution.states) == 6
+    assert len(execution.calls) == 6
 
 
 @pytest.mark.parametrize("rejection", REJECTIONS, ids=lambda rejection: type(rejection).__name__)
-@pytest.mark.parametrize(("function", "path"), [("validate", VALIDATED), ("thumbnails", RENDERED)])
-def test_a_rejection_is_recorded_and_announced_and_never_tried_again(
-    pipeline: StateMachine, function: str, path: tuple[str, ...], rejection: ImageRejected
+@pytest.mark.parametrize(("function", "step"), [("validate", "ValidateImage"), ("thumbnails", "CreateThumbnails")])
+def test_a_rejection_is_recorded_and_announced_and_never_retried(
+    pipeline: StateMachine, function: str, step: str, rejection: errors.ImageRejected
 ):
-    execution = pipeline.run(uploaded(), {function: 10 * [rejection]})
+    execution = pipeline.run(uploaded(), {function: FOREVER * [rejection]})
 
     record, (announcement,) = pipeline.record(KEY), execution.announcements
-    assert execution.states == (*path, *REJECTED)
-    assert len(execution.calls_in(path[-1])) == 1
+    assert execution.status == "SUCCEEDED"
+    assert len(execution.calls_of(function)) == 1
     assert record["Status"] == "REJECTED"
     assert record["Error"] == {"Name": type(rejection).__name__, "Message": str(rejection)}
-    assert record["FailedStep"] == path[-1]
-    assert record["Attempts"] == dict.fromkeys(path[path.index("ValidateImage") :], "1")
+    assert record["FailedStep"] == step
+    assert record["Attempts"][step] == 1
     assert f"  Reason      {rejection}\n" in announcement["Message"]
 
 
-# ----------------------------------------------------------------------------------------------- what each task is sent
+def test_every_rejection_is_tested():
+    assert {type(rejection) for rejection in REJECTIONS} == set(errors.ImageRejected.__subclasses__())
 
 
-def test_each_function_is_sent_the_upload_and_what_the_ones_before_it_answered(pipeline: StateMachine):
-    execution = pipeline.run(uploaded(version="3sL4kqtJlcpXroDTDmJ"))
+@pytest.mark.parametrize("function", ["validate", "thumbnails", "metadata", "store"])
+def test_an_unexpected_error_is_tried_three_times(pipeline: StateMachine, function: str):
+    execution = pipeline.run(uploaded(), {function: FOREVER * [CRASH]})
 
-    upload = {
-        "Bucket": "uploads",
-        "ImageKey": KEY,
-        "VersionId": "3sL4kqtJlcpXroDTDmJ",
-        "ETag": "9b2cf535f27731c974343645a3985328",
-        "Bytes": 4_000_000,
-        "Sequencer": comparable(OLDER),
-        "ReceivedAt": "2026-03-01T12:00:00Z",
-    }
-    sent = {call.task: call.arguments for call in execution.calls}
-    assert sent["validate"].keys() == {"Upload"}
-    assert sent["validate"]["Upload"].items() >= upload.items()
-    assert sent["thumbnails"] == sent["validate"] | {"Header": HEADER}
-    assert sent["metadata"] == sent["validate"] | {"Picture": PICTURE, "Renditions": RENDITIONS}
-    attempts = dict.fromkeys(("ValidateImage", "CreateThumbnails", "ExtractMetadata", "StoreResult"), 1)
-    assert sent["store"] == sent["validate"] | {"Metadata": METADATA, "Renditions": RENDITIONS, "Attempts": attempts}
+    assert len(execution.calls_of(function)) == 3
 
 
-def test_every_attempt_of_every_step_counts(pipeline: StateMachine):
+# ------------------------------------------------------------------------------------------- what each function is sent
+
+
+def test_each_function_receives_the_event_and_earlier_results(pipeline: StateMachine):
+    event = uploaded(version="3sL4kqtJlcpXroDTDmJ")
+
+    calls = pipeline.run(event).calls
+
+    sent = {call.task: call.arguments for call in calls}
+    assert sent["validate"] == {"Event": event}
+    execution = sent["store"]["Execution"]
+    assert sent["thumbnails"] == {"Event": event, "Execution": execution, "Header": HEADER}
+    assert sent["metadata"] == {"Event": event, "Picture": PICTURE, "Renditions": RENDITIONS}
+    assert sent["store"].items() >= {"Event": event, "Metadata": METADATA, "Renditions": RENDITIONS}.items()
+
+
+def test_the_record_counts_every_attempt_of_every_step(pipeline: StateMachine):
     crash = Fault("Runtime.ExitError")
-    outcomes = {"thumbnails": 2 * [crash], "metadata": 13 * [BUSY_REKOGNITION], "store": [crash]}
 
-    execution = pipeline.run(uploaded(), outcomes)
+    pipeline.run(uploaded(), {"thumbnails": 2 * [crash], "metadata": 3 * [crash], "store": [crash]})
 
-    assert execution.calls_in("StoreResult")[-1].arguments["Attempts"] == {
+    assert pipeline.record(KEY)["Attempts"] == {
         "ValidateImage": 1,
         "CreateThumbnails": 3,
-        "ExtractMetadata": 13,
-        "DescribeWithoutLabels": 1,
+        "ExtractMetadata": 3,
         "StoreResult": 2,
     }
 
 
-def test_the_record_tells_of_the_upload_from_the_beginning(pipeline: StateMachine):
-    execution = pipeline.run(uploaded(), {"store": [Superseded()]})
+def test_the_record_describes_the_upload_from_the_beginning(pipeline: StateMachine):
+    event = uploaded(version="3sL4kqtJlcpXroDTDmJ")
+    seen = []
 
-    (call,) = execution.calls_in("ValidateImage")
-    described = {name: value for name, value in call.arguments["Upload"].items() if name != "Bucket"}
-    assert pipeline.record(KEY) == described | {"Status": "PROCESSING", "Bytes": "4000000"}
+    pipeline.run(event, {"validate": [lambda payload: seen.append(pipeline.record(KEY)) or HEADER]})
+
+    (record,), upload = seen, Upload.from_event(event)
+    assert record["StartedAt"]
+    assert (
+        record.items()
+        >= {
+            "Status": "PROCESSING",
+            "ImageKey": upload.key,
+            "VersionId": upload.version_id,
+            "ETag": upload.etag,
+            "Bytes": upload.size,
+            "Sequencer": upload.sequencer,
+            "ReceivedAt": upload.received_at,
+        }.items()
+    )
+    assert pipeline.record(KEY)["ExecutionArn"] == record["ExecutionArn"]
 
 
-def test_success_is_announced_in_the_words_of_the_store_function_and_noted(pipeline: StateMachine):
+def test_a_record_that_could_not_be_begun_is_complete(pipeline: StateMachine):
+    pipeline.run(uploaded(), {"dynamodb:putItem": 7 * [BUSY_TABLE]})
+
+    record, upload = pipeline.record(KEY), Upload.from_event(uploaded())
+    assert record["Error"] == {"Name": BUSY_TABLE.error, "Message": BUSY_TABLE.cause}
+    assert record["FailedStep"] == "BeginRecord"
+    assert record["Attempts"] == {"BeginRecord": 7}
+    assert (record["Sequencer"], record["Bytes"]) == (upload.sequencer, upload.size)
+    assert "AnnouncedAt" in record
+
+
+def test_an_image_without_labels_says_why(pipeline: StateMachine):
+    pipeline.run(uploaded(), {"metadata": FOREVER * [BUSY_REKOGNITION]})
+
+    record = pipeline.record(KEY)
+    assert record["Labels"] == []
+    assert record["LabelsError"] == {
+        "Name": "RekognitionThrottled",
+        "Message": "Rekognition is throttling: slow down",
+    }
+    assert record.items() >= PICTURE.items()
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [{}, {"validate": 3 * [CRASH]}, {"validate": [UploadGone()]}, {"validate": [FolderMarker()]}],
+    ids=["success", "failure", "deletion", "folder marker"],
+)
+def test_renditions_that_are_not_needed_are_removed(pipeline: StateMachine, outcomes: dict):
+    execution = pipeline.run(uploaded(), outcomes)
+
+    removals = execution.calls_of("cleanup") or execution.calls_of("store")  # which removes those it replaces
+    assert len(removals) == 1
+    if removals[0].task == "cleanup":
+        assert removals[0].arguments == {"ImageKey": KEY}
+
+
+def test_an_older_version_that_is_current_again_is_processed_instead(pipeline: StateMachine):
+    older = uploaded(sequencer=NEWER, version="older")
+    outcomes = {
+        "validate": [UploadReplaced()],
+        "resolve_current_version": [{"Action": "PROCESS", "Event": older}],
+    }
+
+    execution = pipeline.run(uploaded(version="newer"), outcomes)
+
+    record = pipeline.record(KEY)
+    assert (record["Status"], record["VersionId"]) == ("COMPLETED", "older")
+    assert execution.outcomes_announced == ("SUCCESS",)
+
+
+# -------------------------------------------------------------------------------------------------------- notifications
+
+
+def test_success_is_announced_in_the_words_of_the_store_function(pipeline: StateMachine):
     (announcement,) = pipeline.run(uploaded()).announcements
 
     assert announcement["Subject"] == "Image pipeline: an image is ready"
     assert announcement["Message"] == "An image is ready."
     assert announcement["MessageAttributes"]["imageId"]["StringValue"] == KEY
-    assert "AnnouncedAt" in pipeline.record(KEY)
 
 
-def test_a_failure_is_announced_and_recorded_with_what_where_and_why(pipeline: StateMachine):
+def test_a_failure_is_announced_with_its_reason(pipeline: StateMachine):
     execution = pipeline.run(uploaded(), {"thumbnails": 3 * [Fault("OutOfPaper", report("S3 is gone"))]})
 
     record, (announcement,) = pipeline.record(KEY), execution.announcements
     assert record["Error"] == {"Name": "OutOfPaper", "Message": "S3 is gone"}
     assert record["FailedStep"] == "CreateThumbnails"
-    assert record["Attempts"] == {"ValidateImage": "1", "CreateThumbnails": "3"}
+    assert record["Attempts"] == {"ValidateImage": 1, "CreateThumbnails": 3}
     assert record["AnnouncedAt"] >= record["CompletedAt"] >= record["StartedAt"]
     assert announcement["Subject"] == "Image pipeline: an image was not processed"
     assert announcement["Message"].splitlines() == [
@@ -408,177 +354,121 @@ def test_a_failure_is_announced_and_recorded_with_what_where_and_why(pipeline: S
     assert (execution.error, execution.cause) == ("OutOfPaper", "S3 is gone")
 
 
-def test_an_image_without_labels_carries_the_reason_into_its_record(pipeline: StateMachine):
-    execution = pipeline.run(uploaded(), {"metadata": 13 * [BUSY_REKOGNITION]})
-
-    asked, told = execution.calls_in("ExtractMetadata")[-1], execution.calls_in("DescribeWithoutLabels")[0]
-    reason = {"Name": "RekognitionThrottled", "Message": "Rekognition is throttling: slow down"}
-    assert told.arguments == asked.arguments | {"LabelsError": reason}
-
-
-def test_a_record_that_could_not_be_begun_is_whole_all_the_same(pipeline: StateMachine):
-    pipeline.run(uploaded(), {"dynamodb:putItem": 7 * [BUSY_TABLE]})
-
-    record = pipeline.record(KEY)
-    assert record["Error"] == {"Name": BUSY_TABLE.error, "Message": BUSY_TABLE.cause}
-    assert record["FailedStep"] == "BeginRecord"
-    assert record["Attempts"] == {"BeginRecord": "7"}
-    assert record["Sequencer"] == comparable(OLDER)
-    assert record["Bytes"] == "4000000"
-    assert "AnnouncedAt" in record
-
-
-def test_what_sns_said_stays_in_the_record_until_it_takes_the_announcement(pipeline: StateMachine):
+def test_the_error_of_a_failed_notification_is_recorded(pipeline: StateMachine):
     pipeline.run(uploaded(), {"sns:publish": 8 * [BUSY_TOPIC]})
-    unannounced = pipeline.record(KEY)
-    pipeline.run(uploaded(sequencer=NEWER), {"sns:publish": [BUSY_TOPIC]})
-    announced = pipeline.record(KEY)
 
-    assert unannounced["NotificationError"] == {"Name": BUSY_TOPIC.error, "Message": BUSY_TOPIC.cause}
-    assert "AnnouncedAt" not in unannounced
-    assert "NotificationError" not in announced
-    assert "AnnouncedAt" in announced
+    assert pipeline.record(KEY)["NotificationError"] == {"Name": BUSY_TOPIC.error, "Message": BUSY_TOPIC.cause}
 
 
-@pytest.mark.parametrize(
-    ("outcomes", "state"),
-    [
-        ({"validate": 3 * [CRASH]}, "RemoveOutdatedRenditions"),
-        ({"validate": [UploadGone()]}, "RemoveRenditions"),
-        ({"thumbnails": [UploadReplaced()]}, "RemoveRenditions"),
-    ],
-)
-def test_renditions_are_removed_by_the_uploads_key(pipeline: StateMachine, outcomes: dict, state: str):
-    execution = pipeline.run(uploaded(), outcomes)
+def test_a_notification_that_times_out_is_sent_again(pipeline: StateMachine):
+    execution = pipeline.run(uploaded(), {"sns:publish": [Fault("States.Timeout")]})
 
-    (call,) = execution.calls_in(state)
-    assert call.task == "cleanup"
-    assert call.arguments == {"ImageKey": KEY}
-
-
-# --------------------------------------------------------------------------------------------------------- runaway cost
-
-
-@pytest.mark.parametrize(
-    ("function", "state"),
-    [
-        ("validate", "ValidateImage"),
-        ("thumbnails", "CreateThumbnails"),
-        ("metadata", "ExtractMetadata"),
-        ("store", "StoreResult"),
-    ],
-)
-def test_what_nobody_foresaw_is_tried_three_times_and_no_more(pipeline: StateMachine, function: str, state: str):
-    execution = pipeline.run(uploaded(), {function: 10 * [CRASH]})
-
-    assert len(execution.calls_in(state)) == 3
+    assert execution.outcomes_announced == ("SUCCESS",)
 
 
 # ------------------------------------------------------------------------------------------------- order and duplicates
 
 
-def test_the_same_event_twice_is_worked_on_once(pipeline: StateMachine):
+def test_a_duplicate_event_is_processed_once(pipeline: StateMachine):
     pipeline.run(uploaded())
     first = pipeline.record(KEY)
 
     second = pipeline.run(uploaded())
 
-    assert second.states == (*BEGUN, "Superseded")
-    assert len(second.calls_in("BeginRecord")) == 1
+    assert second.status == "SUCCEEDED"
+    assert second.calls_of("validate") == []
     assert second.announcements == ()
     assert pipeline.record(KEY) == first
 
 
-def test_an_older_event_that_comes_late_changes_nothing(pipeline: StateMachine):
+@pytest.mark.parametrize("outcomes", [{}, {"dynamodb:putItem": 7 * [BUSY_TABLE]}], ids=["", "on a busy table"])
+def test_an_older_event_that_arrives_late_changes_nothing(pipeline: StateMachine, outcomes: dict):
     pipeline.run(uploaded(sequencer=NEWER))
     before = pipeline.record(KEY)
 
-    late = pipeline.run(uploaded(sequencer=OLDER))
+    late = pipeline.run(uploaded(sequencer=OLDER), outcomes)
 
-    assert late.states == (*BEGUN, "Superseded")
+    assert late.status == "SUCCEEDED"
     assert late.announcements == ()
     assert pipeline.record(KEY) == before
 
 
-def test_an_older_event_that_can_hardly_be_recorded_changes_nothing_either(pipeline: StateMachine):
-    pipeline.run(uploaded(sequencer=NEWER))
-    before = pipeline.record(KEY)
-
-    late = pipeline.run(uploaded(sequencer=OLDER), {"dynamodb:putItem": 7 * [BUSY_TABLE]})
-
-    assert late.states == (*BEGUN, "RecordFailureToBegin", "Superseded")
-    assert late.announcements == ()
-    assert pipeline.record(KEY) == before
-
-
-def test_a_newer_event_takes_the_record_over_even_from_a_failure(pipeline: StateMachine):
+def test_a_newer_event_replaces_a_failure(pipeline: StateMachine):
     pipeline.run(uploaded(sequencer=OLDER), {"validate": [EmptyFile()]})
 
-    newer = pipeline.run(uploaded(sequencer=NEWER))
+    pipeline.run(uploaded(sequencer=NEWER))
 
-    assert newer.states == COMPLETED
+    assert pipeline.record(KEY)["Status"] == "COMPLETED"
     assert "Error" not in pipeline.record(KEY)
 
 
-def test_a_first_write_whose_answer_was_lost_does_not_lock_its_own_execution_out(pipeline: StateMachine):
-    lost = Fault("DynamoDB.SdkClientException", "Unable to read the answer", unheard=True)
-
-    execution = pipeline.run(uploaded(), {"dynamodb:putItem": [lost]})
-
-    assert len(execution.calls_in("BeginRecord")) == 2
-    assert execution.states == COMPLETED
-
-
-def test_a_record_that_was_let_go_without_the_answer_being_heard_is_let_go(pipeline: StateMachine):
-    lost = Fault("DynamoDB.SdkClientException", "Unable to read the answer", unheard=True)
-
-    execution = pipeline.run(uploaded(), {"validate": [UploadReplaced()], "dynamodb:deleteItem": [lost]})
-
-    assert execution.states == (*VALIDATED, *LET_GO, *LEFT_TO_ANOTHER)
-
-
 @pytest.mark.parametrize("prefix", ["DynamoDB", "DynamoDb"])
-def test_a_duplicate_is_told_by_either_spelling_of_the_error(pipeline: StateMachine, prefix: str):
+def test_a_refused_write_is_recognised_in_both_spellings(pipeline: StateMachine, prefix: str):
     pipeline.error_prefix = prefix
     pipeline.run(uploaded())
 
-    assert pipeline.run(uploaded()).states == (*BEGUN, "Superseded")
+    second = pipeline.run(uploaded())
+
+    assert second.status == "SUCCEEDED"
+    assert len(second.calls_of("dynamodb:putItem")) == 1
 
 
-@pytest.mark.parametrize("prefix", ["DynamoDB", "DynamoDb"])
 @pytest.mark.parametrize(
-    ("function", "problem", "end"),
+    ("outcomes", "call"),
     [
-        ("validate", EmptyFile(), ("RecordRejection", *LEFT_TO_ANOTHER)),
-        ("thumbnails", CRASH, ("RecordFailure", "Failed")),
-        ("thumbnails", UploadGone(), ("DiscardRecord", *LEFT_TO_ANOTHER)),
+        ({}, "dynamodb:putItem"),
+        ({"validate": [EmptyFile()]}, "dynamodb:updateItem"),
+        ({"validate": [UploadGone()]}, "dynamodb:deleteItem"),
+        ({"dynamodb:putItem": 7 * [BUSY_TABLE]}, "dynamodb:putItem"),
     ],
+    ids=["begin", "record a failure", "discard", "record a failure to begin"],
 )
-def test_an_upload_that_was_overtaken_neither_overwrites_nor_announces(
-    pipeline: StateMachine, prefix: str, function: str, problem: Exception, end: tuple[str, ...]
-):
-    newer = {"ImageKey": KEY, "Status": "PROCESSING", "Sequencer": comparable(NEWER), "ExecutionArn": "another"}
+def test_a_write_whose_response_was_lost_is_repeated_harmlessly(pipeline: StateMachine, outcomes: dict, call: str):
+    expected = pipeline.run(uploaded(), outcomes)
+    record = pipeline.record(KEY)
+    pipeline.delete(KEY)
+    lost = Fault("DynamoDB.SdkClientException", "Unable to read the response", response_lost=True)
 
-    def overtaken(payload: dict) -> dict:
-        pipeline.put(**newer)
+    execution = pipeline.run(uploaded(), outcomes | {call: [*outcomes.get(call, []), lost]})
+
+    again = pipeline.record(KEY)
+    assert execution.status == expected.status
+    assert execution.outcomes_announced == expected.outcomes_announced
+    assert (again and again["Status"]) == (record and record["Status"])
+
+
+NEWER_RECORD = {"ImageKey": KEY, "Status": "PROCESSING", "Sequencer": comparable(NEWER), "ExecutionArn": "another"}
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [
+        ("validate", EmptyFile()),
+        ("validate", CRASH),
+        ("validate", UploadReplaced()),
+        ("thumbnails", UploadGone()),
+        ("store", Superseded()),
+        ("store", CRASH),
+    ],
+    ids=str,
+)
+def test_a_superseded_execution_leaves_the_newer_record_alone(
+    pipeline: StateMachine, function: str, problem: Exception
+):
+    def superseded(payload: dict) -> dict:
+        pipeline.put(**NEWER_RECORD)
         raise problem
 
-    pipeline.error_prefix = prefix
-    execution = pipeline.run(uploaded(), {function: 3 * [overtaken]})
+    execution = pipeline.run(uploaded(), {function: FOREVER * [superseded]})
 
-    assert execution.states[-len(end) :] == end
-    assert len(execution.calls_in(end[0])) == 1
+    assert pipeline.record(KEY) == NEWER_RECORD
     assert execution.announcements == ()
-    assert pipeline.record(KEY) == newer
+    assert execution.calls_of("cleanup")
 
 
-@pytest.mark.parametrize(
-    ("problem", "end"),
-    [(EmptyFile(), LEFT_TO_ANOTHER), (CRASH, ("RecordFailure", "Failed"))],
-    ids=["rejection", "failure"],
-)
-def test_what_was_deleted_while_it_failed_is_neither_recorded_nor_announced(
-    pipeline: StateMachine, problem: Exception, end: tuple[str, ...]
+@pytest.mark.parametrize(("problem", "status"), [(EmptyFile(), "SUCCEEDED"), (CRASH, "FAILED")], ids=str)
+def test_a_deleted_upload_that_fails_leaves_no_record_and_no_notification(
+    pipeline: StateMachine, problem: Exception, status: str
 ):
     def deleted(payload: dict) -> dict:
         pipeline.delete(KEY)
@@ -586,65 +476,60 @@ def test_what_was_deleted_while_it_failed_is_neither_recorded_nor_announced(
 
     execution = pipeline.run(uploaded(), {"validate": 3 * [deleted]})
 
-    assert execution.states[-2:] == end
     assert execution.announcements == ()
     assert pipeline.record(KEY) is None
+    assert execution.status == status
 
 
-@pytest.mark.parametrize(("problem", "times"), [(CRASH, 3), (RenditionsNotRemoved("SlowDown"), 11)])
-def test_an_image_that_was_completed_is_not_turned_into_a_failure_by_what_comes_after(
-    pipeline: StateMachine, problem: Exception, times: int
-):
+@pytest.mark.parametrize(("problem", "times"), [(CRASH, 3), (RenditionsNotRemoved("SlowDown"), 11)], ids=str)
+def test_an_error_after_completion_leaves_the_image_completed(pipeline: StateMachine, problem: Exception, times: int):
     def completes_and_crashes(payload: dict) -> dict:
-        upload = payload["Upload"]
-        pipeline.put(
-            ImageKey=KEY, Status="COMPLETED", Sequencer=upload["Sequencer"], ExecutionArn=upload["ExecutionArn"]
-        )
+        pipeline.store(payload)
         raise problem
 
     execution = pipeline.run(uploaded(), {"store": times * [completes_and_crashes]})
+    resumption = pipeline.run(resumed(pipeline.record(KEY)["ExecutionArn"], "FAILED"))
 
     assert pipeline.record(KEY)["Status"] == "COMPLETED"
-    assert execution.states[-2:] == ("RecordFailure", "Failed")  # whereupon Housekeeping tells of it
-    assert execution.error == type(problem).__name__
+    assert (execution.status, execution.error) == ("FAILED", type(problem).__name__)
     assert execution.announcements == ()
+    assert resumption.outcomes_announced == ("SUCCESS",)
 
 
-def test_an_execution_that_left_renditions_behind_says_so_not_what_was_wrong_with_the_image(pipeline: StateMachine):
-    outcomes = {"validate": 3 * [CRASH], "cleanup": 11 * [RenditionsNotRemoved("SlowDown")]}
+def test_a_store_function_that_runs_on_after_a_timeout_does_not_revive_a_failed_image(pipeline: StateMachine):
+    payloads = []
+    pipeline.run(uploaded(), {"store": 3 * [lambda payload: payloads.append(payload) or {}]})
+    failed = pipeline.record(KEY)
 
-    execution = pipeline.run(uploaded(), outcomes)
+    with pytest.raises(Superseded):
+        pipeline.store(payloads[-1])
 
-    assert (execution.error, execution.cause) == ("RenditionsNotRemoved", "unneeded renditions remain: SlowDown")
-    assert pipeline.record(KEY)["Error"]["Name"] == "KeyError"
+    assert failed["Status"] == "FAILED"
+    assert "AnnouncedAt" in failed
+    assert pipeline.record(KEY) == failed
 
 
 @pytest.mark.parametrize("outcomes", [{}, {"validate": [EmptyFile()]}], ids=["success", "failure"])
-def test_an_announcement_that_failed_is_not_sent_again_once_a_newer_event_has_the_key(
-    pipeline: StateMachine, outcomes: dict
-):
-    def overtaken_meanwhile(arguments: dict) -> dict:
-        pipeline.put(ImageKey=KEY, Status="PROCESSING", Sequencer=comparable(NEWER), ExecutionArn="another")
+def test_a_failed_notification_is_not_repeated_after_a_newer_upload(pipeline: StateMachine, outcomes: dict):
+    def superseded_meanwhile(arguments: dict) -> dict:
+        pipeline.put(**NEWER_RECORD)
         raise TimeoutError
 
-    execution = pipeline.run(uploaded(), outcomes | {"sns:publish": [overtaken_meanwhile]})
+    execution = pipeline.run(uploaded(), outcomes | {"sns:publish": [superseded_meanwhile]})
 
-    assert execution.states[-3:] == ("CheckStillNewest", *LEFT_TO_ANOTHER)
     assert execution.announcements == ()
+    assert pipeline.record(KEY) == NEWER_RECORD
+    assert execution.status == "SUCCEEDED"
 
 
-def test_an_upload_overtaken_while_it_is_announced_notes_nothing_in_the_newer_ones_record(pipeline: StateMachine):
-    newer = {"ImageKey": KEY, "Status": "PROCESSING", "Sequencer": comparable(NEWER), "ExecutionArn": "another"}
-
-    def overtaken_meanwhile(arguments: dict) -> dict:
-        pipeline.put(**newer)
+def test_a_superseded_failure_notification_does_not_mark_the_newer_record(pipeline: StateMachine):
+    def superseded_meanwhile(arguments: dict) -> dict:
+        pipeline.put(**NEWER_RECORD)
         return {"MessageId": "1"}
 
-    execution = pipeline.run(uploaded(), {"sns:publish": [overtaken_meanwhile]})
+    pipeline.run(uploaded(), {"validate": [EmptyFile()], "sns:publish": [superseded_meanwhile]})
 
-    assert execution.states == (*COMPLETED, "Superseded")
-    assert len(execution.calls_in("RecordAnnouncement")) == 1
-    assert pipeline.record(KEY) == newer
+    assert pipeline.record(KEY) == NEWER_RECORD
 
 
 @pytest.mark.parametrize(
@@ -657,26 +542,131 @@ def test_an_upload_overtaken_while_it_is_announced_notes_nothing_in_the_newer_on
         ("9", "a"),
     ],
 )
-def test_sequencers_compare_whatever_their_case_and_length(pipeline: StateMachine, earlier: str, later: str):
+def test_sequencers_of_any_case_and_length_compare(pipeline: StateMachine, earlier: str, later: str):
     pipeline.run(uploaded(sequencer=later))
+    record = pipeline.record(KEY)
 
-    assert pipeline.run(uploaded(sequencer=earlier)).states[-1] == "Superseded"
-    assert comparable(earlier) < comparable(later)
+    pipeline.run(uploaded(sequencer=earlier))
 
-
-def test_a_sequencer_means_the_same_to_the_state_machine_and_to_the_functions(pipeline: StateMachine):
-    execution = pipeline.run(uploaded(sequencer="66e1a2b3"))
-
-    (call,) = execution.calls_in("ValidateImage")
-    assert call.arguments["Upload"]["Sequencer"] == comparable("66e1a2b3")
+    assert pipeline.record(KEY) == record
+    assert record["Sequencer"] == comparable(later) > comparable(earlier)
 
 
 @pytest.mark.parametrize(("given", "version"), [(None, "null"), ("", "null"), ("null", "null"), ("3sL4kqt", "3sL4kqt")])
-def test_an_object_without_a_version_is_called_null_as_s3_does(pipeline: StateMachine, given: str | None, version: str):
-    execution = pipeline.run(uploaded(version=given))
+def test_an_object_without_a_version_has_the_version_null(pipeline: StateMachine, given: str | None, version: str):
+    event = uploaded(version=given)
 
-    (call,) = execution.calls_in("ValidateImage")
-    assert call.arguments["Upload"]["VersionId"] == version
+    pipeline.run(event, {"validate": [EmptyFile()]})
+
+    assert pipeline.record(KEY)["VersionId"] == version == Upload.from_event(event).version_id
+
+
+# ---------------------------------------------------------------------------- in place of an execution that ended early
+
+
+ABANDONED = "arn:aws:states:us-east-1:123456789012:execution:pipeline:abandoned"
+PROCESSING = {
+    "ImageKey": KEY,
+    "Status": "PROCESSING",
+    "Sequencer": comparable(OLDER),
+    "VersionId": "null",
+    "ExecutionArn": ABANDONED,
+}
+REJECTED = PROCESSING | {
+    "Status": "REJECTED",
+    "Error": {"Name": "EmptyFile", "Message": "the file is empty"},
+    "FailedStep": "ValidateImage",
+}
+COMPLETED = PROCESSING | {
+    "Status": "COMPLETED",
+    "Width": 4000,
+    "Height": 3000,
+    "Format": "JPEG",
+    "Renditions": {"small": {"Width": 100}, "medium": {"Width": 640}},
+}
+
+
+def take_over(pipeline: StateMachine, record: dict, status: str = "ABORTED") -> Execution:
+    pipeline.put(**record)
+    return pipeline.run(resumed(ABANDONED, status))
+
+
+@pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT", "FAILED"])
+def test_an_upload_whose_execution_ended_early_has_failed(pipeline: StateMachine, status: str):
+    execution = take_over(pipeline, PROCESSING, status)
+
+    record, (announcement,) = pipeline.record(KEY), execution.announcements
+    reason = f"the execution that processed it ended early ({status})"
+    assert record["Status"] == "FAILED"
+    assert record["Error"] == {"Name": f"Execution.{status}", "Message": reason}
+    assert f"  Reason      {reason}\n" in announcement["Message"]
+    assert execution.outcomes_announced == ("FAILURE",)
+
+
+def test_a_rejection_that_was_not_announced_is_announced_with_its_own_reason(pipeline: StateMachine):
+    execution = take_over(pipeline, REJECTED)
+
+    (announcement,) = execution.announcements
+    assert "  Reason      the file is empty\n  Error       EmptyFile, in ValidateImage\n" in announcement["Message"]
+    assert execution.status == "SUCCEEDED"
+    assert pipeline.record(KEY)["Error"] == REJECTED["Error"]
+
+
+def test_an_image_that_was_not_announced_is_announced_from_its_record(pipeline: StateMachine):
+    (announcement,) = take_over(pipeline, COMPLETED).announcements
+
+    said = announcement["Message"].splitlines()[2:]
+    assert said[:2] == [f"  Image       {KEY}", "  Picture     4000 x 3000 JPEG"]
+    assert said[2] in ("  Renditions  small, medium", "  Renditions  medium, small")
+    assert len(said) == 3
+    assert announcement["MessageAttributes"]["processing_status"]["StringValue"] == "SUCCESS"
+    assert pipeline.record(KEY)["Status"] == "COMPLETED"
+
+
+def test_an_image_that_lacks_labels_is_announced_with_the_reason(pipeline: StateMachine):
+    reason = {"Name": "RekognitionThrottled", "Message": "Rekognition is throttling: slow down"}
+
+    (announcement,) = take_over(pipeline, COMPLETED | {"LabelsError": reason}).announcements
+
+    assert "  Labels      none: Rekognition is throttling: slow down\n" in announcement["Message"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [REJECTED | {"AnnouncedAt": "2026-03-01T12:00:05Z"}, PROCESSING | {"ExecutionArn": "another"}],
+    ids=["announced", "owned by another execution"],
+)
+def test_nothing_else_is_taken_over(pipeline: StateMachine, record: dict):
+    execution = take_over(pipeline, record)
+
+    assert execution.announcements == ()
+    assert execution.status == "SUCCEEDED"
+    assert pipeline.record(KEY) == record
+
+
+def test_an_early_end_that_is_delivered_twice_is_announced_once(pipeline: StateMachine):
+    take_over(pipeline, PROCESSING)
+
+    again = pipeline.run(resumed(ABANDONED))
+
+    assert again.announcements == ()
+    assert pipeline.record(KEY)["Status"] == "FAILED"
+
+
+def test_a_takeover_whose_response_was_lost_is_repeated_harmlessly(pipeline: StateMachine):
+    lost = Fault("DynamoDB.SdkClientException", "Unable to read the response", response_lost=True)
+    pipeline.put(**PROCESSING)
+
+    execution = pipeline.run(resumed(ABANDONED), {"dynamodb:updateItem": [lost]})
+
+    assert execution.outcomes_announced == ("FAILURE",)
+
+
+def test_an_upload_that_had_not_begun_is_processed(pipeline: StateMachine):
+    execution = pipeline.run(resumed(ABANDONED))
+
+    assert pipeline.record(KEY)["Status"] == "COMPLETED"
+    assert execution.outcomes_announced == ("SUCCESS",)
 
 
 # ----------------------------------------------------------------------------------------------------- names and causes
@@ -690,16 +680,16 @@ def test_an_object_without_a_version_is_called_null_as_s3_does(pipeline: StateMa
         "uploads/100%25 of it.jpg",
         "uploads/🐈 café.jpg",
         'uploads/it\'s "quoted" \\ & <b>.jpg',
-        "uploads/{% $upload %} ${ImagesTable} $.x.jpg",
+        "uploads/{% $event %} ${ImagesTable} $.x.jpg",
         "uploads/" + "x" * 1016,
     ],
 )
-def test_a_key_arrives_everywhere_as_s3_spelled_it(pipeline: StateMachine, key: str):
+def test_every_key_stays_as_s3_spells_it(pipeline: StateMachine, key: str):
     success = pipeline.run(uploaded(key))
     failure = pipeline.run(uploaded(key, sequencer=NEWER), {"validate": [EmptyFile()]})
 
-    uploads = [call.arguments["Upload"] for call in success.calls if "Upload" in call.arguments]
-    assert [upload["ImageKey"] for upload in uploads] == 4 * [key]
+    for call in success.calls_of("validate") + success.calls_of("store"):
+        assert call.arguments["Event"]["detail"]["object"]["key"] == key
     for execution in (success, failure):
         assert execution.announcements[0]["MessageAttributes"]["imageId"]["StringValue"] == key
     assert f"  Image       {key}\n" in failure.announcements[0]["Message"]
@@ -719,21 +709,18 @@ ODD_TEXT = 'a "quoted" \\ line\nand 🐈 another'
         pytest.param(report(None), NO_REASON, id="a function's with null"),
         pytest.param(report("x" * 200_000), "x" * 1000, id="a function's, huge"),
         pytest.param(report("🐈" * 5_000), "🐈" * 1000, id="a function's, huge, emoji"),
-        pytest.param(report("cut")[:-9], report("cut")[:-9], id="a function's, cut off"),
+        pytest.param(report("cut")[:-9], report("cut")[:-9], id="a function's, truncated"),
         pytest.param('{"errorType": "Exit"}', '{"errorType": "Exit"}', id="JSON without a message"),
         pytest.param("{not JSON}", "{not JSON}", id="braces without JSON"),
         pytest.param("[1, 2]", "[1, 2]", id="JSON, no object"),
         pytest.param("Rate exceeded (Service: Lambda)", "Rate exceeded (Service: Lambda)", id="text"),
         pytest.param(ODD_TEXT, ODD_TEXT, id="text with quotes, lines and emoji"),
-        pytest.param("x" * 32_768, "x" * 1000, id="text, as long as can be"),
+        pytest.param("x" * 32_768, "x" * 1000, id="text of the largest size"),
         pytest.param("", NO_REASON, id="none"),
     ],
 )
-def test_a_message_says_what_the_cause_says_and_no_more_than_a_thousand_characters(
-    pipeline: StateMachine, cause: str, message: str
-):
+def test_a_message_is_the_cause_cut_to_a_thousand_characters(pipeline: StateMachine, cause: str, message: str):
     execution = pipeline.run(uploaded(), {"validate": 3 * [Fault("Crash", cause)]})
 
-    assert execution.states == (*VALIDATED, *FAILED)
     assert pipeline.record(KEY)["Error"] == {"Name": "Crash", "Message": message}
     assert f"  Reason      {message}\n" in execution.announcements[0]["Message"]

@@ -38,9 +38,7 @@ ALLOWED = {
     "HousekeepingRole": {
         "lambda:InvokeFunction on ResolveCurrentVersionFunction",
         "lambda:InvokeFunction on CleanupFunction",
-        "dynamodb:UpdateItem on ImagesTable",
         "dynamodb:DeleteItem on ImagesTable",
-        "sns:Publish on NotificationsTopic",
         "states:StartExecution on ImagePipeline",
         *LOG_DELIVERY,
     },

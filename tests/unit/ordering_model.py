@@ -1,9 +1,9 @@
 """A model of one key: S3, its events, the table, the thumbnails bucket, and executions of both state machines.
 
-A `World` is one moment. `successors` has every moment that may come next: the user acts, an event is delivered, an
-execution makes its next step, or something goes wrong. Steps are as large as what AWS does at once: one write, one
-read, one listing. What decides is the real thing: the condition expressions of `imagepipeline.ordering`, evaluated by
-moto's DynamoDB, and its functions, called as they are.
+A `World` is one state of this model. `successors` yields every state that may come next: the user acts, an event is
+delivered, an execution makes its next step, or something goes wrong. A step is what AWS does atomically: one write, one
+read, one listing. The decisions are the deployed ones: the condition expressions of `imagepipeline.ordering`,
+evaluated by moto's DynamoDB, and its functions.
 """
 
 from collections import deque
@@ -21,8 +21,10 @@ from imagepipeline import ordering
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 TERMINAL = ("COMPLETED", "REJECTED", "FAILED")
 
-# Steps of Lambda functions, which go on when the execution that called them has ended.
-WITHIN_A_FUNCTION = ("write", "store", "list", "look", "sweep")
+MAX_RESUMPTIONS = 3  # as in Housekeeping's RouteEvent
+
+# Steps of Lambda functions, which continue when their task has timed out or their execution has ended.
+WITHIN_A_FUNCTION = ("write", "store", "list", "look", "sweep", "confirm")
 
 
 class Version(NamedTuple):
@@ -35,7 +37,7 @@ class Version(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What the rules look at of an item."""
+    """The attributes of a record that the rules use."""
 
     status: str
     sequencer: int
@@ -46,26 +48,29 @@ class Record(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What EventBridge delivers: of an object, or of an execution that ended early."""
+    """What EventBridge delivers about an object, or about an execution that ended early."""
 
-    kind: str  # "created" or "deleted", or of an execution: "failed" or "aborted"
+    kind: str  # "created" or "deleted", or for an execution: "failed" or "aborted"
     sequencer: int
     version: str
     content: str
     at: int
-    execution: str = ""  # the one that ended
+    execution: str = ""  # the execution that ended early
+    abandoned: str = ""  # the execution in whose place this "created" starts one
+    resumptions: int = 0  # how many executions in a row were started in place of another
 
 
 class Process(NamedTuple):
-    """An execution, or a function that outlives it, about to make a step."""
+    """An execution, or a function that outlives its task, about to make a step."""
 
     step: str
     event: Event
     execution: str  # named for its event, so that worlds are equal in whatever order executions were started
     then: str = ""  # where the removal of renditions leads
-    telling: str = ""  # the outcome to announce
+    outcome: str = ""  # the outcome to announce
     seen: tuple = ()  # what an earlier step read
-    orphan: bool = False  # a function whose execution has ended
+    orphan: bool = False  # a function whose task nobody waits for any more
+    origin: tuple = ()  # the event that started the execution, if it processes another one by now
 
 
 class World(NamedTuple):
@@ -76,37 +81,41 @@ class World(NamedTuple):
     renditions: frozenset[str] = frozenset()
     pending: tuple[Event, ...] = ()  # sorted
     processes: tuple[Process, ...] = ()  # sorted
-    told: tuple[tuple[int, str, str], ...] = ()  # sequencer, version and outcome of each announcement, in order
+    announced: tuple[tuple[int, str, str], ...] = ()  # sequencer, version and outcome of each announcement, in order
     acted: int = 0  # how many of the history's operations have happened
     started: tuple[str, ...] = ()  # names of executions so far, sorted
-    lost: tuple[str, ...] = ()  # what went wrong so far
+    lost: tuple[str, ...] = ()  # faults so far
 
 
 @dataclass(frozen=True)
 class History:
-    """What the user does, and how much may go wrong."""
+    """What the user does, and how many faults may occur."""
 
     operations: tuple[str, ...]  # "good", "bad", "same" (bytes as before), "delete", "restore", "undo"
     versioned: bool = False
     duplicates: int = 0  # events that are delivered twice
     aborts: int = 0
     failures: int = 0  # steps that fail for good
-    repeats: int = 0  # steps whose answer is lost, so that they are made twice
+    timeouts: int = 0  # steps that fail for good while their function runs on
+    repeats: int = 0  # steps whose response is lost, so that they are made twice
     same_second: bool = False  # whether operations follow one another within a second
-    hasty: bool = True  # whether anything may come between an execution's last look at the record and its message
+    hasty: bool = (
+        True  # whether anything may happen between an execution's last check of ownership and its announcement
+    )
 
 
 @cache
 def holds(condition: str, record: Record | None, **values: object) -> bool:
-    """What DynamoDB makes of a condition."""
-    typed = {f":{name}": {"S": _text(value)} for name, value in values.items()} | {":completed": {"S": "COMPLETED"}}
+    """Whether DynamoDB accepts a write with this condition."""
+    constants = {":completed": {"S": "COMPLETED"}, ":failed": {"S": "FAILED"}}
+    typed = {f":{name}": {"S": _text(value)} for name, value in values.items()} | constants
     names = {"#status": "Status"} if "#status" in condition else None
     expression = get_filter_expression(condition, names, {n: v for n, v in typed.items() if n in condition})
     return bool(expression.expr(Item(DynamoType({"S": "key"}), None, item(record))))
 
 
 def item(record: Record | None) -> dict:
-    """A record as the table has it, without what no rule looks at."""
+    """A record as the table stores it, as far as the rules use it."""
     if record is None:
         return {}
     attributes = {
@@ -129,7 +138,7 @@ def _text(value: object) -> str:
 
 
 def successors(history: History, world: World) -> Iterator[tuple[str, World]]:
-    """Every next moment, with a sentence about what happened."""
+    """Every next state, with a sentence about what happened."""
     if world.acted < len(history.operations):
         yield act(history, world)
     for event in sorted(set(world.pending)):
@@ -144,14 +153,14 @@ def successors(history: History, world: World) -> Iterator[tuple[str, World]]:
 
 
 def progress(history: History, world: World, process: Process) -> Iterator[tuple[str, World]]:
-    """What may become of one execution, or of one function that outlived its execution."""
+    """What may become of one execution, or of one function that outlived its task."""
     others = world._replace(processes=without(world.processes, process))
     name = f"{'the rest of ' if process.orphan else ''}execution of {process.execution}"
-    if process.step == "stragglers" and any(p.orphan for p in others.processes):
+    if process.step == "wait for stragglers" and any(p.orphan for p in others.processes):
         return
     after, moved = STEPS[process.step](others, process)
-    if moved and moved.step == "tell" and not history.hasty:
-        yield f"{name}: {process.step}, tell", proceed(*tell(after, moved))
+    if moved and moved.step == "announce" and not history.hasty:
+        yield f"{name}: {process.step}, announce", proceed(*announce(after, moved))
     else:
         yield f"{name}: {process.step}", proceed(after, moved)
     if process.orphan:
@@ -159,28 +168,29 @@ def progress(history: History, world: World, process: Process) -> Iterator[tuple
     in_pipeline = process.event.kind == "created"
     if in_pipeline and world.lost.count("abort") < history.aborts:
         aborted = lose(end(others, process, "aborted"), "abort")
-        if process.step == "note":
-            aborted = lose(aborted, "note")
+        if process.step == "mark announced":
+            aborted = lose(aborted, "mark")
         yield f"{name} is aborted before {process.step}", aborted
         if process.step in WITHIN_A_FUNCTION:
             yield f"{name} is aborted within {process.step}", proceed(aborted, process._replace(orphan=True))
-    if (
-        process.step in FAILURES
-        or (in_pipeline and process.then == "confirm" and process.step in ("list", "look", "sweep", "confirm"))
-    ) and world.lost.count("failure") < history.failures:
-        yield f"{name} fails before {process.step}", proceed(lose(others, "failure"), fail(process))
+    if in_pipeline and process.step in FAILURES and (process.then == "confirm" or process.step not in REMOVAL):
+        if world.lost.count("failure") < history.failures:
+            yield f"{name} fails before {process.step}", proceed(lose(others, "failure"), fail(process))
+        if process.step in WITHIN_A_FUNCTION and world.lost.count("timeout") < history.timeouts:
+            failing = proceed(lose(others, "timeout"), fail(process))
+            yield f"{name} times out within {process.step}", proceed(failing, process._replace(orphan=True))
     if process.step in REPEATABLE and world.lost.count("repeat") < history.repeats:
         yield f"{name}: {process.step}, and again", proceed(lose(after, "repeat"), process)
 
 
 def end(world: World, process: Process, how: str) -> World:
-    """An execution ends otherwise than by succeeding, which EventBridge tells."""
-    event = process.event._replace(kind=how, execution=process.execution)
-    return world._replace(pending=with_(world.pending, event))
+    """An execution ends otherwise than by succeeding, and EventBridge gets an event for it."""
+    event = Event(*(process.origin or process.event))
+    return world._replace(pending=with_(world.pending, event._replace(kind=how, execution=process.execution)))
 
 
 def act(history: History, world: World) -> tuple[str, World]:
-    """The user's next operation, and the event that S3 makes of it."""
+    """The user's next operation, and the event that S3 sends for it."""
     operation, number = history.operations[world.acted], world.acted + 1
     at, sequencer = 0 if history.same_second else number, 10 * number
     versioned = history.versioned or "enable" in history.operations[: world.acted]
@@ -206,14 +216,16 @@ def act(history: History, world: World) -> tuple[str, World]:
 
 def content_of(operations: tuple[str, ...]) -> str:
     """What the last of these operations uploads."""
-    number = max(number for number, operation in enumerate(operations, 1) if operation in ("good", "bad"))
+    kinds = ("good", "bad", "folder")
+    number = max(number for number, operation in enumerate(operations, 1) if operation in kinds)
     return f"{operations[number - 1]}{number}"
 
 
 def deliver(world: World, pending: tuple[Event, ...], event: Event) -> World:
+    """EventBridge, or Housekeeping, starts an execution for an event."""
     delivered = sum(name.rpartition("#")[0] == describe(event) for name in world.started)
     name = f"{describe(event)}#{delivered + 1}"
-    step = {"created": "begin", "deleted": "resolve_current_version"}.get(event.kind, "take over")
+    step = {"created": "begin", "deleted": "locate"}.get(event.kind, "resume")
     return proceed(world._replace(pending=pending, started=with_(world.started, name)), Process(step, event, name))
 
 
@@ -235,10 +247,12 @@ def with_[Value](values: tuple[Value, ...], one: Value) -> tuple[Value, ...]:
 
 
 def describe(event: Event) -> str:
+    if event.abandoned:
+        return f"{event.kind} {event.sequencer} for ({event.abandoned})"
     return f"{event.kind} {event.execution or event.sequencer}"
 
 
-# ---------------------------------------------------------------------------------------- steps, as the ASL orders them
+# ------------------------------------------------------------------------------------------ ImagePipeline, step by step
 
 
 def current(world: World) -> Version | None:
@@ -252,28 +266,41 @@ def holds_key(world: World, process: Process, condition: str, **values: object) 
     )
 
 
-def key_prefix(sequencer: int) -> str:
-    return f"{sequencer:04}/"
+def version_prefix(sequencer: int, execution: str) -> str:
+    return f"{sequencer:04}-{execution}/"
 
 
 def begin(world: World, process: Process) -> tuple[World, Process | None]:
     if not holds_key(world, process, ordering.MAY_BEGIN):
-        return world, None
+        return world, process._replace(step="take over")
     event = process.event
     record = Record("PROCESSING", event.sequencer, event.version, process.execution)
     return world._replace(record=record), process._replace(step="validate")
 
 
+def take_over(world: World, process: Process) -> tuple[World, Process | None]:
+    if not holds_key(world, process, ordering.MAY_TAKE_OVER, abandoned=process.event.abandoned or "none"):
+        return world, None
+    # What is announced is what the record describes, which may be another version than that of the abandoned event.
+    event = process.event._replace(sequencer=world.record.sequencer, version=world.record.version)
+    taken = process._replace(step="announce", event=event, outcome=world.record.status, origin=process.event)
+    if world.record.status == "PROCESSING":
+        taken = fail(taken)
+    return world._replace(record=world.record._replace(execution=process.execution)), taken
+
+
 def read_upload(world: World, process: Process, then: str) -> tuple[World, Process]:
     found, event = current(world), process.event
     if found is None or (found.id, found.content) != (event.version, event.content):
-        return world, process._replace(step="forget")
+        return world, process._replace(step="discard")
     if found.content.startswith("bad"):
-        return world, process._replace(step="reject")
+        return world, fail(process, "REJECTED")
     return world, process._replace(step=then)
 
 
 def validate(world: World, process: Process) -> tuple[World, Process]:
+    if process.event.content.startswith("folder"):
+        return world, process._replace(step="discard")
     return read_upload(world, process, "render")
 
 
@@ -282,78 +309,65 @@ def render(world: World, process: Process) -> tuple[World, Process]:
 
 
 def write(world: World, process: Process) -> tuple[World, Process | None]:
-    written = frozenset({f"{key_prefix(process.event.sequencer)}small.jpg"})
+    written = frozenset({f"{version_prefix(process.event.sequencer, process.execution)}small.jpg"})
     return world._replace(renditions=world.renditions | written), after_function(
         process, process._replace(step="store")
     )
 
 
 def store(world: World, process: Process) -> tuple[World, Process | None]:
-    if not holds_key(world, process, ordering.MAY_FINISH):
+    if not holds_key(world, process, ordering.MAY_COMPLETE):
         return world, after_function(process, remove(process))
     event = process.event
-    named = frozenset({f"{key_prefix(event.sequencer)}small.jpg"})
+    named = frozenset({f"{version_prefix(event.sequencer, process.execution)}small.jpg"})
     record = Record("COMPLETED", event.sequencer, event.version, process.execution, renditions=named)
-    return world._replace(record=record), process._replace(step="list", then="confirm", telling="COMPLETED")
+    return world._replace(record=record), process._replace(step="list", then="confirm", outcome="COMPLETED")
 
 
 def confirm(world: World, process: Process) -> tuple[World, Process | None]:
-    newest = holds_key(world, process, ordering.MAY_FINISH)
-    return world, after_function(process, process._replace(step="tell") if newest else remove(process))
+    owner = holds_key(world, process, ordering.OWNS_RECORD)
+    return world, after_function(process, process._replace(step="announce") if owner else remove(process))
 
 
-def reject(world: World, process: Process) -> tuple[World, Process]:
-    return finish_badly(world, process, "REJECTED", remove(process))
+def fail(process: Process, status: str = "FAILED") -> Process:
+    return process._replace(step="record failure", outcome=status, then="", seen=())
 
 
-def record_failure(world: World, process: Process) -> tuple[World, Process | None]:
+def record_failure(world: World, process: Process) -> tuple[World, Process]:
     if not holds_key(world, process, ordering.MAY_FAIL):
-        return end(world, process, "failed"), None
-    return finish_badly(world, process, "FAILED", None)
+        return world, remove(process, "fail" if process.outcome == "FAILED" else "")
+    record = world.record._replace(status=process.outcome, renditions=frozenset())
+    return world._replace(record=record), process._replace(step="announce")
 
 
-def finish_badly(
-    world: World, process: Process, status: str, overtaken: Process | None
-) -> tuple[World, Process | None]:
-    if not holds_key(world, process, ordering.MAY_FAIL):
-        return world, overtaken
-    record = world.record._replace(status=status, renditions=frozenset())
-    return world._replace(record=record), process._replace(step="tell", telling=status)
+def announce(world: World, process: Process) -> tuple[World, Process | None]:
+    event = process.event
+    said = (event.sequencer, event.version, process.outcome)
+    following = None if process.outcome == "COMPLETED" else process._replace(step="mark announced")
+    return world._replace(announced=(*world.announced, said)), following
 
 
-def forget(world: World, process: Process) -> tuple[World, Process]:
+def mark_announced(world: World, process: Process) -> tuple[World, Process]:
+    if holds_key(world, process, ordering.OWNS_RECORD):
+        world = world._replace(record=world.record._replace(announced=True))
+    return world, remove(process, "fail" if process.outcome == "FAILED" else "")
+
+
+def end_failed(world: World, process: Process) -> tuple[World, None]:
+    return end(world, process, "failed"), None
+
+
+def discard(world: World, process: Process) -> tuple[World, Process]:
     if not holds_key(world, process, ordering.MAY_DISCARD):
         return world, remove(process)
-    return world._replace(record=None), process._replace(step="resolve_current_version", then="removed")
+    return world._replace(record=None), process._replace(step="locate", then="removed")
 
 
-def tell(world: World, process: Process) -> tuple[World, Process]:
-    event = process.event
-    told = (event.sequencer, event.version, process.telling)
-    return world._replace(told=(*world.told, told)), process._replace(step="note")
+# ----- removing renditions, from four places
 
 
-def note(world: World, process: Process) -> tuple[World, Process | None]:
-    noted = world.record
-    if holds_key(world, process, ordering.MAY_FINISH):
-        noted = noted._replace(announced=True)
-    world = world._replace(record=noted)
-    if process.event.kind != "created":
-        return world, process._replace(step="stragglers")
-    if process.telling == "COMPLETED":
-        return world, None
-    return world, process._replace(step="list", then="end")
-
-
-def end_badly(world: World, process: Process) -> tuple[World, None]:
-    return (end(world, process, "failed") if process.telling == "FAILED" else world), None
-
-
-# ----- removing renditions, from three places
-
-
-def remove(process: Process) -> Process:
-    return process._replace(step="list", then="")
+def remove(process: Process, then: str = "") -> Process:
+    return process._replace(step="list", then=then, seen=())
 
 
 def list_renditions(world: World, process: Process) -> tuple[World, Process | None]:
@@ -364,7 +378,7 @@ def list_renditions(world: World, process: Process) -> tuple[World, Process | No
 
 def look(world: World, process: Process) -> tuple[World, Process | None]:
     record = world.record
-    prefix = key_prefix(record.sequencer) if record else ""
+    prefix = version_prefix(record.sequencer, record.execution) if record else ""
     unneeded = ordering.unneeded(list(process.seen), as_read(record), prefix)
     if not unneeded:
         return world, after_removal(process)
@@ -376,7 +390,7 @@ def sweep(world: World, process: Process) -> tuple[World, Process | None]:
 
 
 def after_removal(process: Process) -> Process | None:
-    """The store function has one more look at the record; other removals are a function's last step."""
+    """The store function checks ownership once more; elsewhere a removal is a function's last step."""
     following = process._replace(step=process.then, seen=()) if process.then else None
     return following if process.then == "confirm" else after_function(process, following)
 
@@ -387,118 +401,108 @@ def after_function(process: Process, following: Process | None) -> Process | Non
 
 
 def as_read(record: Record | None) -> dict | None:
-    """A record as `records.find` returns it, as far as the rules look at it."""
+    """A record as `records.find` returns it, as far as the rules use it."""
     if record is None:
         return None
     named = {str(number): {"Key": key} for number, key in enumerate(record.renditions)}
     return {"Status": record.status, "VersionId": record.version, "Renditions": named}
 
 
-# ----- Housekeeping: a deletion
+# ----- what the key holds now, in both state machines
 
 
-def resolve_current_version(world: World, process: Process) -> tuple[World, Process]:
-    return world, process._replace(step="judge", seen=(current(world),))
+def locate(world: World, process: Process) -> tuple[World, Process]:
+    found = current(world)
+    if found and found.content.startswith("folder"):
+        found = None
+    return world, process._replace(step="judge", seen=(found,))
 
 
 def judge(world: World, process: Process) -> tuple[World, Process]:
     (found,) = process.seen
     answer = found and {"VersionId": found.id, "LastModified": EPOCH + timedelta(seconds=found.at)}
     event = process.event
-    todo = ordering.resolve_current_version(
+    action = ordering.resolve_current_version(
         answer, as_read(world.record), event.version, EPOCH + timedelta(seconds=event.at)
     )
-    match todo:
-        case "REMOVE" if process.then != "removed":
+    match action:
+        case ordering.Action.REMOVE if process.then != "removed":
             return world, process._replace(step="remove record", seen=())
-        case "PROCESS":
+        case ordering.Action.PROCESS:
             return world, process._replace(step="process current")
     return world, remove(process)
-
-
-def remove_record(world: World, process: Process) -> tuple[World, Process]:
-    if not holds_key(world, process, ordering.MAY_REMOVE):
-        return world, remove(process)
-    return world._replace(record=None), process._replace(step="resolve_current_version", then="removed")
 
 
 def process_current(world: World, process: Process) -> tuple[World, Process | None]:
     (found,) = process.seen
     event = Event("created", process.event.sequencer + 1, found.id, found.content, process.event.at)
     if process.event.kind == "created":
-        return world, Process("begin", event, process.execution)
+        return world, Process("begin", event, process.execution, origin=process.origin or process.event)
     return deliver(world, world.pending, event), remove(process)
 
 
-# ----- Housekeeping: an execution that ended early
+# ------------------------------------------------------------------------------------------- Housekeeping, step by step
 
 
-def take_over(world: World, process: Process) -> tuple[World, Process]:
-    if not holds_key(world, process, ordering.MAY_TAKE_OVER, abandoned=process.event.execution):
-        return world, process._replace(step="begin again" if process.event.kind == "aborted" else "stragglers")
-    taken = process._replace(telling=world.record.status, then="stragglers")
-    step = "fail taken" if world.record.status == "PROCESSING" else "tell"
-    return world._replace(record=world.record._replace(execution=process.execution)), taken._replace(step=step)
+def remove_record(world: World, process: Process) -> tuple[World, Process]:
+    if not holds_key(world, process, ordering.MAY_REMOVE, abandoned=process.event.execution or "none"):
+        return world, remove(process)
+    return world._replace(record=None), process._replace(step="locate", then="removed")
 
 
-def begin_again(world: World, process: Process) -> tuple[World, Process]:
-    again = process.event._replace(kind="created", execution="")
-    return deliver(world, world.pending, again), process._replace(step="stragglers")
+def resume(world: World, process: Process) -> tuple[World, Process]:
+    """Start an execution in place of one that ended early."""
+    event = process.event
+    waiting = process._replace(step="wait for stragglers")
+    if event.resumptions >= MAX_RESUMPTIONS:
+        return world, waiting
+    abandoned, resumptions = event.execution, event.resumptions + 1
+    resumption = event._replace(kind="created", execution="", abandoned=abandoned, resumptions=resumptions)
+    return deliver(world, world.pending, resumption), waiting
 
 
-def fail_taken(world: World, process: Process) -> tuple[World, Process]:
-    if not holds_key(world, process, ordering.MAY_FAIL):
-        return world, process._replace(step="stragglers")
-    record = world.record._replace(status="FAILED")
-    return world._replace(record=record), process._replace(step="tell", telling="FAILED")
-
-
-def let_stragglers_end(world: World, process: Process) -> tuple[World, Process]:
-    return world, process._replace(step="resolve_current_version", then="")
+def wait_for_stragglers(world: World, process: Process) -> tuple[World, Process]:
+    return world, process._replace(step="locate", then="")
 
 
 STEPS = {
     "begin": begin,
+    "take over": take_over,
     "validate": validate,
     "render": render,
     "write": write,
     "store": store,
     "confirm": confirm,
-    "reject": reject,
-    "fail": record_failure,
-    "forget": forget,
-    "tell": tell,
-    "note": note,
-    "end": end_badly,
+    "record failure": record_failure,
+    "announce": announce,
+    "mark announced": mark_announced,
+    "fail": end_failed,
+    "discard": discard,
     "list": list_renditions,
     "look": look,
     "sweep": sweep,
-    "resolve_current_version": resolve_current_version,
+    "locate": locate,
     "judge": judge,
-    "remove record": remove_record,
     "process current": process_current,
-    "take over": take_over,
-    "begin again": begin_again,
-    "fail taken": fail_taken,
-    "stragglers": let_stragglers_end,
+    "remove record": remove_record,
+    "resume": resume,
+    "wait for stragglers": wait_for_stragglers,
 }
-# Once more has to be harmless. Not among them: a message that SNS took without saying so is sent again.
-REPEATABLE = STEPS.keys() - {"tell"}
-# What fails the image when it fails for good.
-FAILURES = ("validate", "render", "write", "store")
-
-
-def fail(process: Process) -> Process:
-    return process._replace(step="fail")
+# Repeating these must be harmless. An announcement is not among them: one that SNS accepted without saying so is sent
+# again.
+REPEATABLE = STEPS.keys() - {"announce"}
+# Steps whose failing fails the image. Those of a removal do so within the store function alone.
+REMOVAL = ("list", "look", "sweep", "confirm")
+FAILURES = ("validate", "render", "write", "store", *REMOVAL)
 
 
 # ------------------------------------------------------------------------------------------------------------ invariant
 
 
 def problems(history: History, world: World) -> list[str]:
-    """What is wrong with a moment after which nothing more would happen."""
+    """What is wrong with a state after which nothing more would happen."""
     newest, record = current(world), world.record
-    if newest is None:
+    if newest is None or newest.content.startswith("folder"):
         wrong = ["a deleted object has a record"] if record else []
         return wrong + (["a deleted object has renditions"] if world.renditions else [])
     if record is None:
@@ -508,12 +512,12 @@ def problems(history: History, world: World) -> list[str]:
         wrong.append("the record is of another version")
     if record.status not in TERMINAL:
         wrong.append(f"the record stays {record.status}")
-    told = [outcome for sequencer, _, outcome in world.told if sequencer == record.sequencer]
-    # Again for a version that was brought back, and after an execution that ended between telling and noting it, of
-    # which Housekeeping can't know whether it told.
-    most = 1 + history.operations.count("restore") + history.operations.count("undo") + world.lost.count("note")
-    if told[-1:] != [record.status] or len(told) > most:
-        wrong.append(f"the newest is {record.status} and was announced as {told}")
+    announced = [outcome for sequencer, _, outcome in world.announced if sequencer == record.sequencer]
+    # Again for a version that was restored, and after an execution that ended between announcing a failure and marking
+    # it announced, because Housekeeping cannot know whether it announced it.
+    most = 1 + history.operations.count("restore") + history.operations.count("undo") + world.lost.count("mark")
+    if announced[-1:] != [record.status] or len(announced) > most:
+        wrong.append(f"the newest is {record.status} and was announced as {announced}")
     if world.renditions != record.renditions:
         wrong.append("renditions and record disagree")
     return wrong
@@ -521,7 +525,7 @@ def problems(history: History, world: World) -> list[str]:
 
 def late(world: World) -> bool:
     """Whether an object was announced after a newer one."""
-    order = [sequencer for sequencer, *_ in world.told]
+    order = [sequencer for sequencer, *_ in world.announced]
     return order != sorted(order)
 
 
@@ -534,7 +538,7 @@ class Explored(NamedTuple):
 
 
 def explore(history: History, in_order: bool = False, most: int = 10**6) -> Explored:
-    """Every moment that a history can come to, until one is wrong. Stops at `most`.
+    """Search every state that a history can lead to until one is wrong, or `most` states were seen.
 
     With `in_order`, an object that is announced after a newer one is wrong, too.
     """

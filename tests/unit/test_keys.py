@@ -70,14 +70,16 @@ def test_what_is_not_hexadecimal_is_refused(sequencer):
 
 # --------------------------------------- renditions
 
+EXECUTION = "arn:aws:states:us-east-1:111122223333:execution:p:1"
+
 
 @given(uploads, sequencers.map(comparable), names, formats)
 def test_a_rendition_s_key_is_short_and_needs_no_escaping_whatever_the_upload_is_called(upload, sequencer, name, form):
-    key = rendition_key(upload, sequencer, name, form)
+    key = rendition_key(upload, sequencer, EXECUTION, name, form)
 
     assert quote(key) == key
     assert len(key.encode()) <= keys.MAX_KEY_BYTES
-    assert re.fullmatch(r"[0-9a-f]{32}/[0-9A-F]+/[a-z0-9-]+\.(jpg|png|webp|avif)", key)
+    assert re.fullmatch(r"[0-9a-f]{32}/[0-9A-F]+-[0-9a-f]{8}/[a-z0-9-]+\.(jpg|png|webp|avif)", key)
 
 
 @given(uploads, uploads)
@@ -97,25 +99,33 @@ def test_no_two_uploads_keep_renditions_in_the_same_place(one, other):
 @example("0A", "00A")
 @example("0", "00")
 def test_two_events_keep_renditions_in_the_same_place_only_if_s3_holds_them_for_one(one, other):
-    same_place = version_prefix("uploads/x", comparable(one)) == version_prefix("uploads/x", comparable(other))
+    same_place = prefix(one) == prefix(other)
 
     assert same_place == (not s3_says_is_older(one, other) and not s3_says_is_older(other, one))
 
 
 @given(uploads, sequencers.map(comparable), names, formats)
 def test_a_rendition_lies_in_its_version_s_folder_within_its_upload_s(upload, sequencer, name, form):
-    key = rendition_key(upload, sequencer, name, form)
+    key = rendition_key(upload, sequencer, EXECUTION, name, form)
 
-    assert key.startswith(version_prefix(upload, sequencer))
-    assert version_prefix(upload, sequencer).startswith(renditions_prefix(upload))
+    assert key.startswith(version_prefix(upload, sequencer, EXECUTION))
+    assert version_prefix(upload, sequencer, EXECUTION).startswith(renditions_prefix(upload))
 
 
-def test_no_version_s_folder_begins_like_another_s():
-    assert not version_prefix("uploads/x", comparable("0A1")).startswith(version_prefix("uploads/x", comparable("0A")))
+def prefix(sequencer: str, execution: str = EXECUTION) -> str:
+    return version_prefix("uploads/x", comparable(sequencer), execution)
+
+
+def test_no_version_s_prefix_is_the_beginning_of_another_s():
+    assert not prefix("0A1").startswith(prefix("0A"))
+
+
+def test_two_executions_for_one_event_do_not_share_a_prefix():
+    assert prefix("0A") != prefix("0A", EXECUTION + "2")
 
 
 def test_a_rendition_s_key_stays_the_same_in_every_release():
-    # Records of years ago name it: a change here orphans them.
-    key = rendition_key("uploads/cat.jpg", comparable("0061a8b3f2"), "small", "JPEG")
+    # The records name it: a change would orphan the renditions of everything stored before.
+    key = rendition_key("uploads/cat.jpg", comparable("0061a8b3f2"), EXECUTION, "small", "JPEG")
 
-    assert key == "934f77a8395bcbf9d4772cfb0b229d28/0061A8B3F2/small.jpg"
+    assert key == "934f77a8395bcbf9d4772cfb0b229d28/0061A8B3F2-477bdceb/small.jpg"

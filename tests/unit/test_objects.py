@@ -33,8 +33,6 @@ def uploaded(body: bytes = TEN_BYTES) -> UploadedObject:
         sequencer=comparable("00A1"),
         version_id=put.get("VersionId", "null"),
         received_at="",
-        started_at="",
-        execution_arn="",
     )
     return UploadedObject(upload)
 
@@ -122,6 +120,12 @@ def test_a_key_s_current_object_is_told_without_downloading_it():
     assert s3.operations == ["HeadObject"]
 
 
+def test_a_folder_marker_is_no_object():
+    aws.client("s3").put_object(Bucket=BUCKET, Key="uploads/2026/", Body=b"")
+
+    assert objects.current_object(BUCKET, "uploads/2026/") is None
+
+
 def test_a_key_without_an_object_has_none():
     assert objects.current_object(BUCKET, "uploads/x") is None
 
@@ -136,15 +140,18 @@ def test_a_rendition_is_read_as_it_was_written():
 
 
 def test_all_versions_renditions_of_an_upload_are_listed_and_none_of_another_s():
-    mine = [rendition_key("uploads/x", comparable(sequencer), "small", "JPEG") for sequencer in ("00A1", "00A2")]
-    for key in [*mine, rendition_key("uploads/y", comparable("00A1"), "small", "JPEG")]:
+    mine = [
+        rendition_key("uploads/x", comparable(sequencer), "execution", "small", "JPEG")
+        for sequencer in ("00A1", "00A2")
+    ]
+    for key in [*mine, rendition_key("uploads/y", comparable("00A1"), "execution", "small", "JPEG")]:
         objects.write_rendition(BUCKET, key, "JPEG", TEN_BYTES)
 
     assert objects.list_renditions(BUCKET, "uploads/x") == mine
 
 
 def test_listing_goes_on_where_s3_s_pages_end():
-    keys = [rendition_key("uploads/x", comparable(f"00A{number}"), "s", "JPEG") for number in range(1, 6)]
+    keys = [rendition_key("uploads/x", comparable(f"00A{number}"), "execution", "s", "JPEG") for number in range(1, 6)]
     for key in keys:
         objects.write_rendition(BUCKET, key, "JPEG", b"")
     aws.client("s3").meta.events.register(

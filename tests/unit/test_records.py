@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipeline import records
-from imagepipeline.models import Upload
+from imagepipeline.models import Execution, Upload
 
 UPLOAD = Upload(
     bucket="uploads-bucket",
@@ -16,8 +16,9 @@ UPLOAD = Upload(
     sequencer="00A1",
     version_id="null",
     received_at="2026-11-21T01:06:20Z",
-    started_at="2026-11-21T01:06:21.402Z",
-    execution_arn="arn:aws:states:us-east-1:111122223333:execution:ImagePipeline:1",
+)
+EXECUTION = Execution(
+    arn="arn:aws:states:us-east-1:111122223333:execution:ImagePipeline:1", started_at="2026-11-21T01:06:21.402Z"
 )
 # What state data can hold: JSON, of numbers as measured and counted.
 numbers = st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9).map(lambda number: round(number, 6))
@@ -69,7 +70,7 @@ def test_the_completed_record_has_the_upload_s_story_and_what_was_found_out():
     completed_at = datetime(2026, 11, 21, 1, 6, 24, 811_900, tzinfo=UTC)
 
     metadata, renditions, attempts = {"Format": "JPEG", "Labels": []}, {"small": {"Key": "k"}}, {"ValidateImage": 2}
-    record = records.completed(UPLOAD, completed_at, metadata, renditions, attempts)
+    record = records.completed(UPLOAD, EXECUTION, completed_at, metadata, renditions, attempts)
 
     assert record == {
         "ImageKey": "uploads/cat.jpg",

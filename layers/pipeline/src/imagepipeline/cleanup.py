@@ -1,4 +1,4 @@
-"""Making the thumbnails bucket agree with the table."""
+"""Removes renditions that no record needs."""
 
 from imagepipeline import objects, ordering, records
 from imagepipeline.errors import RenditionsNotRemoved, ServiceUnavailable
@@ -6,7 +6,7 @@ from imagepipeline.keys import version_prefix
 
 
 def remove_unneeded_renditions(bucket: str, table: str, image_key: str) -> int:
-    """Removes whatever renditions of an upload its record doesn't name; returns how many.
+    """Removes the renditions of an upload that its record does not need, and returns their number.
 
     Raises RenditionsNotRemoved.
     """
@@ -14,9 +14,9 @@ def remove_unneeded_renditions(bucket: str, table: str, image_key: str) -> int:
         listed = objects.list_renditions(bucket, image_key)
         if not listed:
             return 0
-        # After the listing: see ordering.unneeded.
+        # Read after the listing: see ordering.unneeded.
         record = records.find(table, image_key)
-        prefix = version_prefix(image_key, record["Sequencer"]) if record else ""
+        prefix = version_prefix(image_key, record["Sequencer"], record["ExecutionArn"]) if record else ""
         unneeded = ordering.unneeded(listed, record, prefix)
         objects.delete_renditions(bucket, unneeded)
     except ServiceUnavailable as error:

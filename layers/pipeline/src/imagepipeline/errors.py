@@ -65,7 +65,14 @@ class TooComplex(ImageRejected):
         super().__init__(problem)
 
 
-# ------------------------------------------------------------------------------------- overtaken: nothing to announce
+# -------------------------------------------------------------- superseded, or no upload at all: nothing to announce
+
+
+class FolderMarker(PipelineError):
+    """The object is what the S3 console creates for a folder: empty, with a key that ends in a slash."""
+
+    def __init__(self) -> None:
+        super().__init__("the object is a folder marker")
 
 
 class UploadReplaced(PipelineError):

@@ -12,6 +12,11 @@ _HEX = re.compile(r"[0-9A-Fa-f]+")
 _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif"}
 
 
+def is_folder_marker(key: str, size: int) -> bool:
+    """Whether an object is what the S3 console creates for a folder: empty, with a key that ends in a slash."""
+    return size == 0 and key.endswith("/")
+
+
 def comparable(sequencer: str) -> str:
     """S3's event sequencer, padded so that two of the same key compare as strings.
 
@@ -37,14 +42,16 @@ def renditions_prefix(image_key: str) -> str:
     return hashlib.sha256(image_key.encode()).hexdigest()[:32] + "/"
 
 
-def version_prefix(image_key: str, sequencer: str) -> str:
-    """Where the renditions of one version of an upload live; ends with a slash.
+def version_prefix(image_key: str, sequencer: str, execution_arn: str) -> str:
+    """Where one execution stores the renditions of one version of an upload; ends with a slash.
 
-    A replaced upload has a new sequencer and so new keys: what a reader was given never changes under its name.
+    A replaced upload has a new sequencer and so new keys: the rendition behind a key never changes. Two executions for
+    the same event have different keys, so that one that was superseded cannot remove what the other is writing.
     """
-    return f"{renditions_prefix(image_key)}{sequencer.rstrip('0') or '0'}/"
+    execution = hashlib.sha256(execution_arn.encode()).hexdigest()[:8]
+    return f"{renditions_prefix(image_key)}{sequencer.rstrip('0') or '0'}-{execution}/"
 
 
-def rendition_key(image_key: str, sequencer: str, name: str, format_name: str) -> str:
-    """The key of one rendition: `<hash of the upload's key>/<sequencer>/<name>.<extension>`."""
-    return f"{version_prefix(image_key, sequencer)}{name}.{_EXTENSIONS[format_name]}"
+def rendition_key(image_key: str, sequencer: str, execution_arn: str, name: str, format_name: str) -> str:
+    """The key of one rendition: `<hash of the upload's key>/<sequencer>-<hash of execution>/<name>.<extension>`."""
+    return f"{version_prefix(image_key, sequencer, execution_arn)}{name}.{_EXTENSIONS[format_name]}"

@@ -30,7 +30,6 @@ class Labelling:
     labels: tuple[dict, ...] = ()  # {"Name": str, "Confidence": percent with one decimal}, most confident first
     model_version: str | None = None
     skipped: dict | None = None  # {"Name", "Message"}: nothing is wrong, and asking again would not help
-    error: dict | None = None  # {"Name", "Message"}: Rekognition could not be asked; worth completing later
 
     def to_state(self) -> dict:
         """PascalCase, absent where there is nothing to say."""
@@ -38,7 +37,6 @@ class Labelling:
             "Labels": list(self.labels),
             "LabelModelVersion": self.model_version,
             "LabelsSkipped": self.skipped,
-            "LabelsError": self.error,
         }
         return {name: value for name, value in state.items() if value is not None}
 

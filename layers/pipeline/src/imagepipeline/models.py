@@ -5,40 +5,55 @@ Attribute names are PascalCase outside (state data, table, API) and snake_case i
 
 from dataclasses import dataclass
 
+from imagepipeline.keys import comparable
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One version of one object under uploads/, as its event described it."""
+    """One version of one object under uploads/, as its S3 event describes it."""
 
     bucket: str
     key: str  # raw, as EventBridge sends it: not URL-encoded
     etag: str
     size: int  # bytes
     sequencer: str  # upper case, right-padded with zeros to keys.SEQUENCER_LENGTH
-    version_id: str  # "null", as S3 says, in a bucket without versions
-    received_at: str  # ISO 8601, UTC: when S3 says it happened
-    started_at: str  # ISO 8601, UTC: when its execution began
-    execution_arn: str
+    version_id: str  # "null", as S3 says, in a bucket without versioning
+    received_at: str  # ISO 8601, UTC: the time of the S3 event
 
     @classmethod
-    def from_state(cls, state: dict) -> "Upload":
-        """The `Upload` of a Lambda payload. KeyError names a missing attribute."""
+    def from_event(cls, event: dict) -> "Upload":
+        """The upload that an S3 event in EventBridge's format is about.
+
+        An "Object Deleted" event has neither size nor ETag; they become 0 and "". KeyError names a missing attribute.
+        """
+        described = event["detail"]["object"]
         return cls(
-            bucket=state["Bucket"],
-            key=state["ImageKey"],
-            etag=state["ETag"],
-            size=state["Bytes"],
-            sequencer=state["Sequencer"],
-            version_id=state["VersionId"],
-            received_at=state["ReceivedAt"],
-            started_at=state["StartedAt"],
-            execution_arn=state["ExecutionArn"],
+            bucket=event["detail"]["bucket"]["name"],
+            key=described["key"],
+            etag=described.get("etag", ""),
+            size=described.get("size", 0),
+            sequencer=comparable(described["sequencer"]),
+            version_id=described.get("version-id") or "null",
+            received_at=event["time"],
         )
 
 
 @dataclass(frozen=True, slots=True)
+class Execution:
+    """The Step Functions execution that processes an upload."""
+
+    arn: str
+    started_at: str  # ISO 8601, UTC
+
+    @classmethod
+    def from_state(cls, state: dict) -> "Execution":
+        """The `Execution` of a Lambda payload. KeyError names a missing attribute."""
+        return cls(arn=state["Arn"], started_at=state["StartedAt"])
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
-    """What the first bytes of an image promise, read without decoding a pixel."""
+    """What an image file declares about itself, read without decoding a pixel."""
 
     format: str  # "JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF" or "HEIC"
     width: int  # pixels, as stored: before any orientation is applied

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from imagepipeline import aws
 from imagepipeline.errors import ServiceUnavailable, UploadGone, UploadReplaced
-from imagepipeline.keys import renditions_prefix
+from imagepipeline.keys import is_folder_marker, renditions_prefix
 from imagepipeline.models import Upload
 
 _CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "AVIF": "image/avif"}
@@ -47,14 +47,16 @@ class UploadedObject:
 
 
 def current_object(bucket: str, key: str) -> dict | None:
-    """What S3 has under a key now: `ETag`, `Bytes`, `VersionId` and `LastModified`, or None.
+    """The object under a key as S3 has it now: `ETag`, `Bytes`, `VersionId` and `LastModified`.
 
-    Raises ServiceUnavailable.
+    None if there is no object, or only a folder marker. Raises ServiceUnavailable.
     """
     try:
         with aws.translate_transient_errors("S3"), _still_there():
             head = aws.client("s3").head_object(Bucket=bucket, Key=key)
     except UploadGone:
+        return None
+    if is_folder_marker(key, head["ContentLength"]):
         return None
     return {
         "ETag": head["ETag"].strip('"'),

@@ -1,53 +1,65 @@
-"""Who may write a key's record, and what follows from S3's and the record's state. Pure; standard library only.
+"""Which event and which execution may write a record, and what a deletion leaves to do. Standard library only.
 
-S3 tells of uploads and deletions at least once and in any order. Two facts keep that straight. A record's `Sequencer`
-is the newest event that took the key over: an older one, or a second copy of the same, takes nothing over. A record's
-`ExecutionArn` is the execution that took it over: no other finishes the record, so one that was overtaken finds out
-at its next write.
+S3 delivers events for uploads and deletions at least once and in any order. Two attributes of the record keep them in
+order. `Sequencer` is that of the newest event that took ownership of the key: an older event, or a duplicate of the
+same one, does not take ownership. `ExecutionArn` is the execution that took ownership: no other execution may finish
+the record, so an execution that was superseded finds out at its next write.
 
-The conditions are DynamoDB condition expressions, as the state machines and `records` send them; tests hold the three
-against one another, and run every interleaving of a small history through them.
+The conditions are DynamoDB condition expressions, as the state machines and `records` send them. Tests compare the
+three, and search every interleaving of short histories for one that breaks the invariant.
 """
 
 from datetime import datetime
+from enum import StrEnum
 
-# An event begins: nothing is recorded, or something older, or this very execution did it and didn't hear the answer.
+# An execution begins: there is no record, or an older one, or its own because the response to its write was lost.
 MAY_BEGIN = "attribute_not_exists(ImageKey) OR Sequencer < :sequencer OR ExecutionArn = :execution"
-# An execution finishes what it began.
-MAY_FINISH = "ExecutionArn = :execution"
-# The same for a failure: what was completed before it stays so.
+# An execution announces only while it owns the record.
+OWNS_RECORD = "ExecutionArn = :execution"
+# A function may run on after its task timed out. It must not complete an image that was announced as failed since.
+MAY_COMPLETE = "ExecutionArn = :execution AND #status <> :failed"
+# A failure never overwrites the result that the same execution stored before it failed.
 MAY_FAIL = "ExecutionArn = :execution AND #status <> :completed"
-# An execution lets go of what it began. If a deletion did that for it, or it did and didn't hear so, it has let go.
+# An execution discards the record that it began. A deletion, or a write whose response was lost, may have done so.
 MAY_DISCARD = "attribute_not_exists(ImageKey) OR ExecutionArn = :execution"
-# A deletion removes whatever was recorded before it; a failed execution of a deleted upload, what it recorded itself.
-MAY_REMOVE = "attribute_not_exists(ImageKey) OR Sequencer <= :sequencer"
-# Housekeeping finishes for an execution that ended before it told how its image went.
+# A deletion removes what was recorded before it. For an execution that ended early, and may have processed an older
+# version after the one of its event, the record that it owned is removed.
+MAY_REMOVE = "attribute_not_exists(ImageKey) OR Sequencer <= :sequencer OR ExecutionArn = :abandoned"
+# An execution takes the record over from one that ended before it had announced the outcome.
 MAY_TAKE_OVER = "(ExecutionArn = :abandoned AND attribute_not_exists(AnnouncedAt)) OR ExecutionArn = :execution"
 
 
-def resolve_current_version(current: dict | None, record: dict | None, version_id: str, event_time: datetime) -> str:
-    """What follows when a version was deleted, or could not be processed: "REMOVE", "PROCESS" or "NOTHING".
+class Action(StrEnum):
+    """What to do with a key after an upload was deleted, replaced, or abandoned."""
 
-    `current` is S3's answer for the key, with `VersionId` and `LastModified`, or None if there is no object any more.
-    `version_id` and `event_time` are those of the deletion's event, or of the upload's that could not be processed.
+    REMOVE = "REMOVE"  # there is no object: remove its record
+    PROCESS = "PROCESS"  # an older version is current again: process it
+    KEEP = "KEEP"  # the current object has an event or a record of its own
+
+
+def resolve_current_version(current: dict | None, record: dict | None, version_id: str, event_time: datetime) -> Action:
+    """What to do with a key whose upload was deleted, or replaced before it was processed.
+
+    `current` is S3's answer for the key, with `VersionId` and `LastModified`, or None if there is no object.
+    `version_id` and `event_time` are those of the event of the deletion, or of the upload that was not processed.
     """
     if current is None:
-        return "REMOVE"
-    # An object that is newer than the event has an event of its own, and so has one without a version in place of
-    # another without a version. Otherwise it is an older version, uncovered by a deletion: S3 sends no event for it.
+        return Action.REMOVE
+    # An object newer than the event has an event of its own, and so has one without a version that replaced another
+    # without a version. Otherwise a deletion uncovered an older version, for which S3 sends no event.
     if current["VersionId"] == version_id == "null" or current["LastModified"] > event_time:
-        return "NOTHING"
+        return Action.KEEP
     if record is not None and record["VersionId"] == current["VersionId"]:
-        return "NOTHING"
-    return "PROCESS"
+        return Action.KEEP
+    return Action.PROCESS
 
 
 def unneeded(renditions: list[str], record: dict | None, prefix: str) -> list[str]:
-    """Which of the `renditions` that were listed before the `record` was read may go.
+    """Which of the `renditions`, listed before the `record` was read, the record does not need.
 
-    `prefix` is where the record's own version of the upload keeps its renditions. They stay while it is being
-    processed, because it doesn't name them yet. All others belong to executions that were overtaken: one that is
-    listed had begun by then, and the record tells who has the key since.
+    `prefix` is where the renditions of the record's own version are stored. They stay while that version is being
+    processed, because the record does not name them yet. All others belong to executions that were superseded: each
+    had begun when its renditions were listed, and the record has named the owner of the key since.
     """
     if record is None:
         return renditions

@@ -1,4 +1,4 @@
-"""The record of an upload: what the table keeps and the status endpoint tells."""
+"""Records of uploads: how they are built, and how they are read from and written to the table."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -7,14 +7,16 @@ from botocore.exceptions import ClientError
 
 from imagepipeline import aws
 from imagepipeline.errors import Superseded
-from imagepipeline.models import Upload
-from imagepipeline.ordering import MAY_FINISH
+from imagepipeline.models import Execution, Upload
+from imagepipeline.ordering import MAY_COMPLETE
 
 
-def completed(upload: Upload, completed_at: datetime, metadata: dict, renditions: dict, attempts: dict) -> dict:
-    """The record of an image that came through.
+def completed(
+    upload: Upload, execution: Execution, completed_at: datetime, metadata: dict, renditions: dict, attempts: dict
+) -> dict:
+    """The record of an image that was processed.
 
-    `metadata`, `renditions` and `attempts`, how often each step was tried, are state data, PascalCase.
+    `metadata`, `renditions` and `attempts` (how often each step was tried) are state data, PascalCase.
     """
     return {
         "ImageKey": upload.key,
@@ -24,9 +26,9 @@ def completed(upload: Upload, completed_at: datetime, metadata: dict, renditions
         "ETag": upload.etag,
         "Bytes": upload.size,
         "ReceivedAt": upload.received_at,
-        "StartedAt": upload.started_at,
+        "StartedAt": execution.started_at,
         "CompletedAt": timestamp(completed_at),
-        "ExecutionArn": upload.execution_arn,
+        "ExecutionArn": execution.arn,
         "Attempts": attempts,
         **metadata,
         "Renditions": renditions,
@@ -38,18 +40,23 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def finish(table: str, record: dict) -> None:
-    """Writes a record over the one that its execution began.
+def complete(table: str, record: dict) -> None:
+    """Writes a COMPLETED record in place of the one that its execution began.
 
-    Raises Superseded when another execution has taken the key over or the upload was deleted, ServiceUnavailable.
+    Raises Superseded if another execution owns the key, the upload was deleted, or the execution was already recorded
+    as failed; raises ServiceUnavailable.
     """
     try:
         with aws.translate_transient_errors("DynamoDB"):
             aws.client("dynamodb").put_item(
                 TableName=table,
                 Item=to_item(record),
-                ConditionExpression=MAY_FINISH,
-                ExpressionAttributeValues={":execution": {"S": record["ExecutionArn"]}},
+                ConditionExpression=MAY_COMPLETE,
+                ExpressionAttributeNames={"#status": "Status"},
+                ExpressionAttributeValues={
+                    ":execution": {"S": record["ExecutionArn"]},
+                    ":failed": {"S": "FAILED"},
+                },
             )
     except ClientError as error:
         if aws.error_code(error) == "ConditionalCheckFailedException":
@@ -57,17 +64,17 @@ def finish(table: str, record: dict) -> None:
         raise
 
 
-def assert_ownership(table: str, upload: Upload) -> None:
-    """Raises Superseded unless the record is still its execution's, and ServiceUnavailable."""
-    record = find(table, upload.key)
-    if record is None or record["ExecutionArn"] != upload.execution_arn:
+def assert_ownership(table: str, key: str, execution: Execution) -> None:
+    """Raises Superseded unless `execution` owns the record of `key`; raises ServiceUnavailable."""
+    record = find(table, key)
+    if record is None or record["ExecutionArn"] != execution.arn:
         raise Superseded
 
 
 def find(table: str, image_key: str) -> dict | None:
     """The record of an upload, or None. Raises ServiceUnavailable."""
     with aws.translate_transient_errors("DynamoDB"):
-        # Consistent, so that whoever was just told of an image also finds it.
+        # Consistent, so that a subscriber who reads the record upon a notification finds it.
         answer = aws.client("dynamodb").get_item(
             TableName=table, Key={"ImageKey": {"S": image_key}}, ConsistentRead=True
         )
@@ -84,7 +91,7 @@ def from_item(item: dict) -> dict:
     return {name: _from_attribute(attribute) for name, attribute in item.items()}
 
 
-# boto3 has the like in boto3.dynamodb.types, but for Decimal instead of float, and importing it imports all of boto3.
+# boto3.dynamodb.types takes Decimal instead of float, and importing it imports all of boto3.
 def _to_attribute(value: object) -> dict:
     match value:
         case None:
