@@ -1,4 +1,4 @@
-"""Requests held against botocore's model of Rekognition, as the service does before it looks at the image."""
+"""Validation of requests against botocore's model of Rekognition."""
 
 import base64
 import binascii
