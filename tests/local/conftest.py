@@ -4,7 +4,7 @@ import pytest
 
 from tests.local.emulated import Emulated, running_launcher, running_ministack
 
-GONE_UPSTREAM = "MiniStack does this by itself now: take the patch out"
+FIXED_UPSTREAM = "MiniStack behaves like AWS here; remove the patch"
 
 
 @pytest.fixture(scope="session")
@@ -16,14 +16,14 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
 
 @pytest.fixture(scope="session")
 def plain_ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    """MiniStack without a patch."""
+    """MiniStack without any patch."""
     with running_ministack(tmp_path_factory.mktemp("ministack")) as emulated:
         yield emulated
 
 
 @pytest.fixture(
-    params=["emulator", pytest.param("plain_ministack", marks=pytest.mark.xfail(strict=True, reason=GONE_UPSTREAM))]
+    params=["emulator", pytest.param("plain_ministack", marks=pytest.mark.xfail(strict=True, reason=FIXED_UPSTREAM))]
 )
-def mended(request: pytest.FixtureRequest) -> Emulated:
-    """For the contract of a patch: the test must pass with the patches, and must fail without them."""
+def patched(request: pytest.FixtureRequest) -> Emulated:
+    """For the contract test of a patch, which must pass with the patch and fail without it."""
     return request.getfixturevalue(request.param)

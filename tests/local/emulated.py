@@ -1,4 +1,4 @@
-"""A running emulator as tests use it: what AWS's console would do in a few clicks."""
+"""A running emulator, with helpers that create what tests need."""
 
 import io
 import json
@@ -22,16 +22,16 @@ LAMBDA_PYTHON = Path(os.environ.get("LAMBDA_PYTHON", REPOSITORY / ".venv-lambda"
 REKOGNITION_URL = "http://127.0.0.1:9/rekognition"
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
-# Every service may use every role here: what a role allows is the test's subject, who takes it isn't.
+# Every service can assume every role: the tests are about what a role allows, not about who assumes it.
 TRUST = {"Effect": "Allow", "Principal": {"Service": "*"}, "Action": "sts:AssumeRole"}
 
 
 class Emulated:
-    """An emulator on a port, with its clients and short ways to make what a test needs."""
+    """A running emulator, with its clients and short ways to create resources."""
 
     def __init__(self, url: str, patience: float) -> None:
         self.url = url
-        self.patience = patience  # seconds to wait for something that happens in the background
+        self.patience = patience  # seconds to wait for a condition
         self._session = boto3.Session("test", "test", region_name=REGION)
 
     def client(self, service: str):
@@ -40,15 +40,15 @@ class Emulated:
         return self._session.client(service, endpoint_url=self.url, config=config)
 
     def eventually(self, ask: Callable[[], object]) -> object:
-        """The first truthy answer; fails when there is none in time."""
+        """The first truthy result. Fails if there is none in time."""
         deadline = time.monotonic() + self.patience
         while not (answer := ask()):
-            assert time.monotonic() < deadline, f"waited {self.patience} s in vain"
+            assert time.monotonic() < deadline, f"the condition was not met within {self.patience} s"
             time.sleep(0.05)
         return answer
 
     def role(self, *statements: dict) -> str:
-        """The ARN of a new role that allows the statements and nothing else."""
+        """The ARN of a new role that allows only the statements."""
         name = f"role-{uuid4().hex}"
         iam = self.client("iam")
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(TRUST))["Role"]["Arn"]
@@ -76,7 +76,7 @@ class Emulated:
         return published["LayerVersionArn"]
 
     def invoke(self, function: str, event: object = None) -> dict | list | str | int | None:
-        """What a function answers: its result, or the payload of its error."""
+        """A function's result, or the payload of its error."""
         response = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
         return json.loads(response["Payload"].read())
 
@@ -93,11 +93,11 @@ class Emulated:
         return started["executionArn"]
 
     def run(self, machine: str, data: object = None) -> dict:
-        """The description of a new execution once it has ended."""
+        """The description of a new execution, after it has ended."""
         return self.ended(self.start(machine, data))
 
     def ended(self, execution: str) -> dict:
-        """The description of an execution once it has ended."""
+        """The description of an execution, after it has ended."""
         describe = self.client("stepfunctions").describe_execution
 
         def outcome() -> dict | None:
@@ -122,7 +122,7 @@ class Emulated:
         return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in listed}
 
     def queue(self, *senders: str) -> str:
-        """The URL of a new queue to which these services may send."""
+        """The URL of a new queue to which these services can send."""
         sqs = self.client("sqs")
         url = sqs.create_queue(QueueName=f"queue-{uuid4().hex}")["QueueUrl"]
         allow = {"Effect": "Allow", "Principal": {"Service": list(senders)}, "Action": "sqs:SendMessage"}
@@ -156,7 +156,7 @@ def archive(files: dict[str, str]) -> bytes:
 
 
 def launch(state_dir: Path, *, port: int = 0, environment: dict[str, str] | None = None) -> subprocess.Popen:
-    """Start this project's launcher, its output in `state_dir`.log; see `url_of` for when it is up."""
+    """Start the patched emulator. Its output goes to `state_dir`.log, where `url_of` reads that it is ready."""
     command = [sys.executable, "-m", "local.emulator", "--port", str(port), "--state-dir", str(state_dir)]
     command += ["--lambda-python", str(LAMBDA_PYTHON), "--rekognition", REKOGNITION_URL]
     with state_dir.with_suffix(".log").open("w") as log:
@@ -165,7 +165,7 @@ def launch(state_dir: Path, *, port: int = 0, environment: dict[str, str] | None
 
 
 def url_of(process: subprocess.Popen, log: Path) -> str:
-    """Where a starting emulator is to be found, once it answers."""
+    """The URL of a starting emulator, once it is ready."""
     deadline = time.monotonic() + 60
     while not (ready := re.search(r"Running on (http://\S+)", log.read_text())):
         assert process.poll() is None, log.read_text()
@@ -188,7 +188,7 @@ def running_launcher(folder: Path) -> Iterator[Emulated]:
 
 @contextmanager
 def running_ministack(folder: Path) -> Iterator[Emulated]:
-    """MiniStack as it comes, apart from settings: what the launcher's patches are held against."""
+    """MiniStack with settings but without patches."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     settings = {
