@@ -9,8 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -155,13 +154,42 @@ def archive(files: dict[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def launch(state_dir: Path, *, port: int = 0, environment: dict[str, str] | None = None) -> subprocess.Popen:
+def launch(state_dir: Path, *, port: int = 0) -> subprocess.Popen:
     """Start the patched emulator. Its output goes to `state_dir`.log, where `url_of` reads that it is ready."""
-    command = [sys.executable, "-m", "local.emulator", "--port", str(port), "--state-dir", str(state_dir)]
+    command = ["-m", "local.emulator", "--port", str(port), "--state-dir", str(state_dir)]
     command += ["--lambda-python", str(LAMBDA_PYTHON), "--rekognition", REKOGNITION_URL]
+    return _start(command, state_dir, {"AWS_SECRET_ACCESS_KEY": "the developer's"})
+
+
+def launch_ministack(state_dir: Path) -> subprocess.Popen:
+    """Start MiniStack with settings but without patches. Its output goes to `state_dir`.log."""
+    state_dir.mkdir(exist_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {
+        "AUTH": "true",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "TMPDIR": str(state_dir),
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(state_dir / "services"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(state_dir / "objects"),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
+    return _start(["-c", "from ministack.app import main; main()"], state_dir, settings)
+
+
+def _start(arguments: list[str], state_dir: Path, variables: dict[str, str]) -> subprocess.Popen:
     with state_dir.with_suffix(".log").open("w") as log:
-        variables = os.environ | (environment or {})
-        return subprocess.Popen(command, cwd=REPOSITORY, env=variables, stdout=log, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=REPOSITORY,
+            env=os.environ | variables,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def url_of(process: subprocess.Popen, log: Path) -> str:
@@ -174,37 +202,33 @@ def url_of(process: subprocess.Popen, log: Path) -> str:
     return ready[1]
 
 
-@contextmanager
-def running_launcher(folder: Path) -> Iterator[Emulated]:
-    """The emulator as this project runs it."""
-    state = folder / "state"
-    process = launch(state, environment={"AWS_SECRET_ACCESS_KEY": "the developer's"})
-    try:
-        yield Emulated(url_of(process, state.with_suffix(".log")), patience=30)
-    finally:
-        process.terminate()
-        process.wait(30)
+class Launched:
+    """An emulator that can be killed and started again with the same state."""
 
+    def __init__(self, state: Path, launch: Callable[[Path], subprocess.Popen] = launch, patience: float = 30) -> None:
+        self.state = state
+        self.process = launch(state)
+        self._launch = launch
+        self._patience = patience
 
-@contextmanager
-def running_ministack(folder: Path) -> Iterator[Emulated]:
-    """MiniStack with settings but without patches."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    settings = {
-        "AUTH": "true",
-        "BIND_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "TMPDIR": str(folder),
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-    }
-    log = folder / "ministack.log"
-    with log.open("w") as output:
-        command = [sys.executable, "-c", "from ministack.app import main; main()"]
-        process = subprocess.Popen(command, env=os.environ | settings, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        yield Emulated(url_of(process, log), patience=2)
-    finally:
-        process.terminate()
-        process.wait(30)
+    def emulated(self) -> Emulated:
+        return Emulated(url_of(self.process, self.state.with_suffix(".log")), self._patience)
+
+    def wait_until_saved(self, **texts: str) -> None:
+        """Wait until the file of each service contains the text."""
+
+        def saved(service: str, text: str) -> bool:
+            file = self.state / "services" / f"{service.rstrip('_')}.json"
+            return file.exists() and text in file.read_text()
+
+        self.emulated().eventually(lambda: all(saved(service, text) for service, text in texts.items()))
+
+    def restart_after_kill(self) -> Emulated:
+        self.process.kill()
+        self.process.wait()
+        self.process = self._launch(self.state)
+        return self.emulated()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -16,7 +16,7 @@ from ministack.services import stepfunctions
 
 from local.emulator import upstream
 from local.emulator.upstream import UpstreamChanged
-from tests.local.emulated import REPOSITORY, Emulated, launch, queue_arn, url_of
+from tests.local.emulated import REPOSITORY, Emulated, Launched, launch, queue_arn
 
 SLEEPING = """
 import os, subprocess, time
@@ -25,40 +25,6 @@ def handler(event, context):
     Path(event).write_text(str(os.getpid()))
     time.sleep(600)
 """
-
-
-class Launched:
-    """A launcher that one test can kill and start again with the same state."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        self.process = launch(state)
-
-    def emulated(self) -> Emulated:
-        return Emulated(url_of(self.process, self.state.with_suffix(".log")), patience=30)
-
-    def wait_until_saved(self, **texts: str) -> None:
-        """Wait until the file of each service contains the text."""
-
-        def saved(service: str, text: str) -> bool:
-            file = self.state / "services" / f"{service.rstrip('_')}.json"
-            return file.exists() and text in file.read_text()
-
-        soon(lambda: all(saved(service, text) for service, text in texts.items()))
-
-    def restart_after_kill(self) -> Emulated:
-        self.process.kill()
-        self.process.wait()
-        self.process = launch(self.state)
-        return self.emulated()
-
-
-@pytest.fixture
-def launched(tmp_path: Path) -> Iterator[Launched]:
-    launcher = Launched(tmp_path / "state")
-    yield launcher
-    launcher.process.terminate()
-    launcher.process.wait(30)
 
 
 def soon(condition: Callable[[], bool]) -> None:
@@ -103,8 +69,8 @@ def test_functions_end_with_a_killed_launcher(launched: Launched, tmp_path: Path
     soon(lambda: not runs(handler))
 
 
-def test_a_kill_loses_no_objects_records_executions_or_resources(launched: Launched):
-    emulated = launched.emulated()
+def test_a_kill_loses_no_objects_records_executions_or_resources(launched_patched: Launched):
+    launched, emulated = launched_patched, launched_patched.emulated()
     table = {
         "BillingMode": "PAY_PER_REQUEST",
         "KeySchema": [{"AttributeName": "ImageKey", "KeyType": "HASH"}],
