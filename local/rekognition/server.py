@@ -18,7 +18,7 @@ from local.rekognition.errors import ServiceError
 from local.rekognition.faults import Faults
 from local.rekognition.images import decode
 from local.rekognition.operations import detect_faces, detect_labels
-from local.rekognition.validation import parse
+from local.rekognition.requests import parse
 
 HOST = "127.0.0.1"
 TARGET_PREFIX = "RekognitionService."
@@ -116,8 +116,6 @@ class Handler(BaseHTTPRequestHandler):
             caller.require(operation)
             parameters = parse(operation, body)
             image = parameters["Image"]
-            if ("Bytes" in image) == ("S3Object" in image):
-                raise ServiceError("InvalidParameterException")
             if "Bytes" in image:
                 data = image["Bytes"]
             else:
