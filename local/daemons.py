@@ -62,11 +62,11 @@ class Daemon:
         while not ready():
             if self.pid is None:
                 raise DaemonFailed(
-                    f"{self.name} exited while it was starting. The end of {self.log}:\n{self._end_of_log()}"
+                    f"{self.name} exited while it was starting. The end of its log:\n{self._end_of_log()}"
                 )
             if time.monotonic() > deadline:
                 raise DaemonFailed(
-                    f"{self.name} is not ready after {seconds:g} s. The end of {self.log}:\n{self._end_of_log()}"
+                    f"{self.name} is not ready after {seconds:g} s. The end of its log:\n{self._end_of_log()}"
                 )
             time.sleep(0.05)
 

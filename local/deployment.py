@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from samtranslator.yaml_helper import yaml_parse
@@ -42,7 +42,6 @@ def parse_parameters(text: str) -> dict[str, str]:
 
     Raises InvalidParameter. Values are left to CloudFormation, which validates them against the template.
     """
-    known = yaml_parse((PROJECT / "template.yaml").read_text())["Parameters"]
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -52,9 +51,16 @@ def parse_parameters(text: str) -> dict[str, str]:
         name, equals, parameters[name] = word.partition("=")
         if not equals:
             raise InvalidParameter(f'"{word}" is not NAME=VALUE; a value with spaces needs quotes')
+    require_known(parameters)
+    return parameters
+
+
+def require_known(parameters: Iterable[str]) -> None:
+    """Raise InvalidParameter for a name that the template does not have. SAM would ignore it."""
+    known = yaml_parse((PROJECT / "template.yaml").read_text())["Parameters"]
+    for name in parameters:
         if name not in known:
             raise InvalidParameter(f'template.yaml has no parameter "{name}"; it has {", ".join(known)}')
-    return parameters
 
 
 class Sam:
@@ -88,6 +94,7 @@ class Sam:
         # SAM ignores samconfig.toml's overrides if the command line has any.
         configured = parse_parameters(" ".join(_samconfig("deploy")["parameter_overrides"]))
         overrides = {**configured, "Architecture": architecture(), **parameters}
+        require_known(overrides)
         self._run(
             "deploy",
             *("--config-env", CONFIG_ENV, "--config-file", PROJECT / "samconfig.toml"),

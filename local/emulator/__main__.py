@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import fcntl
 import logging
 import os
 import shutil
@@ -11,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from local.emulator.upstream import UpstreamChanged, install, require_version
 
@@ -42,13 +40,11 @@ def main() -> None:
     try:
         require_version()
         listener = listen(arguments.port)
-        state = claim(arguments.state_dir)
         if not arguments.lambda_python.exists():
             raise CannotStart(f"{arguments.lambda_python}, the functions' interpreter, does not exist; run ./setup.sh")
         run(listener, arguments)
     except (CannotStart, UpstreamChanged) as problem:
         sys.exit(f"local.emulator: {problem}")
-    state.close()
 
 
 def listen(port: int) -> socket.socket:
@@ -63,24 +59,13 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def claim(state_dir: Path) -> TextIO:
-    """The state directory's lock file, locked while it is open: two emulators would overwrite each other's state."""
-    state_dir.mkdir(parents=True, exist_ok=True)
-    lock = (state_dir / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise CannotStart(f"{state_dir} is in use by another emulator") from error
-    return lock
-
-
 def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
     """Serve until a signal arrives. Leaves no process and no temporary file behind."""
     port = listener.getsockname()[1]
     state_dir = arguments.state_dir.resolve()
     run_dir = state_dir / "run"
     shutil.rmtree(run_dir, ignore_errors=True)  # left by a run that was killed
-    run_dir.mkdir()
+    run_dir.mkdir(parents=True)
     configure(port, state_dir, run_dir)
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 

@@ -16,7 +16,7 @@ from ministack.services import stepfunctions
 
 from local.emulator import upstream
 from local.emulator.upstream import UpstreamChanged
-from tests.local.emulated import REPOSITORY, Emulated, Launched, launch, queue_arn
+from tests.local.emulated import Emulated, Launched, launch, queue_arn
 
 SLEEPING = """
 import os, subprocess, time
@@ -158,20 +158,6 @@ def test_a_port_in_use_is_named(tmp_path: Path):
     said = (tmp_path / "state.log").read_text()
     assert said == f"local.emulator: port {port} is in use by another program; choose another with --port\n"
     assert not (tmp_path / "state").exists()
-
-
-def test_a_second_emulator_on_the_same_state_is_refused(launched: Launched):
-    launched.emulated()
-
-    second = subprocess.run(
-        [sys.executable, "-m", "local.emulator", "--port", "0", "--state-dir", launched.state],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
-
-    assert second.returncode == 1
-    assert second.stderr == f"local.emulator: {launched.state} is in use by another emulator\n"
 
 
 def test_another_version_of_ministack_is_refused(monkeypatch: pytest.MonkeyPatch):
