@@ -13,10 +13,10 @@ help:  ## Show this list
 setup:  ## Make the environments (every target does, when needed)
 	@./setup.sh
 
-local: setup  ## Run the whole system on this machine and send sample photos through it [PORT=4566]
-	@$(PYTHON) -m local up --port $(PORT)
+local: setup  ## Run the whole system on this machine [PORT=4566] [PARAMETERS="MaxPixels=1000000"]
+	@$(PYTHON) -m local up --port $(PORT) --parameters '$(PARAMETERS)'
 
-down: setup  ## End the local run; what it stored stays in .local [PORT=4566]
+down: setup  ## Stop the local run; stored data remains in .local [PORT=4566]
 	@$(PYTHON) -m local down --port $(PORT)
 
 test: setup  ## Run every test, on this machine alone

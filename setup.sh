@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes the environments every make target runs in; takes milliseconds when nothing changed.
+# Creates the virtual environments that every make target runs in. Takes milliseconds if they are up to date.
 #
-#   .venv         Python 3.13 with requirements/dev.txt and this repository, editable
-#   .venv-lambda  Python 3.13 with requirements/lambda.txt: what AWS's own runtime holds, for functions run locally
-#   .tools        uv, when the machine has none
+#   .venv         Python 3.13 with requirements/dev.txt and an editable installation of this repository
+#   .venv-lambda  Python 3.13 with requirements/lambda.txt: the packages of AWS's Python runtime, for local functions
+#   .tools        uv, if the machine does not have it
 set -eu
 cd "$(dirname "$0")"
 
@@ -14,13 +14,14 @@ stop() { # stop WHAT WHY REMEDY...
     exit 1
 }
 
-runs_as() { # runs_as PYTHON CONDITION: whether this interpreter starts at all (pyenv's shims may not) and satisfies it
+runs_as() { # runs_as PYTHON CONDITION: whether this interpreter starts (pyenv's shims may not) and satisfies CONDITION
     "$1" -c "import sys; sys.exit(not ($2))" >/dev/null 2>&1
 }
 
-# A stamp is what an environment was made from. It names the folder too, because environments don't survive a move.
+# The stamp identifies what the environments were created from. It includes the folder, because environments cannot be
+# moved.
 wanted=$(printf '%s ' "$PWD" && cat setup.sh pyproject.toml .python-version requirements/dev.txt requirements/lambda.txt | cksum)
-stamp=.venv/made-from
+stamp=.venv/created-from
 if [ -x .venv/bin/python ] && [ -x .venv-lambda/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     exit 0
 fi
@@ -28,7 +29,7 @@ fi
 # ------------------------------------------------------------------------------------------------------------------ uv
 
 any_python() {
-    # Every one on the PATH, not the first alone: pyenv's shims fail where pyenv has no Python 3.13.
+    # Try every one on the PATH, because the first may be a shim of pyenv for a Python that is not installed.
     IFS=:
     for folder in $PATH "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.*/bin; do
         for name in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9; do
@@ -38,26 +39,26 @@ any_python() {
             fi
         done
     done
-    stop "can't install uv" "there is no uv and no python3 (3.9 or newer) on the PATH" \
+    stop "cannot install uv" "neither uv nor python3 (3.9 or newer) is on the PATH" \
         "Debian, Ubuntu: sudo apt install python3 python3-venv" \
         "macOS: brew install uv" \
-        "anything else: https://docs.astral.sh/uv/getting-started/installation/"
+        "Other systems: https://docs.astral.sh/uv/getting-started/installation/"
 }
 
 install_uv() {
-    [ -x .tools/bin/uv ] && cmp -s requirements/uv.txt .tools/made-from && return
+    [ -x .tools/bin/uv ] && cmp -s requirements/uv.txt .tools/created-from && return
     python=$(any_python)
-    echo "setup: uv into .tools"
+    echo "setup: installing uv into .tools"
     rm -rf .tools
     "$python" -m venv .tools >/dev/null 2>&1 ||
-        stop "can't make a virtual environment with $python" "its venv module is missing or incomplete" \
+        stop "cannot create a virtual environment with $python" "its venv module is missing or incomplete" \
             "Debian, Ubuntu: sudo apt install python3-venv" \
-            "or install uv itself: https://docs.astral.sh/uv/getting-started/installation/"
+            "Or install uv: https://docs.astral.sh/uv/getting-started/installation/"
     .tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt ||
-        stop "can't install uv" "pip failed; its message is above" \
-            "offline? connect once: everything is cached afterwards" \
-            "behind a proxy or mirror? set HTTPS_PROXY, or index-url in pip's configuration"
-    cp requirements/uv.txt .tools/made-from
+        stop "cannot install uv" "pip failed; its message is above" \
+            "Offline? Connect once; everything is cached afterwards." \
+            "Behind a proxy or mirror? Set HTTPS_PROXY, or index-url in pip's configuration."
+    cp requirements/uv.txt .tools/created-from
 }
 
 if uv=$(command -v uv) && "$uv" --version >/dev/null 2>&1; then
@@ -78,7 +79,7 @@ uv_finds_python() {
 find_python() {
     for candidate in "$(uv_finds_python)" python3.13 "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.13*/bin/python3.13; do
         if [ -n "$candidate" ] && runs_as "$candidate" "$is_313"; then
-            "$candidate" -c "import sys; print(sys._base_executable)" # not an active .venv's, about to be made anew
+            "$candidate" -c "import sys; print(sys._base_executable)" # not an active .venv's, which will be replaced
             return
         fi
     done
@@ -86,37 +87,39 @@ find_python() {
 }
 
 if ! python=$(find_python); then
-    echo "setup: Python 3.13, by uv"
+    echo "setup: installing Python 3.13 with uv"
     "$uv" python install --quiet 3.13 && python=$(find_python) ||
-        stop "can't find Python 3.13, which the functions run on" "it is not installed and uv can't download it" \
-            "pyenv install 3.13, or" \
-            "sudo apt install python3.13 python3.13-venv, or brew install python@3.13, or" \
-            "https://www.python.org/downloads/; then run make again"
+        stop "cannot find Python 3.13, which the functions run on" "it is not installed and uv cannot download it" \
+            "Install it in one of these ways, then run make again:" \
+            "pyenv install 3.13" \
+            "sudo apt install python3.13 python3.13-venv" \
+            "brew install python@3.13" \
+            "https://www.python.org/downloads/"
 fi
 
 # -------------------------------------------------------------------------------------------------------- environments
 
 packages_failed() {
-    stop "can't install the packages of $1" "uv failed; its message is above" \
-        "offline? connect once: everything is cached afterwards" \
-        "behind a proxy or mirror? set HTTPS_PROXY, or UV_DEFAULT_INDEX and UV_SYSTEM_CERTS=1 as your network needs" \
-        "a hash differs? the mirror serves other files than the lock knows: report it, don't skip the check"
+    stop "cannot install the packages of $1" "uv failed; its message is above" \
+        "Offline? Connect once; everything is cached afterwards." \
+        "Behind a proxy or mirror? Set HTTPS_PROXY, or UV_DEFAULT_INDEX and UV_SYSTEM_CERTS=1." \
+        "A hash does not match? Your mirror serves other files than the lock file expects. Report it; keep the check."
 }
 
-make_environment() { # make_environment FOLDER REQUIREMENTS [OPTION...]
+create_environment() { # create_environment FOLDER REQUIREMENTS [OPTION...]
     folder=$1 requirements=$2
-    echo "setup: $(grep -c '^[a-z0-9].*==' "$requirements") packages into $folder"
+    echo "setup: installing $(grep -c '^[a-z0-9].*==' "$requirements") packages into $folder"
     rm -rf "$folder"
     "$uv" venv --quiet --no-project --python "$python" "$folder" ||
-        stop "can't make $folder" "uv failed; its message is above" "check that the folder can be written to"
+        stop "cannot create $folder" "uv failed; its message is above" "Check that the folder is writable."
     shift 2
     "$uv" pip sync --quiet --require-hashes --python "$folder/bin/python" "$@" "$requirements" ||
         packages_failed "$requirements"
 }
 
-echo "setup: $("$python" --version) at $python"
-make_environment .venv-lambda requirements/lambda.txt --compile-bytecode # as in Lambda
-make_environment .venv requirements/dev.txt
+echo "setup: using $("$python" --version) at $python"
+create_environment .venv-lambda requirements/lambda.txt --compile-bytecode # as in Lambda
+create_environment .venv requirements/dev.txt
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable . ||
-    stop "can't install this repository into .venv" "uv failed; its message is above" "check pyproject.toml"
+    stop "cannot install this repository into .venv" "uv failed; its message is above" "Check pyproject.toml."
 printf '%s\n' "$wanted" >"$stamp"

@@ -1,1 +1,1 @@
-"""The local run: the deployed system on MiniStack, on one machine, with no AWS account."""
+"""The local run: the whole system on this machine, deployed to MiniStack, without an AWS account."""

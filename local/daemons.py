@@ -1,4 +1,4 @@
-"""Programs that outlive the command that started them."""
+"""Background processes that outlive the command that started them."""
 
 import fcntl
 import os
@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 class DaemonFailed(Exception):
-    """A program ended, or did not get ready in time. The message has the end of its log."""
+    """A process exited or did not become ready in time. The message contains the end of its log."""
 
 
 class Daemon:
-    """One detached program, its pid file and its log.
+    """One detached process, its pid file and its log.
 
-    The program inherits a lock on its pid file and holds it for as long as it lives, however it ends: a pid alone
-    could by then belong to somebody else.
+    The process inherits a lock on its pid file and holds it until it ends, whatever ends it. The lock proves that the
+    process id has not been reused.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -28,7 +28,7 @@ class Daemon:
 
     @property
     def pid(self) -> int | None:
-        """The program's process id, None when it isn't running."""
+        """The process id, or None if the process is not running."""
         if not self._pid_file.exists():
             return None
         with self._pid_file.open() as file:
@@ -39,7 +39,7 @@ class Daemon:
         return None
 
     def start(self, command: list[str | Path], environment: dict[str, str], cwd: Path) -> None:
-        """Start the program in a session of its own; its output goes to the log, after what is there already."""
+        """Start the process in its own session. Its output is appended to the log."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self._pid_file.open("a+") as pid_file, self.log.open("ab") as log:
             fcntl.flock(pid_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,17 +57,21 @@ class Daemon:
             pid_file.write(str(self._child.pid))
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Return once `ready()`; DaemonFailed if the program ends before, or takes longer."""
+        """Return once `ready()` is true. Raises DaemonFailed if the process exits first or takes longer."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self.pid is None:
-                raise DaemonFailed(f"{self.name} ended while starting:\n{self._end_of_log()}")
+                raise DaemonFailed(
+                    f"{self.name} exited while it was starting. The end of its log:\n{self._end_of_log()}"
+                )
             if time.monotonic() > deadline:
-                raise DaemonFailed(f"{self.name} is not ready after {seconds:g} s:\n{self._end_of_log()}")
+                raise DaemonFailed(
+                    f"{self.name} is not ready after {seconds:g} s. The end of its log:\n{self._end_of_log()}"
+                )
             time.sleep(0.05)
 
     def stop(self, seconds: float = 15) -> None:
-        """Ask the program to end, wait for it, and kill what is left of its process group after `seconds`."""
+        """Terminate the process. Kill its process group if it is still running after `seconds`."""
         pid = self.pid
         if pid is not None:
             os.kill(pid, signal.SIGTERM)

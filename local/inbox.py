@@ -1,4 +1,4 @@
-"""What the notifications topic sent, kept as a mailbox: an SQS queue is subscribed, a file remembers."""
+"""The notifications topic's messages: an SQS queue subscribed to the topic, and a file that keeps what was read."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ QUEUE_NAME = "image-pipeline-inbox"
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One notification, as a subscriber gets it."""
+    """One notification, as a subscriber receives it."""
 
     subject: str
     body: str
@@ -18,7 +18,7 @@ class Mail:
 
     @classmethod
     def from_envelope(cls, envelope: dict) -> "Mail":
-        """The mail in the JSON that SNS delivers to a queue."""
+        """The notification in the JSON document that SNS delivers to a queue."""
         return cls(
             subject=envelope.get("Subject", ""),
             body=envelope["Message"],
@@ -27,13 +27,13 @@ class Mail:
         )
 
     def __str__(self) -> str:
-        """Headers, an empty line, the body: readable as mail."""
+        """Headers, an empty line, and the body."""
         headers = {"Date": self.sent_at, "Subject": self.subject, **self.attributes}
         return "\n".join([*(f"{name}: {value}" for name, value in headers.items()), "", self.body])
 
 
 class Inbox:
-    """All mail since the topic was subscribed. Reading moves it from the queue into the file, and loses none."""
+    """All notifications since the queue was subscribed. Reading moves them from the queue to the file."""
 
     def __init__(self, sqs, sns, file: Path) -> None:
         self._sqs = sqs
@@ -41,7 +41,7 @@ class Inbox:
         self._file = file
 
     def subscribe(self, topic_arn: str) -> None:
-        """Have the topic deliver here from now on; nothing changes if it does already."""
+        """Subscribe the queue to the topic. Idempotent."""
         queue_arn = self._queue_arn()
         allow_topic = {
             "Version": "2012-10-17",
@@ -59,7 +59,7 @@ class Inbox:
         self._sns.subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn)
 
     def read(self) -> list[Mail]:
-        """Every mail so far, in the order it was sent."""
+        """Every notification so far, oldest first."""
         queue_url = self._queue_url()
         while messages := self._sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
             with self._file.open("a") as file:

@@ -1,4 +1,4 @@
-"""The sample photos' way through the pipeline, shown as it happens."""
+"""Uploads the sample photos and shows their progress through the pipeline."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ PHOTOS = Path(__file__).parent / "photos"
 
 
 def send(session: boto3.Session, stack_name: str, console: Console) -> bool:
-    """Upload the photos and show what becomes of each. Returns whether all are COMPLETED."""
+    """Upload the photos and show each one's status. Returns whether all of them are COMPLETED."""
     items = select(sorted(path for path in PHOTOS.iterdir() if path.suffix in (".jpg", ".png"))).items
     results: dict[str, Result] = {}
     with Live(_table(items, results), console=console) as live:
@@ -26,12 +26,12 @@ def send(session: boto3.Session, stack_name: str, console: Console) -> bool:
             results[result.key] = result
             live.update(_table(items, results))
     if not console.is_terminal:
-        console.print()  # there, Live leaves the last line open
+        console.print()  # on a terminal, Live ends the last line itself
     return all(result.status == "COMPLETED" for result in results.values())
 
 
 def _table(items: list[Item], results: dict[str, Result]) -> Table:
-    """A row a photo from the beginning; a spinner stands where its end is not known yet."""
+    """One row for each photo, with a spinner while it is being processed."""
     table = Table("status", "key", "size", "renditions", "labels", "seconds", box=None, pad_edge=False)
     for item in items:
         if item.key in results:

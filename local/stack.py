@@ -1,4 +1,4 @@
-"""The whole system on this machine: emulator, Rekognition stand-in and the deployed stack.
+"""One local run: the emulator, the Rekognition stand-in and the deployed stack.
 
 with LocalStack(state_dir) as stack:
     stack.client("s3").upload_file("cat.jpg", stack.outputs["UploadsBucket"], "uploads/cat.jpg")
@@ -12,7 +12,7 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -26,46 +26,53 @@ from local.inbox import Inbox
 HOST = "127.0.0.1"
 REGION = "us-east-1"
 LAMBDA_PYTHON = PROJECT / ".venv-lambda" / "bin" / "python"
-START_SECONDS = 60  # a slow laptop under load; usually it is one or two
+START_SECONDS = 60  # usually one or two; this is for a slow machine under load
 
 
 class PortTaken(Exception):
-    """Something that isn't ours answers on the port."""
+    """Another program listens on the port."""
 
     def __init__(self, port: int) -> None:
         super().__init__(
-            f"port {port} is taken by another program: end that one, or choose another port: make local PORT=4600"
+            f"port {port} is in use by another program. Stop that program, or choose another port: "
+            f"make local PORT={port + 1}"
         )
 
 
 class AlreadyRunning(Exception):
-    """The state directory's system runs on another port than the one asked for."""
+    """The local run in the state directory uses another port than the requested one."""
 
     def __init__(self, state_dir: Path, port: int) -> None:
         super().__init__(
-            f"{state_dir} is in use on port {port}: end that run first: "
-            f"python -m local down --state-dir {shlex.quote(str(state_dir))}"
+            f"the local run in {state_dir} is running on port {port}. Stop it first: "
+            f".venv/bin/python -m local down --state-dir {shlex.quote(str(state_dir))}"
         )
 
 
 class Busy(Exception):
-    """Another command is starting or deploying the same system."""
+    """Another command is starting or deploying the same local run."""
 
     def __init__(self, state_dir: Path) -> None:
-        super().__init__(f"another command is at work on {state_dir}: wait until it is done")
+        super().__init__(
+            f"another command is starting or deploying the local run in {state_dir}. Wait until it is finished."
+        )
 
 
 class LocalStack:
-    """One local run, held in its state directory: its port, logs and processes, and all that was stored.
+    """One local run. Its state directory holds its ports, logs, processes and everything that was stored.
 
-    It outlives this object and this process: another `LocalStack` of the same directory finds it as it is. As a
-    context manager it is a system of one's own: started and deployed at the beginning, gone at the end.
+    The run outlives this object and this process: another `LocalStack` with the same directory controls it. As a
+    context manager, it starts and deploys a run, and removes it at the end.
     """
 
-    def __init__(self, state_dir: Path, port: int = 0) -> None:
-        """`port` 0 is the one of this directory's last run, or else a free one."""
+    def __init__(self, state_dir: Path, port: int = 0, parameters: Mapping[str, str] | None = None) -> None:
+        """Port 0 is the port of this directory's last run, or a free one. `parameters` are the stack's.
+
+        A parameter that is not given keeps the value that the deployed stack has.
+        """
         self.state_dir = state_dir.resolve()
         self.port = port or self._remembered_port("port") or _free_port()
+        self._parameters = parameters or {}
         self._run_dir = self.state_dir / "run"
         self._emulator = Daemon("emulator", self._run_dir)
         self._rekognition = Daemon("rekognition", self._run_dir)
@@ -83,16 +90,16 @@ class LocalStack:
     def __exit__(self, *_: object) -> None:
         self.purge()
 
-    # ------------------------------------------------------------------------------------------------ using the system
+    # -------------------------------------------------------------------------------------------------------------- use
 
     @property
     def endpoint(self) -> str:
-        """The URL at which every AWS service answers."""
+        """The endpoint URL of every AWS service."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that lead any AWS client here, and ours to the stack."""
+        """The variables that direct any AWS client to this run, and the image-pipeline command to the stack."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": "test",
@@ -104,11 +111,11 @@ class LocalStack:
 
     @cached_property
     def session(self) -> boto3.Session:
-        """A session whose clients and resources call this system, whatever the environment says."""
+        """A session whose clients call this run, whatever the environment variables are."""
         return _Session(self.endpoint)
 
     def client(self, service: str):
-        """A boto3 client of this system."""
+        """A boto3 client for this run."""
         return self.session.client(service)
 
     @property
@@ -119,24 +126,29 @@ class LocalStack:
 
     @property
     def inbox(self) -> Inbox:
-        """What the notifications topic sent."""
+        """The notifications that the stack has sent."""
         return Inbox(self.client("sqs"), self.client("sns"), self.state_dir / "inbox.jsonl")
 
     @property
     def emulator_pid(self) -> int | None:
-        """None when it isn't running."""
+        """The emulator's process id, or None if it is not running."""
         return self._emulator.pid
 
     @property
+    def logs(self) -> Path:
+        """The folder with the logs of the running processes."""
+        return self._run_dir
+
+    @property
     def rekognition_url(self) -> str:
-        """Where the stand-in answers."""
+        """The URL of the Rekognition stand-in."""
         return f"http://{HOST}:{self._remembered_port('rekognition-port')}"
 
-    # ------------------------------------------------------------------------------------------- starting and stopping
+    # --------------------------------------------------------------------------------------------------- start and stop
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
-        """Keep every other command that asks for the same out. Raises Busy when one was first."""
+        """Hold the run's lock. Raises Busy if another command holds it."""
         self.state_dir.mkdir(parents=True, exist_ok=True)
         with (self.state_dir / "lock").open("w") as lock:
             try:
@@ -146,7 +158,10 @@ class LocalStack:
             yield
 
     def start(self) -> None:
-        """Start what isn't running, and return when it answers. Raises PortTaken, AlreadyRunning and DaemonFailed."""
+        """Start the processes that are not running, and wait for them.
+
+        Raises PortTaken, AlreadyRunning and DaemonFailed.
+        """
         if self._emulator.pid is None:
             if _answers(self.port):
                 raise PortTaken(self.port)
@@ -162,23 +177,23 @@ class LocalStack:
             raise
 
     def build(self) -> None:
-        """`sam build`. Raises SamFailed."""
+        """Build the functions and layers. Raises SamFailed."""
         self._sam().build()
 
     def deploy(self) -> None:
-        """`sam deploy`, into a new stack or over the old one, and an inbox for its mail. Raises SamFailed."""
+        """Create or update the stack, and subscribe the inbox to its notifications. Raises SamFailed."""
         self.client("s3").create_bucket(Bucket=ARTIFACTS_BUCKET)
-        self._sam().deploy()
+        self._sam().deploy(self._parameters)
         self.inbox.subscribe(self.outputs["NotificationsTopic"])
 
     def stop(self) -> None:
-        """End every process and remove what only they needed. What was stored stays."""
+        """Stop every process and remove its temporary files. Stored data remains."""
         self._emulator.stop()
         self._rekognition.stop()
         shutil.rmtree(self._run_dir, ignore_errors=True)
 
     def purge(self) -> None:
-        """Stop, and forget everything."""
+        """Stop every process and remove the state directory."""
         self.stop()
         shutil.rmtree(self.state_dir, ignore_errors=True)
 
@@ -186,7 +201,7 @@ class LocalStack:
         if self._rekognition.pid is not None:
             return
         port = self._remembered_port("rekognition-port")
-        # A running emulator's functions know the port and can't be told of another.
+        # The functions of a running emulator have this port in their environment, so it cannot change.
         if port is None or (self._emulator.pid is None and _answers(port)):
             port = _free_port()
             self._remember_port("rekognition-port", port)
@@ -239,7 +254,8 @@ class _Session(boto3.Session):
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment without what would lead elsewhere, or make every start of Python a slow one."""
+    """This process's environment without AWS settings, which could direct a client to AWS."""
+    # Without PYTHONDONTWRITEBYTECODE, which would slow down every start of Python.
     return {
         name: value
         for name, value in os.environ.items()

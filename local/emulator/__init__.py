@@ -1,5 +1,6 @@
-"""MiniStack, started the way this project needs it, and changed where it differs from AWS.
+"""MiniStack, configured for this project and patched where it differs from AWS.
 
-`python -m local.emulator --port N --state-dir DIR` starts it. Every change is a function under `upstream.patch`, in the
-module of the service it concerns, and its docstring names the AWS behaviour it restores.
+`python -m local.emulator --port N --state-dir DIR` starts it. Every patch is a function decorated with
+`upstream.patch`, in the module of the service it changes. Its docstring states the AWS behaviour that it restores, and
+one contract test in tests/local proves that unpatched MiniStack still lacks it.
 """

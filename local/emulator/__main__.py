@@ -1,8 +1,7 @@
-"""`python -m local.emulator`: run MiniStack, as `local.emulator` changes it, until SIGTERM or SIGINT."""
+"""`python -m local.emulator`: run the patched MiniStack until SIGTERM or SIGINT."""
 
 import argparse
 import asyncio
-import fcntl
 import logging
 import os
 import shutil
@@ -11,83 +10,70 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from local.emulator.upstream import UpstreamChanged, install, require_version
 
 HOST = "127.0.0.1"
 REPOSITORY = Path(__file__).parents[2]
-# What of the caller's environment the emulator may see. Nothing named AWS_ is among it.
-KEPT_VARIABLES = ("PATH", "LANG", "SFN_WAIT_SCALE")  # the last is MiniStack's: tests need not wait as long as AWS
+# The variables that the emulator inherits from its caller. MiniStack multiplies every wait of a state machine by
+# SFN_WAIT_SCALE, which lets tests run faster than AWS.
+KEPT_VARIABLES = ("PATH", "LANG", "SFN_WAIT_SCALE")
 
 
 class CannotStart(Exception):
-    """The emulator can't run as asked; the message says why and what to do."""
+    """The emulator cannot start. The message says why and what to do."""
 
 
 def main() -> None:
-    """Parse the arguments and serve. Exits with 1 and one line on stderr when that can't be done."""
+    """Parse the arguments and serve. Exits with status 1 and one line on stderr if the emulator cannot start."""
     parser = argparse.ArgumentParser(prog="python -m local.emulator", description=__doc__)
-    parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1; 0 takes a free one")
-    parser.add_argument("--state-dir", type=Path, required=True, help="where everything is kept between runs")
-    parser.add_argument("--rekognition", metavar="URL", help="what functions call as Amazon Rekognition")
+    parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1; 0 chooses a free one")
+    parser.add_argument("--state-dir", type=Path, required=True, help="where state is kept between runs")
+    parser.add_argument("--rekognition", metavar="URL", help="the endpoint of Amazon Rekognition for functions")
     parser.add_argument(
         "--lambda-python",
         type=Path,
         default=REPOSITORY / ".venv-lambda" / "bin" / "python",
-        help="the functions' interpreter, with nothing installed but boto3 (default: %(default)s)",
+        help="the functions' interpreter, with only boto3 installed (default: %(default)s)",
     )
     arguments = parser.parse_args()
     try:
         require_version()
         listener = listen(arguments.port)
-        state = claim(arguments.state_dir)
         if not arguments.lambda_python.exists():
-            raise CannotStart(f"{arguments.lambda_python} does not exist: it is the interpreter functions run on")
+            raise CannotStart(f"{arguments.lambda_python}, the functions' interpreter, does not exist; run ./setup.sh")
         run(listener, arguments)
     except (CannotStart, UpstreamChanged) as problem:
         sys.exit(f"local.emulator: {problem}")
-    state.close()
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on the port, held from here on, so that no one can take it between the check and the start."""
+    """A listening socket on the port, opened early so that no other program can take the port before serving starts."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
         listener.listen()
     except OSError as error:
-        raise CannotStart(f"port {port} is taken by another program; choose another with --port") from error
+        raise CannotStart(f"port {port} is in use by another program; choose another with --port") from error
     return listener
 
 
-def claim(state_dir: Path) -> TextIO:
-    """The state directory's lock file, locked for as long as it is open: two emulators would overwrite each other."""
-    state_dir.mkdir(parents=True, exist_ok=True)
-    lock = (state_dir / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise CannotStart(f"{state_dir} is in use by another emulator") from error
-    return lock
-
-
 def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
-    """Serve until told to stop; afterwards no process and no temporary file is left."""
+    """Serve until a signal arrives. Leaves no process and no temporary file behind."""
     port = listener.getsockname()[1]
     state_dir = arguments.state_dir.resolve()
     run_dir = state_dir / "run"
-    shutil.rmtree(run_dir, ignore_errors=True)  # of a run that was killed
-    run_dir.mkdir()
+    shutil.rmtree(run_dir, ignore_errors=True)  # left by a run that was killed
+    run_dir.mkdir(parents=True)
     configure(port, state_dir, run_dir)
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-    # MiniStack reads its settings when it is imported, so not before here.
+    # MiniStack reads its settings when it is imported.
     from ministack.core import lambda_runtime
 
-    from local.emulator import environments, events, http_apis, resources, state_machines, tables  # noqa: F401 (each registers patches)
-    from local.emulator.snapshots import Snapshots
+    from local.emulator import environments, events, faults, http_apis, state_machines  # noqa: F401 (they register patches)
+    from local.emulator.durability import Snapshots
 
     snapshots = Snapshots(state_dir / "services")
     install()
@@ -107,7 +93,7 @@ def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
 
 
 def configure(port: int, state_dir: Path, run_dir: Path) -> None:
-    """Leave MiniStack, and what it starts, an environment of nothing but its settings."""
+    """Reduce the environment to MiniStack's settings, for MiniStack and the processes it starts."""
     services = state_dir / "services"
     services.mkdir(exist_ok=True)
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
@@ -121,15 +107,15 @@ def configure(port: int, state_dir: Path, run_dir: Path) -> None:
         STATE_DIR=str(services),
         S3_PERSIST="1",
         S3_DATA_DIR=str(state_dir / "objects"),
-        LAMBDA_ACCOUNT_CONCURRENCY="1000",  # AWS's default; memory is bounded by the environments' own limit
+        LAMBDA_ACCOUNT_CONCURRENCY="1000",  # AWS's default; `environments` limits what runs at once
         IOT_MTLS_ENABLED="0",
         SFTP_ENABLED="0",
     )
-    tempfile.tempdir = None  # read TMPDIR again
+    tempfile.tempdir = None  # makes Python read TMPDIR again
 
 
 async def serve(listener: socket.socket, note_request: Callable[[], None]) -> None:
-    """Answer requests, having noted each, until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT, calling `note_request` before each request."""
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
     from ministack import app

@@ -1,4 +1,4 @@
-"""Execution environments of Python functions: processes that run like AWS's, on an interpreter of their own."""
+"""Execution environments of functions: processes on an interpreter of their own, with AWS's variables and layers."""
 
 import contextlib
 import hashlib
@@ -25,30 +25,29 @@ from local.emulator import runtime
 from local.emulator.upstream import patch
 
 RUNTIME_SCRIPT = Path(runtime.__file__)
-INIT_SECONDS = 10  # for loading a function, after which AWS lets it use the function's own timeout
-LOG_SECONDS = 1  # for what was printed to arrive, should the handler have closed its output
+INIT_SECONDS = 10  # for loading a function, in addition to its own timeout
+LOG_SECONDS = 1  # to wait for output, in case the handler has closed it
 DEFAULT_TIMEOUT_SECONDS = 3
 DEFAULT_MEMORY_MB = 128
 
-# At most one running handler a core: a burst then queues instead of starting hundreds of processes, which on AWS run on
-# hundreds of machines. A handler that waits for another function holds its place meanwhile.
+# At most one handler runs per core. A burst then queues instead of starting hundreds of processes, which AWS would run
+# on hundreds of machines.
 _cores = threading.BoundedSemaphore(os.cpu_count() or 1)
-# The longest wait for a core; then the invocation is throttled, as AWS does at once where no more may run. A task's
-# TimeoutSeconds counts the wait, which it could not afford much longer.
+# After this wait the invocation is throttled. A task's TimeoutSeconds includes the wait, so it must stay short.
 QUEUE_SECONDS = 10
 _unpacking = threading.Lock()
 
 
 class ExecutionEnvironment(lambda_runtime.Worker):
-    """One process of one function, reused from invocation to invocation, also after a handler's exception."""
+    """One process of one function. It is reused for further invocations, even after the handler raised an exception."""
 
     # Set once by the launcher.
     python: Path
-    packages: Path  # where code and layers are unpacked, each content once
-    endpoints: dict[str, str]  # variables that lead the AWS SDK to the emulator
+    packages: Path  # where code and layers are unpacked, each archive once
+    endpoints: dict[str, str]  # variables that direct the AWS SDK to the emulator
 
     def invoke(self, event: object, request_id: str, *, trace_id: str | None = None, **_: object) -> dict:
-        """MiniStack's result of one invocation: `body`, `log`, and `error` when the body is an error payload."""
+        """The result of one invocation, as MiniStack expects it: `body`, `log`, and `error` if the body is an error."""
         with self._lock:
             if self._proc is None or self._proc.poll() is not None:
                 self._spawn()
@@ -81,14 +80,14 @@ class ExecutionEnvironment(lambda_runtime.Worker):
         self._proc.stdin.write(json.dumps(invocation) + "\n")
 
     def _answer(self, seconds: float) -> dict:
-        """The runtime's next line. Raises queue.Empty when it doesn't come in time, EOFError when it never will."""
+        """The runtime's next line. Raises queue.Empty after `seconds`, and EOFError if the process has ended."""
         line = self._answers.get(timeout=seconds)
         if line is None:
             raise EOFError
         return json.loads(line)
 
     def _spawn(self) -> None:
-        """Start the process, which loads the function."""
+        """Start the process. It loads the function."""
         code = unpacked(self.packages, self.code_zip)
         layers = unpacked(self.packages, *(lambda_svc._resolve_layer_zip(layer) for layer in self._layers()))
         self._discard_tmpdir()
@@ -103,7 +102,7 @@ class ExecutionEnvironment(lambda_runtime.Worker):
             encoding="utf-8",
             errors="replace",
             bufsize=1,
-            start_new_session=True,  # Ctrl-C in the terminal is the launcher's to handle
+            start_new_session=True,  # the launcher handles Ctrl-C
         )
         self._answers = _lines_of(self._proc.stdout)
         self._log = _lines_of(self._proc.stderr)
@@ -113,15 +112,15 @@ class ExecutionEnvironment(lambda_runtime.Worker):
         return [layer if isinstance(layer, str) else layer["Arn"] for layer in self.config.get("Layers", [])]
 
     def _variables(self, code: Path) -> dict[str, str]:
-        """The environment as AWS documents it: what a function may set, what it sets, what it may not."""
+        """The environment variables that AWS documents: defaults, then the function's own, then reserved ones."""
         name, region = self.config["FunctionName"], self.config["FunctionArn"].split(":")[3]
         logging_config = self.config.get("LoggingConfig", {})
         defaults = {
             "PATH": os.environ["PATH"],
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
-            "HOME": self._tmpdir,  # no ~/.aws of the developer
-            "TMPDIR": self._tmpdir,  # an environment has its /tmp to itself
+            "HOME": self._tmpdir,  # hides the developer's ~/.aws
+            "TMPDIR": self._tmpdir,  # every environment has its own /tmp
             **self.endpoints,
         }
         reserved = {
@@ -143,7 +142,7 @@ class ExecutionEnvironment(lambda_runtime.Worker):
         return defaults | self.config.get("Environment", {}).get("Variables", {}) | reserved
 
     def _ended(self, name: str, message: str, request_id: str) -> dict:
-        """The result of an invocation that the environment did not survive."""
+        """The result of an invocation that ended the environment."""
         self._end()
         log = "\n".join([self._collect_log(), f"{request_id} {message}"])
         return {
@@ -153,7 +152,7 @@ class ExecutionEnvironment(lambda_runtime.Worker):
         }
 
     def _end(self) -> int:
-        """The exit status, of the whole session: a child of the handler must not keep the pipes open."""
+        """Kill the whole session, because a child of the handler could keep the pipes open. Returns the exit status."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._proc.pid, signal.SIGKILL)
         return self._proc.wait()
@@ -163,7 +162,7 @@ class ExecutionEnvironment(lambda_runtime.Worker):
         return f"exit status {status}" if status >= 0 else f"signal: {signal.Signals(-status).name}"
 
     def _collect_log(self) -> str:
-        """What was printed since the last invocation: up to the runtime's mark, or to the end of a dead process."""
+        """The output since the last invocation, up to the runtime's mark or to the end of a dead process."""
         lines = []
         with contextlib.suppress(queue.Empty):
             while (line := self._log.get(timeout=LOG_SECONDS)) is not None:
@@ -176,7 +175,7 @@ class ExecutionEnvironment(lambda_runtime.Worker):
 
 
 def _lines_of(stream: IO[str]) -> queue.SimpleQueue:
-    """A queue of the stream's lines, then None at its end; filled by a thread, so that waiting can have a deadline."""
+    """A queue of the stream's lines, then None. A thread fills it, so that readers can wait with a deadline."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -190,7 +189,7 @@ def _lines_of(stream: IO[str]) -> queue.SimpleQueue:
 
 
 def unpacked(packages: Path, *archives: bytes) -> Path:
-    """A folder with the archives' contents, one over the other as layers go into /opt; made once for each content."""
+    """A folder with the archives' contents, where later archives overwrite earlier ones, as layers do in /opt."""
     digest = hashlib.sha256()
     for archive in archives:
         digest.update(hashlib.sha256(archive).digest())
@@ -207,22 +206,20 @@ def unpacked(packages: Path, *archives: bytes) -> Path:
 
 
 def python_path(code: Path, layers: Path, runtime_name: str) -> list[Path]:
-    """Where AWS's runtime looks for modules before its own: the function's code wins over any layer."""
+    """Where AWS's runtime looks for modules first: in the function's code, then in its layers."""
     return [code, layers / "python" / "lib" / runtime_name / "site-packages", layers / "python"]
 
 
 @patch(lambda_runtime, "_worker_class_for(config)")
-def choose_environment(original: Callable, config: dict) -> type:
-    """Python functions run in our environments; other runtimes as MiniStack runs them."""
-    return ExecutionEnvironment if config.get("Runtime", "").startswith("python") else original(config)
+def choose_environment(_original: Callable, config: dict) -> type:
+    """Functions run on their own interpreter, see only AWS's variables, and prefer their own modules to a layer's."""
+    return ExecutionEnvironment
 
 
 @patch(lambda_svc, "_execute_function_warm(func, event, request_id)")
-def execute(original: Callable, func: dict, event: object, request_id: str) -> dict:
-    """The payload a function fails with is the one that its caller gets, and the environment lives on."""
+def execute(_original: Callable, func: dict, event: object, request_id: str) -> dict:
+    """An exception reaches the caller under its class name, and its environment survives. Bursts queue for a core."""
     config = func["config"]
-    if not config.get("Runtime", "").startswith("python"):
-        return original(func, event, request_id)
     lambda_svc._ensure_reaper_thread()
     if not _cores.acquire(timeout=QUEUE_SECONDS):
         return lambda_svc._throttle_response("ConcurrentInvocationLimitExceeded", "Rate Exceeded: every core is busy")

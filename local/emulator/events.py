@@ -1,14 +1,14 @@
-"""Where events differ from AWS's on their way from S3, through EventBridge, to their target."""
+"""S3's events and EventBridge's deliveries to state machines."""
 
 import contextvars
 import json
 from collections.abc import Callable
 
 from ministack.core.responses import get_account_id
-from ministack.services import eventbridge, lambda_svc, s3, sqs, stepfunctions
+from ministack.services import eventbridge, s3, sqs, stepfunctions
 
 from local.emulator import faults
-from local.emulator.permissions import function_admits, role_allows
+from local.emulator.permissions import role_allows
 from local.emulator.upstream import patch
 
 _version_id = contextvars.ContextVar("version_id", default=None)
@@ -20,7 +20,7 @@ _version_id = contextvars.ContextVar("version_id", default=None)
     "sequencer, object_extra, record_extra)",
 )
 def remember_the_version(original: Callable, *args: object, version_id: str | None = None, **kwargs: object) -> None:
-    """S3's events to EventBridge say which version of the object they are about: here it is noted …"""
+    """Keep the object's version for `complete_s3_events`, which writes it into the event."""
     token = _version_id.set(version_id)
     try:
         original(*args, version_id=version_id, **kwargs)
@@ -30,7 +30,7 @@ def remember_the_version(original: Callable, *args: object, version_id: str | No
 
 @patch(eventbridge, "_dispatch_event(event, view)")
 def complete_s3_events(original: Callable, event: dict, view: object = None) -> None:
-    """… and here written, as `version-id`. An Object Deleted event has no size."""
+    """S3's events to EventBridge contain the object's `version-id`. An Object Deleted event has no size."""
     if event["Source"] == "aws.s3":
         detail = json.loads(event["Detail"])
         if version_id := _version_id.get():
@@ -42,12 +42,12 @@ def complete_s3_events(original: Callable, event: dict, view: object = None) -> 
 
 
 @patch(eventbridge, "_invoke_target(target, event, rule, view)")
-def deliver_or_keep(original: Callable, target: dict, event: dict, rule: dict, view: object = None) -> None:
-    """What can't start its state machine or function goes to the target's DLQ, with the attributes EventBridge adds.
+def use_the_dead_letter_queue(original: Callable, target: dict, event: dict, rule: dict, view: object = None) -> None:
+    """An event that cannot start its state machine goes to the target's dead-letter queue, with the error's attributes.
 
-    AWS retries none of these problems, so neither does this.
+    EventBridge does not retry a missing target or permission. It retries a throttled or failed call; this does not.
     """
-    problem = delivery_problem(target, rule)
+    problem = delivery_problem(target)
     if problem is None:
         original(target, event, rule, view)
         return
@@ -61,37 +61,22 @@ def deliver_or_keep(original: Callable, target: dict, event: dict, rule: dict, v
             "ERROR_MESSAGE": message,
         }
         whole_event = (view or eventbridge._pattern_event_view(event)).event_with_detail()
-        kept = {
+        letter = {
             "MessageBody": json.dumps(whole_event),
             "MessageAttributes": {n: {"DataType": "String", "StringValue": v} for n, v in attributes.items()},
         }
-        sqs._act_send_message(kept, sqs._queue_url(queue_arn.rsplit(":", 1)[-1]))
+        sqs._act_send_message(letter, sqs._queue_url(queue_arn.rsplit(":", 1)[-1]))
 
 
-def delivery_problem(target: dict, rule: dict) -> tuple[str, str] | None:
-    """EventBridge's error code and message when the target is gone, or hasn't been opened to the rule."""
-    arn = target["Arn"]
-    if ":states:" in arn:
-        if stepfunctions._resolve_state_machine_arn(arn) is None:
-            return "RESOURCE_NOT_FOUND", f"State Machine Does Not Exist: '{arn}'"
-        if not role_allows(target.get("RoleArn", ""), "states:StartExecution", arn):
-            return "NO_PERMISSIONS", f"{target.get('RoleArn')} is not authorized to start executions of {arn}"
-        if fault := faults.take("states:StartExecution"):
-            return faults.answer("states", fault)[1], faults.MESSAGE
-    if ":lambda:" in arn:
-        function, _config, _name = lambda_svc._get_func_record_for_ref(arn)
-        if not function:
-            return "RESOURCE_NOT_FOUND", f"Function not found: {arn}"
-        if not function_admits(function, "events.amazonaws.com", rule["Arn"]):
-            return "NO_PERMISSIONS", f"The policy of {arn} does not let the rule invoke it"
+def delivery_problem(target: dict) -> tuple[str, str] | None:
+    """EventBridge's error code and message if the target's state machine cannot be started."""
+    arn, role = target["Arn"], target.get("RoleArn", "")
+    if ":states:" not in arn:
+        return None
+    if stepfunctions._resolve_state_machine_arn(arn) is None:
+        return "RESOURCE_NOT_FOUND", f"State Machine Does Not Exist: '{arn}'"
+    if not role_allows(role, "states:StartExecution", arn):
+        return "NO_PERMISSIONS", f"{role} is not authorized to start executions of {arn}"
+    if fault := faults.take("states:StartExecution"):
+        return faults.answer("states", fault)[1], faults.MESSAGE
     return None
-
-
-@patch(eventbridge, "_dispatch_to_lambda(arn, payload)")
-def invoke_asynchronously(_original: Callable, arn: str, payload: str) -> None:
-    """Events for a function are invoked asynchronously: two retries, then its DLQ or its failure destination."""
-    function, config, _name = lambda_svc._get_func_record_for_ref(arn)
-    if function and config:
-        lambda_svc.invoke_async_with_retry(
-            lambda_svc._execution_record_for_config(function, config), json.loads(payload)
-        )

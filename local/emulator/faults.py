@@ -1,14 +1,14 @@
-"""Faults on demand: what AWS does on a bad day, at a chosen call, a chosen number of times.
+"""Faults on demand: the failures of AWS services, at a chosen call and a chosen number of times.
 
     POST   /_local/faults?at=dynamodb:UpdateItem&fault=throttle&times=3
     POST   /_local/faults?at=lambda:*ThumbnailsFunction*&fault=crash
-    GET    /_local/faults      the faults still to come
-    DELETE /_local/faults      none any more
+    GET    /_local/faults      list the faults that are still to come
+    DELETE /_local/faults      remove all faults
 
-`at` is an action as policies name it (S3's HeadObject is s3:GetObject there), states:StartExecution for EventBridge's
-attempts, or lambda: and a function's name, with wildcards. `fault` is throttle, error or denied; for functions also
-crash (before the handler runs), crash-late (after it did its work), timeout (likewise), or malformed (an answer that
-is none). `times` is 1 by default.
+`at` is an action as IAM policies name it (S3's HeadObject is s3:GetObject), states:StartExecution for starts by
+EventBridge and by state machines, or `lambda:` and a function's name. Wildcards are allowed. `fault` is throttle, error
+or denied; for functions also crash (before the handler runs), crash-late or timeout (after the handler has done its
+work), or malformed (a result that is not the handler's). `times` defaults to 1.
 """
 
 import fnmatch
@@ -21,7 +21,7 @@ from ministack.core.iam_actions import extract_iam_action
 from ministack.core.responses import error_response_json, error_response_xml, json_response
 from ministack.services import lambda_svc, stepfunctions
 
-from local.emulator.state_machines import permission
+from local.emulator.state_machines import ERROR_PREFIXES, permission
 from local.emulator.upstream import patch
 
 PATH = "/_local/faults"
@@ -46,13 +46,6 @@ OTHER_ANSWERS = {
     "error": (500, "InternalFailure"),
     "denied": (400, "AccessDeniedException"),
 }
-TASK_ERROR_PREFIXES = {
-    "dynamodb": "DynamoDB",
-    "sns": "SNS",
-    "sqs": "SQS",
-    "events": "EventBridge",
-    "states": "StepFunctions",
-}
 FUNCTION_ERRORS = {
     "crash": ("Runtime.ExitError", "Runtime exited with error: signal: SIGKILL"),
     "crash-late": ("Runtime.ExitError", "Runtime exited with error: signal: SIGKILL"),
@@ -60,12 +53,12 @@ FUNCTION_ERRORS = {
     "error": ("Lambda.ServiceException", "Lambda encountered an internal error"),
     "denied": ("Lambda.AccessDeniedException", "the caller is not authorized to perform lambda:InvokeFunction"),
 }
-MESSAGE = "a fault asked for at /_local/faults"
+MESSAGE = "a fault requested at /_local/faults"
 
 
 @dataclass
 class Fault:
-    """One fault and how often it is still to happen."""
+    """One fault, and how many more times it happens."""
 
     at: str
     fault: str
@@ -77,7 +70,7 @@ _lock = threading.Lock()
 
 
 def take(call: str) -> str | None:
-    """The fault that is to happen at this call, if any; it has happened then."""
+    """The fault that this call meets, if any. It counts as having happened."""
     with _lock:
         for fault in _faults:
             if fnmatch.fnmatchcase(call, fault.at):
@@ -89,13 +82,13 @@ def take(call: str) -> str | None:
 
 
 def answer(service: str, fault: str) -> tuple[int, str]:
-    """The HTTP status and the error code with which a service would fail so."""
+    """The HTTP status and the error code of a service's fault."""
     return ANSWERS.get(service, OTHER_ANSWERS)[fault]
 
 
 @patch(app, "_handle_pre_body_request(method, path, headers, query_params, request_id)")
 async def manage(original: Callable, method: str, path: str, headers: dict, query: dict, request_id: str) -> tuple:
-    """The endpoint for tests; AWS has Fault Injection Service."""
+    """The endpoint through which tests list, add and remove faults, in place of AWS's Fault Injection Service."""
     if path != PATH:
         return await original(method, path, headers, query, request_id)
     with _lock:
@@ -127,14 +120,15 @@ async def fail_requests(
 
 
 @patch(stepfunctions, "_invoke_resource(resource, input_data)")
-def fail_tasks(original: Callable, resource: str, input_data: object) -> object:
-    """A task that calls a service fails; one that invokes a function fails with the function."""
-    needed = permission(resource, input_data) if isinstance(input_data, dict) else None
-    if needed and not needed[0].startswith("lambda:") and (fault := take(needed[0])):
-        service = needed[0].split(":")[0]
+def fail_tasks(original: Callable, resource: str, input_data: dict) -> object:
+    """A task that calls a service fails. One that invokes a function fails by `fail_functions`."""
+    action, _target = permission(resource, input_data)
+    service = action.split(":")[0]
+    if service != "lambda" and (fault := take(action)):
         _status, code = answer(service, fault)
-        suffix = "" if code.endswith("Exception") else "Exception"
-        raise stepfunctions._ExecutionError(f"{TASK_ERROR_PREFIXES[service]}.{code}{suffix}", MESSAGE)
+        raise stepfunctions._ExecutionError(
+            f"{ERROR_PREFIXES[service]}.{code.removesuffix('Exception')}Exception", MESSAGE
+        )
     return original(resource, input_data)
 
 
@@ -142,7 +136,7 @@ def fail_tasks(original: Callable, resource: str, input_data: object) -> object:
 def fail_functions(
     original: Callable, func: dict, config: dict, event: object, request_id: str, started: float
 ) -> dict:
-    """An invocation fails, with or without its effects."""
+    """An invocation fails, before or after the handler has run."""
     fault = take(f"lambda:{config['FunctionName']}")
     if fault in ("crash-late", "timeout"):
         original(func, config, event, request_id, started)

@@ -1,21 +1,40 @@
-"""HTTP APIs: what MiniStack passes on to a function, and what it would let pass."""
+"""HTTP APIs: paths, permissions and addresses."""
 
+import os
+import re
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import apigateway, lambda_svc
+from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
 from local.emulator.permissions import function_admits
 from local.emulator.upstream import patch
 
+BAD_REQUEST = 400, {"Content-Type": "application/json"}, b'{"message":"Bad Request"}'
 INTERNAL_SERVER_ERROR = 500, {"Content-Type": "application/json"}, b'{"message":"Internal Server Error"}'
+_MALFORMED_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
-@patch(apigateway, "_extract_path_params(route_path, request_path)")
-def decode_percent_signs(original: Callable, route_path: str, request_path: str) -> dict[str, str] | None:
-    """Path parameters are decoded in full, though rawPath keeps `%25`."""
-    parameters = original(route_path, request_path)
-    return parameters and {name: value.replace("%25", "%") for name, value in parameters.items()}
+# An HTTP API decodes the path, cuts it at the first "?", and decodes it again before it becomes rawPath. The source is
+# recorded requests: ingress-paths.json in github.com/hotsock/voker. The query string is never decoded.
+
+
+@patch(apigateway, "decode_http_api_path(raw_path)")
+def decode_and_cut_the_path(_original: Callable, raw_path: str) -> str:
+    """The first decoding turns `%3F` into a question mark, which ends the path."""
+    return unquote(raw_path).partition("?")[0]
+
+
+@patch(apigateway, "handle_execute(api_id, stage, path, method, headers, body, query_params, raw_query_string)")
+async def decode_the_path_again(
+    original: Callable, api_id: str, stage: str, path: str, *rest: object, **named: object
+) -> tuple:
+    """The second decoding answers a malformed escape, such as `%25` before a letter, with 400."""
+    if _MALFORMED_ESCAPE.search(path):
+        return BAD_REQUEST
+    return await original(api_id, stage, unquote(path), *rest, **named)
 
 
 @patch(
@@ -34,10 +53,19 @@ async def require_lambda_permission(
     *rest: object,
     **named: object,
 ) -> tuple:
-    """A function that hasn't permitted the API to invoke it can't be reached through it."""
+    """An API can invoke a function only if the function's resource policy permits it."""
     reference = apigateway._extract_lambda_ref_from_integration_uri(integration["integrationUri"])
     function, _config, _name = lambda_svc._get_func_record_for_ref(reference)
     source = f"arn:aws:execute-api:{get_region()}:{get_account_id()}:{api_id}/{stage}/{method}{path}"
     if function and not function_admits(function, "apigateway.amazonaws.com", source):
         return INTERNAL_SERVER_ERROR
     return await original(integration, api_id, stage, path, method, *rest, **named)
+
+
+@patch(_RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"], "create(logical_id, props, stack_name)")
+def return_a_resolvable_endpoint(original: Callable, logical_id: str, props: dict, stack_name: str) -> tuple:
+    """Every client can resolve ApiEndpoint. Many resolvers do not know MiniStack's own, under `*.localhost`."""
+    physical_id, attributes = original(logical_id, props, stack_name)
+    endpoint = f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}/_aws/execute-api/{physical_id}"
+    apigateway._apis[physical_id]["apiEndpoint"] = endpoint
+    return physical_id, attributes | {"ApiEndpoint": endpoint}

@@ -1,11 +1,11 @@
-"""Who may do what, asked where MiniStack doesn't ask."""
+"""IAM decisions for calls that MiniStack does not authorize itself."""
 
 from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, evaluate, evaluate_resource_policy
 from ministack.core.responses import get_account_id, get_region
 
 
 def role_allows(role_arn: str, action: str, resource_arn: str) -> bool:
-    """Whether the policies of a role allow an action, as they must for what AWS does in the role's name."""
+    """Whether a role's policies allow an action that AWS performs with that role."""
     role, account = role_arn.rsplit("/", 1)[-1], get_account_id()
     session = f"arn:aws:sts::{account}:assumed-role/{role}/session"
     context = EvalContext(session, "AssumedRole", account, action, resource_arn, get_region())
@@ -13,7 +13,7 @@ def role_allows(role_arn: str, action: str, resource_arn: str) -> bool:
 
 
 def function_admits(function: dict, service: str, source_arn: str) -> bool:
-    """Whether a function's own policy lets a service invoke it on behalf of the source."""
+    """Whether a function's resource policy lets a service invoke it on behalf of the source."""
     context = EvalContext(
         principal_arn="*",
         principal_type="Service",

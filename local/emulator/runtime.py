@@ -1,12 +1,11 @@
-"""What AWS calls the runtime: loads a handler and feeds it events. Runs as a script in the functions' interpreter.
+"""The Lambda runtime: loads a handler and passes it events. Runs as a script in the functions' interpreter.
 
-Usage: python -P runtime.py PATH…, with PATH… as AWS orders them (/var/task, then /opt), and AWS's variables set.
-Events come in on stdin, one JSON object a line; answers go out on the original stdout, one a line; everything that is
-printed or logged goes to stderr, with `END_OF_LOG` after each invocation. Imports only the standard library, since
-what it imports is importable in the handler too.
+Usage: python -P runtime.py PATH…, with the module search path in AWS's order (/var/task, then /opt) and AWS's
+variables. Events arrive on stdin and answers leave on the original stdout, one JSON object per line. Everything that is
+printed or logged goes to stderr, with `END_OF_LOG` after each invocation. This file imports only the standard library,
+because the handler can import whatever it imports.
 """
 
-import decimal
 import importlib
 import json
 import logging
@@ -20,12 +19,11 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 END_OF_LOG = "\0end of log"
-MAX_RESPONSE_BYTES = 6_291_556  # as the message of Function.ResponseSizeTooLarge gives it
 MEMORY_CHECK_SECONDS = 0.02
 
 
 class LambdaContext:
-    """The context object of AWS's Python runtime."""
+    """The context object of Lambda's Python runtime."""
 
     identity = None
     client_context = None
@@ -42,12 +40,12 @@ class LambdaContext:
         self._deadline = invocation["deadline"]
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the function's timeout ends this invocation."""
+        """Milliseconds until the invocation times out."""
         return max(0, int((self._deadline - time.time()) * 1000))
 
 
 class RuntimeFault(Exception):
-    """A failure that AWS names itself, instead of by the class of an exception."""
+    """A failure with a name given by Lambda, rather than by an exception's class."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -55,7 +53,7 @@ class RuntimeFault(Exception):
 
 
 def load_handler(handler: str) -> Callable:
-    """The function that `module.name` or `package/module.name` stands for."""
+    """The function named `module.name` or `package/module.name`."""
     path, _, name = handler.rpartition(".")
     module = path.replace("/", ".")
     try:
@@ -69,36 +67,26 @@ def load_handler(handler: str) -> Callable:
 
 
 def invoke(handler: Callable, invocation: dict) -> str:
-    """One answer, as JSON: {"result": …} or {"error": …} with AWS's error payload."""
+    """The answer as JSON: {"result": …}, or {"error": …} with Lambda's error payload."""
     if invocation["trace_id"]:
         os.environ["_X_AMZN_TRACE_ID"] = invocation["trace_id"]
     try:
         result = marshal(handler(invocation["event"], LambdaContext(invocation)))
-    except Exception as error:  # noqa: BLE001 (whatever a handler raises is its answer)
+    except Exception as error:  # noqa: BLE001 (every exception is an answer)
         return json.dumps({"error": describe(error, invocation["request_id"])})
     return f'{{"result": {result}}}'
 
 
 def marshal(result: object) -> str:
-    """The handler's result as JSON; decimals as numbers, as AWS's runtime writes them."""
+    """The handler's result as JSON."""
     try:
-        text = json.dumps(result, default=_decimal_as_number)
+        return json.dumps(result)
     except (TypeError, ValueError) as error:
         raise RuntimeFault("Runtime.MarshalError", f"Unable to marshal response: {error}") from error
-    if len(text) > MAX_RESPONSE_BYTES:
-        problem = f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
-        raise RuntimeFault("Function.ResponseSizeTooLarge", problem)
-    return text
-
-
-def _decimal_as_number(value: object) -> float:
-    if isinstance(value, decimal.Decimal):
-        return float(value)
-    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def describe(error: BaseException, request_id: str) -> dict:
-    """AWS's error payload, which is also logged: the class name is the type that `Catch` and `Retry` match."""
+    """Log the error and return Lambda's error payload. Retry and Catch match its `errorType`."""
     name = error.name if isinstance(error, RuntimeFault) else type(error).__name__
     # The first frame is this file's.
     frames = [] if isinstance(error, RuntimeFault) else traceback.format_tb(error.__traceback__)[1:]
@@ -106,48 +94,45 @@ def describe(error: BaseException, request_id: str) -> dict:
     return {"errorMessage": str(error), "errorType": name, "requestId": request_id, "stackTrace": frames}
 
 
-def end_with_the_launcher(lines: SimpleQueue) -> None:
-    """Pass on what arrives on stdin; at its end, end the process, in the midst of a handler too.
+def exit_with_the_launcher(lines: SimpleQueue) -> None:
+    """Forward the lines of stdin, and end the process when stdin closes, even while a handler runs.
 
-    AWS ends an environment from outside; here a launcher that was killed can't, but its pipes close.
+    A launcher that was killed cannot end its environments, but its pipes close.
     """
     for line in sys.stdin:
         lines.put(line)
     os._exit(0)
 
 
-def end_above_the_memory_size() -> None:
-    """Kill the process once it holds more memory than the function may have, as AWS does.
-
-    Reads Linux's account of this process; elsewhere a function may take what it likes.
-    """
+def enforce_the_memory_size() -> None:
+    """Kill the process once its resident memory exceeds the function's memory size. Works only on Linux."""
     limit = int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]) * 2**20
     page = os.sysconf("SC_PAGE_SIZE")
-    with open("/proc/self/statm", "rb", buffering=0) as account:  # noqa: PTH123 (read again and again)
+    with open("/proc/self/statm", "rb", buffering=0) as statm:  # noqa: PTH123 (read repeatedly)
         while True:
-            resident_pages = int(os.pread(account.fileno(), 100, 0).split()[1])
+            resident_pages = int(os.pread(statm.fileno(), 100, 0).split()[1])
             if resident_pages * page > limit:
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(MEMORY_CHECK_SECONDS)
 
 
 def main() -> None:
-    """Load the handler, then answer events until stdin ends. One that won't load fails the first event, and is done."""
+    """Load the handler, then answer events until stdin ends. A handler that cannot be loaded fails the first event."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever native code prints belongs to the log as well
-    sys.stdout.reconfigure(line_buffering=True)  # a killed process's last words too
+    os.dup2(2, 1)  # output of native code belongs to the log, too
+    sys.stdout.reconfigure(line_buffering=True)  # keeps the last lines of a process that is killed
     sys.path[:0] = sys.argv[1:]
     sys.argv[1:] = []
     logging.basicConfig(format="[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
     lines: SimpleQueue[str] = SimpleQueue()
-    threading.Thread(target=end_with_the_launcher, args=(lines,), daemon=True).start()
+    threading.Thread(target=exit_with_the_launcher, args=(lines,), daemon=True).start()
     if sys.platform == "linux":
-        threading.Thread(target=end_above_the_memory_size, daemon=True).start()
+        threading.Thread(target=enforce_the_memory_size, daemon=True).start()
 
     failure = None
     try:
         handler = load_handler(os.environ["_HANDLER"])
-    except Exception as error:  # noqa: BLE001 (reported as the answer, like a handler's)
+    except Exception as error:  # noqa: BLE001 (reported as the answer)
         failure = describe(error, "")
     answers.write('{"ready": true}\n')
     while True:

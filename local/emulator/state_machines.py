@@ -1,4 +1,4 @@
-"""Where MiniStack's Step Functions is kinder than AWS's: roles, limits, timeouts, retries, errors."""
+"""Step Functions: roles, limits, timeouts, retries, variables and error names."""
 
 import contextvars
 import json
@@ -7,30 +7,33 @@ import threading
 from collections.abc import Callable
 
 from ministack.core.responses import get_account_id, get_region, now_iso
-from ministack.services import lambda_svc, stepfunctions
+from ministack.services import dynamodb, lambda_svc, stepfunctions
 
 from local.emulator.permissions import role_allows
 from local.emulator.upstream import patch
 
-MAX_DATA_BYTES = 262_144  # a state's or task's input or output, in UTF-8
-# Documented as beyond the reach of States.ALL and States.TaskFailed.
+MAX_DATA_BYTES = 262_144  # of a task's input or output, in UTF-8
+# Neither States.ALL nor States.TaskFailed matches these, as Step Functions documents.
 TERMINAL_ERRORS = ("States.DataLimitExceeded", "States.Runtime")
-# The actions of aws-sdk integrations are named by SDK, those of policies by service.
-POLICY_PREFIXES = {"sfn": "states", "eventbridge": "events"}
+# How optimized integrations prefix the errors of their services.
+ERROR_PREFIXES = {"lambda": "Lambda", "dynamodb": "DynamoDB", "sns": "SNS", "states": "StepFunctions"}
 
 _execution = contextvars.ContextVar("execution", default=None)
 
 
+# ---------------------------------------------------------------------------------------------------------- permissions
+
+
 @patch(stepfunctions, "_execute_task(state_def, raw_input, execution, ctx)")
 def remember_the_execution(original: Callable, state_def: dict, raw_input: object, execution: dict, ctx: dict) -> tuple:
-    """A task acts for its execution: with the role of its state machine, and only while it runs."""
+    """Keep the execution for `enforce_role_and_limits`, which needs its state machine's role and its status."""
     _execution.set(execution)
     return original(state_def, raw_input, execution, ctx)
 
 
 @patch(stepfunctions, "_invoke_resource(resource, input_data)")
-def invoke_within_limits(original: Callable, resource: str, input_data: object) -> object:
-    """A task is refused what the role doesn't allow and what exceeds 256 KiB, and ends with its execution."""
+def enforce_role_and_limits(original: Callable, resource: str, input_data: object) -> object:
+    """A task can call only what its role allows, with at most 256 KiB of data, and only while its execution runs."""
     execution = _execution.get()
     if execution is not None:
         if execution["status"] != "RUNNING":
@@ -42,27 +45,24 @@ def invoke_within_limits(original: Callable, resource: str, input_data: object) 
     return result
 
 
-def require_permission(execution: dict, resource: str, arguments: object) -> None:
-    """Raise AWS's error when the state machine's role doesn't allow the call that the task is about to make."""
-    needed = permission(resource, arguments if isinstance(arguments, dict) else {})
-    if needed is None:
-        return
-    action, target = needed
+def require_permission(execution: dict, resource: str, arguments: dict) -> None:
+    """Raise AWS's error if the state machine's role does not allow the call that the task is about to make."""
+    action, target = permission(resource, arguments)
     role = stepfunctions._state_machines[execution["stateMachineArn"]]["roleArn"]
     if not role_allows(role, action, target):
-        service = resource.removeprefix("arn:aws:states:::").removeprefix("aws-sdk:").split(":")[0]
-        name = {"sns": "SNS.AuthorizationErrorException"}.get(service, f"{service.capitalize()}.AccessDeniedException")
-        raise stepfunctions._ExecutionError(name, f"{role} is not authorized to perform {action} on {target}")
+        service = action.split(":")[0]
+        name = "AuthorizationErrorException" if service == "sns" else "AccessDeniedException"
+        raise stepfunctions._ExecutionError(
+            f"{ERROR_PREFIXES[service]}.{name}", f"{role} is not authorized to perform {action} on {target}"
+        )
 
 
-def permission(resource: str, arguments: dict) -> tuple[str, str] | None:
-    """The action and the ARN that a task's role must allow; None for services this project's tasks don't call."""
-    prefix = f"{get_region()}:{get_account_id()}"
-    if ":function:" in resource:
-        return "lambda:InvokeFunction", resource
-    service, _, call = resource.removeprefix("arn:aws:states:::").removeprefix("aws-sdk:").partition(":")
+def permission(resource: str, arguments: dict) -> tuple[str, str]:
+    """The action and the ARN that a task's role must allow."""
+    service, _, call = resource.removeprefix("arn:aws:states:::").partition(":")
     call = call.split(".")[0]
-    action = f"{POLICY_PREFIXES.get(service, service)}:{call[:1].upper()}{call[1:]}"
+    action = f"{service}:{call[:1].upper()}{call[1:]}"
+    prefix = f"{get_region()}:{get_account_id()}"
     match service:
         case "lambda":
             function = arguments.get("FunctionName", "")
@@ -73,13 +73,15 @@ def permission(resource: str, arguments: dict) -> tuple[str, str] | None:
             return action, table if table.startswith("arn:") else f"arn:aws:dynamodb:{prefix}:table/{table}"
         case "sns":
             return action, arguments.get("TopicArn", "*")
-        case "sqs":
-            return action, f"arn:aws:sqs:{prefix}:{arguments.get('QueueUrl', '').rsplit('/', 1)[-1]}"
-        case "events" | "eventbridge":
-            return action, f"arn:aws:events:{prefix}:event-bus/default"
-        case "states" | "sfn":
-            return action, arguments.get("StateMachineArn") or arguments.get("ExecutionArn", "*")
-    return None
+        case "states":
+            return action, arguments.get("StateMachineArn", "*")
+    # Allowing the call would hide a missing permission.
+    raise stepfunctions._ExecutionError(
+        "States.Runtime", f"local.emulator.state_machines does not know which permission {resource} needs"
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------- limits
 
 
 def require_size(data: object) -> None:
@@ -92,36 +94,41 @@ def require_size(data: object) -> None:
 
 
 @patch(stepfunctions, "_error_matches(error_equals, error)")
-def keep_terminal_errors_terminal(original: Callable, error_equals: list[str], error: str) -> bool:
-    """Neither States.ALL nor States.TaskFailed catches or retries an error that AWS calls terminal."""
+def match_terminal_errors_by_name(original: Callable, error_equals: list[str], error: str) -> bool:
+    """Only its own name in ErrorEquals matches an error that Step Functions documents as terminal."""
     if error in TERMINAL_ERRORS:
         return error in error_equals
     return original(error_equals, error)
 
 
 @patch(stepfunctions, "_find_matching_retrier(retriers, error, retry_counts)")
-def delay_as_told(original: Callable, retriers: list[dict], error: str, retry_counts: dict) -> tuple[dict | None, int]:
-    """MaxDelaySeconds caps the growing delay, and JitterStrategy FULL takes a random part of it."""
+def limit_and_jitter_delays(
+    original: Callable, retriers: list[dict], error: str, retry_counts: dict
+) -> tuple[dict | None, int]:
+    """MaxDelaySeconds limits the growing delay, and JitterStrategy FULL picks a random delay up to it.
+
+    MiniStack itself waits at most 60 seconds between two attempts. That remains.
+    """
     retrier, index = original(retriers, error, retry_counts)
     if retrier is None:
         return None, index
     delay = retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** retry_counts.get(index, 0)
     delay = min(delay, retrier.get("MaxDelaySeconds", delay))
     if retrier.get("JitterStrategy") == "FULL":
-        delay = random.uniform(0, delay)  # noqa: S311 (not for secrets)
+        delay = random.uniform(0, delay)  # noqa: S311 (not cryptographic)
     return retrier | {"IntervalSeconds": delay, "BackoffRate": 1.0}, index
 
 
 @patch(stepfunctions, "_run_execution(exec_arn)")
-def run_until_timeout(original: Callable, exec_arn: str) -> None:
-    """The state machine's own TimeoutSeconds ends an execution as TIMED_OUT, which EventBridge tells."""
+def enforce_the_state_machines_timeout(original: Callable, exec_arn: str) -> None:
+    """The state machine's own TimeoutSeconds ends an execution as TIMED_OUT, and EventBridge receives that status."""
     execution = stepfunctions._executions[exec_arn]
     definition = json.loads(stepfunctions._state_machines[execution["stateMachineArn"]]["definition"])
     if "TimeoutSeconds" not in definition:
         original(exec_arn)
         return
-    end = contextvars.copy_context().run
-    timer = threading.Timer(definition["TimeoutSeconds"], end, (time_out, execution))
+    in_this_context = contextvars.copy_context().run
+    timer = threading.Timer(definition["TimeoutSeconds"], in_this_context, (time_out, execution))
     timer.daemon = True
     timer.start()
     original(exec_arn)
@@ -129,7 +136,7 @@ def run_until_timeout(original: Callable, exec_arn: str) -> None:
 
 
 def time_out(execution: dict) -> None:
-    """End an execution that still runs. A task under way goes on, unheard, until it tries its next call."""
+    """End an execution that is still running. Its current task's result is ignored, and it starts no further task."""
     if execution["status"] == "RUNNING":
         execution.update(status="TIMED_OUT", error="States.Timeout", stopDate=now_iso())
         stepfunctions._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
@@ -137,10 +144,47 @@ def time_out(execution: dict) -> None:
 
 
 @patch(stepfunctions, "_fail_execution(execution, error, cause)")
-def fail_once(original: Callable, execution: dict, error: str, cause: str) -> None:
-    """An execution that was aborted or timed out stays so, whatever its last task says."""
+def keep_the_first_outcome(original: Callable, execution: dict, error: str, cause: str) -> None:
+    """An aborted or timed-out execution keeps its status when its last task fails."""
     if execution["status"] == "RUNNING":
         original(execution, error, cause)
+
+
+# ------------------------------------------------------------------------------------------------ variables and results
+
+
+@patch(stepfunctions, "_apply_state_assign(state_def, raw_input, ctx, result, error_output)")
+def assign_all_at_once(_original: Callable, state_def: dict, raw_input: object, ctx: dict, **outcome: object) -> None:
+    """Every expression of an Assign sees the variables as they were before the state."""
+    values = {
+        name: stepfunctions._apply_jsonata_template(expression, raw_input, ctx, **outcome)
+        for name, expression in state_def.get("Assign", {}).items()
+    }
+    ctx["variables"].update(values)
+
+
+_PUBLISH = "arn:aws:states:::sns:publish"
+
+
+@patch(stepfunctions._SERVICE_DISPATCH, f"{_PUBLISH}(resource, input_data)")
+def publish_message_attributes(original: Callable, resource: str, input_data: dict) -> dict:
+    """sns:publish sends MessageAttributes. MiniStack reads them only in the notation of SNS's query protocol."""
+    flat = {name: value for name, value in input_data.items() if name != "MessageAttributes"}
+    for number, (name, attribute) in enumerate(input_data.get("MessageAttributes", {}).items(), start=1):
+        entry = f"MessageAttributes.entry.{number}"
+        flat[f"{entry}.Name"] = name
+        flat |= {f"{entry}.Value.{field}": value for field, value in attribute.items()}
+    return original(resource, flat)
+
+
+@patch(stepfunctions, "_invoke_nested_start_execution(resource, input_data)")
+def prefix_errors_of_start_execution(original: Callable, resource: str, input_data: dict) -> dict:
+    """An error of states:startExecution is named like StepFunctions.ExecutionAlreadyExistsException."""
+    try:
+        return original(resource, input_data)
+    except stepfunctions._ExecutionError as error:
+        name = error.error.removesuffix("Exception")
+        raise stepfunctions._ExecutionError(f"StepFunctions.{name}Exception", error.cause) from None
 
 
 @patch(lambda_svc, "_throttle_response(reason_code, msg, retry_after)")
@@ -152,23 +196,18 @@ def name_the_throttle(original: Callable, *args: object, **kwargs: object) -> di
     return response
 
 
-def publish_with_attributes(original: Callable, resource: str, input_data: dict) -> dict:
-    """sns:publish keeps its MessageAttributes, which MiniStack reads only in the Query protocol's spelling."""
-    flat = {name: value for name, value in input_data.items() if name != "MessageAttributes"}
-    for number, (name, attribute) in enumerate(input_data.get("MessageAttributes", {}).items(), start=1):
-        entry = f"MessageAttributes.entry.{number}"
-        flat[f"{entry}.Name"] = name
-        flat |= {f"{entry}.Value.{field}": value for field, value in attribute.items()}
-    return original(resource, flat)
+# ---------------------------------------------------------------------------------------------------- concurrent writes
+
+# MiniStack runs each execution in a thread of its own, which writes to DynamoDB without going through the event loop
+# that serializes HTTP requests.
+_write_lock = threading.RLock()
 
 
-_PUBLISH = "arn:aws:states:::sns:publish"
-patch(stepfunctions._SERVICE_DISPATCH, f"{_PUBLISH}(resource, input_data)")(publish_with_attributes)
+def write_atomically(original: Callable, data: dict) -> tuple:
+    """No other write happens between the check of a write's condition and the write itself."""
+    with _write_lock:
+        return original(data)
 
 
-@patch(stepfunctions, "_invoke_aws_sdk_integration(resource, input_data)")
-def publish_by_sdk(original: Callable, resource: str, input_data: dict) -> dict:
-    """The SDK integration of SNS's Publish is the optimized one by another name."""
-    if resource.startswith("arn:aws:states:::aws-sdk:sns:publish"):
-        return stepfunctions._SERVICE_DISPATCH[_PUBLISH](resource, input_data)
-    return original(resource, input_data)
+for operation in ("_put_item", "_update_item", "_delete_item", "_batch_write_item", "_transact_write_items"):
+    patch(dynamodb, f"{operation}(data)")(write_atomically)

@@ -1,4 +1,4 @@
-"""The one version of MiniStack this package changes, and the changes: checked all together before any is made."""
+"""The pinned version of MiniStack and the registry of patches, which are verified together before any is applied."""
 
 import functools
 import inspect
@@ -18,14 +18,14 @@ def require_version() -> None:
     """Raise `UpstreamChanged` unless the installed MiniStack is exactly `VERSION`."""
     found = version("ministack")
     if found != VERSION:
-        raise UpstreamChanged(f"the local emulator patches MiniStack {VERSION}; installed is {found}")
+        raise UpstreamChanged(f"the local emulator patches MiniStack {VERSION}, but {found} is installed")
 
 
 def patch(owner: object, signature: str) -> Callable:
     """Decorate the replacement of a MiniStack function: `@patch(module, "_name(its, parameters)")`.
 
-    `owner` is the module, class or dictionary that holds the function under that name. The replacement gets the
-    original as its first argument, then what the caller passed. Nothing changes before `install`.
+    `owner` is the module, class or dictionary that holds the function under that name. The replacement receives the
+    original function, then the caller's arguments. Nothing changes until `install` is called.
     """
 
     def register(replacement: Callable) -> Callable:
@@ -36,7 +36,7 @@ def patch(owner: object, signature: str) -> Callable:
 
 
 def install() -> None:
-    """Make every registered patch, or none: raises `UpstreamChanged` naming those whose original is gone or changed."""
+    """Apply every registered patch, or none: raises `UpstreamChanged` if any original is missing or has changed."""
     problems = [problem for patch in _patches if (problem := patch.problem())]
     if problems:
         raise UpstreamChanged("; ".join(problems))
@@ -54,7 +54,7 @@ class _Patch:
     def problem(self) -> str | None:
         original = self._original()
         if original is None:
-            return f"{self.signature} is gone"
+            return f"{self.signature} does not exist"
         found = f"{self._name}({', '.join(inspect.signature(original).parameters)})"
         return None if found == self.signature else f"{self.signature} is now {found}"
 

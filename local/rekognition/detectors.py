@@ -1,13 +1,13 @@
-"""What OpenCV's Haar cascades find in a picture.
+"""Detection of faces and cats with OpenCV's Haar cascades.
 
-A cascade slides windows of many sizes over the picture; true objects are hit by many overlapping windows, accidents by
-few. How many agreed decides: fewer than the cascade's minimum is nothing. The confidence is 100 * (1 - 2 ** (-n / 4))
-for n windows: 8 give 75, 24 give 98. It ranks findings, and is no probability.
+A cascade slides windows of many sizes over the image. A real object matches many overlapping windows, an accidental
+match few. A match with fewer windows than the cascade's minimum is discarded. The confidence of n windows is
+100 * (1 - 2 ** (-n / 4)): 8 windows give 75, 24 give 98. It ranks detections and is not a probability.
 
-Sizes, steps and minima are measured on 20 of scikit-image's pictures without a subject (textures, text, sky, tissue,
-machines), each also mirrored, blurred, brightened, cropped and turned by 8 degrees: at most 5 windows agreed on a face
-there and 3 on a cat. On the same variants of the astronaut at least 24 did, of the cat at least 9. OpenCV's body
-cascades and its HOG people detector are not used: they find people in motorcycles and logos.
+Sizes, steps and minima were measured on 20 of scikit-image's images without a face or cat (textures, text, sky,
+tissue, machines), each also mirrored, blurred, brightened, cropped and rotated by 8 degrees: at most 5 windows matched
+as a face and 3 as a cat. In the same variants of the astronaut at least 24 windows matched, and of the cat at least 9.
+OpenCV's body cascades and its HOG people detector are not used: they find people in motorcycles and logos.
 """
 
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-FACE_SIDE = 320  # pixels of the longest side while looking for human faces
-SMALLEST_FACE = 22  # pixels of those
+FACE_SIDE = 320  # pixels: the longest side of the image in which human faces are detected
+SMALLEST_FACE = 22  # pixels at that size
 FACE_WINDOWS = 8
 CAT_SIDE = 112
 SMALLEST_CAT = 33
 CAT_WINDOWS = 7
-CAT_MARGIN = 0.25  # of CAT_SIDE on each side: a close-up has its ears outside the picture, which the cascade expects
-CAT_TILTS = (-10, 0, 10)  # degrees; cats seldom hold their heads level, and the cascade bears only a little
+CAT_MARGIN = 0.25  # of CAT_SIDE on each side: the cascade needs the ears, which a close-up cuts off
+CAT_TILTS = (-10, 0, 10)  # degrees: cats seldom hold their heads level, and the cascade tolerates only a small angle
 EYE_WINDOWS = 3
 
-cv2.setNumThreads(1)  # one picture a core: the server looks at several at once
+cv2.setNumThreads(1)  # the server examines one image per core
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One object, as fractions of the picture's width and height."""
+    """A detected object, as fractions of the image's width and height."""
 
     left: float
     top: float
@@ -40,12 +40,12 @@ class Detection:
 
     @property
     def bounding_box(self) -> dict:
-        """As Rekognition spells it."""
+        """The box in Rekognition's shape."""
         return {"Left": self.left, "Top": self.top, "Width": self.width, "Height": self.height}
 
 
 class Detectors:
-    """The cascades, loaded. Not safe to share between threads: OpenCV keeps buffers in them."""
+    """The loaded cascades. Not thread-safe, because OpenCV keeps buffers in them."""
 
     def __init__(self) -> None:
         self._face = _cascade("frontalface_alt2")
@@ -53,7 +53,7 @@ class Detectors:
         self._eye = _cascade("eye")
 
     def faces(self, pixels: np.ndarray) -> list[Detection]:
-        """Human faces seen from the front, from about 10 % of the picture's longest side; largest first."""
+        """Frontal human faces, largest first. The smallest is about 10 % of the image's longest side."""
         gray = _gray(pixels, FACE_SIDE)
         boxes, windows = self._face.detectMultiScale2(
             gray, scaleFactor=1.1, minNeighbors=FACE_WINDOWS, minSize=(SMALLEST_FACE, SMALLEST_FACE)
@@ -62,7 +62,7 @@ class Detectors:
         return sorted(found, key=lambda face: face.width * face.height, reverse=True)
 
     def cats(self, pixels: np.ndarray) -> list[Detection]:
-        """Cats whose face is seen from the front, from 30 % of the picture's longest side; surest first."""
+        """Cats seen from the front, most confident first. The smallest face is 30 % of the image's longest side."""
         gray = _gray(pixels, CAT_SIDE)
         margin = round(CAT_SIDE * CAT_MARGIN)
         padded = cv2.copyMakeBorder(gray, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
@@ -79,17 +79,18 @@ class Detectors:
         return _distinct(candidates)
 
     def eyes(self, pixels: np.ndarray, face: Detection) -> list[tuple[float, float]]:
-        """Centres of the two eyes of a face, left one first, as fractions of the picture; [] unless both are found."""
+        """The centres of a face's left and right eye, as fractions of the image; [] unless both are detected."""
         height, width = pixels.shape[:2]
         left, top = round(face.left * width), round(face.top * height)
-        # The upper 60 % of the face; the rest only has mouths to be taken for eyes.
+        # Only the upper 60 % of the face: below, the cascade mistakes mouths for eyes.
         right, bottom = left + round(face.width * width), top + round(face.height * height * 0.6)
         region = cv2.cvtColor(pixels[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
         smallest = max(1, region.shape[1] // 8)
         boxes, windows = self._eye.detectMultiScale2(
             region, scaleFactor=1.05, minNeighbors=EYE_WINDOWS, minSize=(smallest, smallest)
         )
-        centers = [(x + w / 2, y + h / 2) for _, (x, y, w, h) in sorted(zip(windows, boxes, strict=True), key=_count)]
+        by_confidence = sorted(zip(windows, boxes, strict=True), key=lambda hit: -hit[0])
+        centers = [(x + w / 2, y + h / 2) for _, (x, y, w, h) in by_confidence]
         middle = region.shape[1] / 2
         pair = [
             next((center for center in centers if center[0] < middle), None),
@@ -98,10 +99,6 @@ class Detectors:
         if None in pair:
             return []
         return [((left + x) / width, (top + y) / height) for x, y in pair]
-
-
-def _count(hit: tuple) -> int:
-    return -hit[0]
 
 
 def _cascade(name: str) -> cv2.CascadeClassifier:
@@ -115,7 +112,7 @@ def _gray(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def _turn(gray: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    """The picture turned about its centre, and the 2x3 matrix that takes a point back."""
+    """The image rotated about its centre, and the 2x3 matrix that maps a point back."""
     height, width = gray.shape
     there = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     turned = cv2.warpAffine(gray, there, (width, height), borderMode=cv2.BORDER_REPLICATE)
@@ -123,7 +120,7 @@ def _turn(gray: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _detection(box: tuple, windows: int, shape: tuple[int, int]) -> Detection:
-    """A box in pixels, cut off at the picture's edges, as fractions."""
+    """A box in pixels, clipped to the image, as fractions."""
     height, width = shape
     left, top = max(0, box[0]) / width, max(0, box[1]) / height
     right, bottom = min(width, box[0] + box[2]) / width, min(height, box[1] + box[3]) / height
@@ -131,7 +128,7 @@ def _detection(box: tuple, windows: int, shape: tuple[int, int]) -> Detection:
 
 
 def _distinct(candidates: list[Detection]) -> list[Detection]:
-    """Surest first, without those that mostly repeat a surer one."""
+    """The candidates, most confident first, without those that overlap a more confident one."""
     kept: list[Detection] = []
     for candidate in sorted(candidates, key=lambda one: -one.confidence):
         if all(_overlap(candidate, other) < 0.3 for other in kept):

@@ -1,15 +1,11 @@
-"""The emulator's S3 and IAM, as Rekognition uses them: the image is read with what the caller may do.
+"""The emulator's S3 and IAM, as Rekognition uses them: Rekognition reads an image with its caller's permissions.
 
-AWS hands Rekognition a session of the caller. The emulator has no such thing, so the stand-in asks its IAM whether
-the caller's policies allow the operation and the read (SimulatePrincipalPolicy), and then reads as root. So bucket
-policies, permissions boundaries and conditions are not asked, and signatures are not checked: what the local run lets
-through, AWS may still refuse.
+AWS gives Rekognition a session of the caller. The emulator cannot, so the stand-in asks the emulator's IAM whether the
+caller's policies allow the operation and the read (SimulatePrincipalPolicy), and then reads as root. Bucket policies,
+permissions boundaries and signatures are not checked: AWS may refuse what the local run allows.
 
-Who the caller is follows from the access key:
-- the emulator's root key, or an account id, may do anything;
-- a function's session key, which MiniStack derives from the ARNs of function and role;
-- an IAM user's key, by GetAccessKeyLastUsed.
-Other temporary keys (sts:AssumeRole) belong to nobody that can be asked after, and are refused.
+The access key identifies the caller: the emulator's root key may do anything, and MiniStack derives the key of a
+function's session from the ARNs of the function and its role. Other keys are refused.
 """
 
 import hashlib
@@ -28,25 +24,22 @@ _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([a-z0-9-]+)/rekognition/aws
 
 
 class Emulator:
-    """The emulator at `endpoint`, an URL."""
+    """The emulator at the URL `endpoint`."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
         self._session = boto3.Session(ROOT_KEY, ROOT_KEY)
         self._clients: dict = {}
-        self._making_client = threading.Lock()  # a boto3 session makes one client at a time
+        self._making_client = threading.Lock()  # boto3 sessions are not thread-safe
         self._role_of_key: dict[str, str] = {}
 
     def caller(self, authorization: str) -> "Caller":
-        """Who signed a request, by its Authorization header. Raises ServiceError: UnrecognizedClientException."""
+        """The caller that an Authorization header names. Raises ServiceError: UnrecognizedClientException."""
         match = _CREDENTIAL.search(authorization)
         if match is None:
-            raise ServiceError("UnrecognizedClientException", "the request has no signature for Rekognition")
+            raise ServiceError("UnrecognizedClientException", "The request has no signature for Rekognition.")
         key, region = match.groups()
-        if key == ROOT_KEY or re.fullmatch(r"\d{12}", key):
-            return Caller(self, None, region)
-        arn = self._role(key, region) if key.startswith("ASIA") else self._user(key, region)
-        return Caller(self, arn, region)
+        return Caller(self, None if key == ROOT_KEY else self._role(key, region), region)
 
     def allows(self, principal: str, action: str, resource: str, region: str) -> bool:
         """Whether the principal's own policies allow an action."""
@@ -55,18 +48,16 @@ class Emulator:
         )
         return answer["EvaluationResults"][0]["EvalDecision"] == "allowed"
 
-    def read(self, s3_object: dict, region: str) -> bytes:
-        """The bytes of Rekognition's S3Object, whose bucket must be in the Region.
+    def read(self, bucket: str, key: str, region: str) -> bytes:
+        """The bytes of an object, whose bucket must be in the Region.
 
         Raises ServiceError: InvalidS3ObjectException, ImageTooLargeException.
         """
         s3 = self._client("s3", region)
-        bucket = s3_object["Bucket"]
-        version = {"VersionId": s3_object["Version"]} if "Version" in s3_object else {}
         try:
             if s3.head_bucket(Bucket=bucket)["BucketRegion"] != region:
                 raise ServiceError("InvalidS3ObjectException")
-            answer = s3.get_object(Bucket=bucket, Key=s3_object["Name"], **version)
+            answer = s3.get_object(Bucket=bucket, Key=key)
         except ClientError as error:
             raise ServiceError("InvalidS3ObjectException") from error
         with answer["Body"] as body:
@@ -75,22 +66,14 @@ class Emulator:
             return body.read()
 
     def _role(self, key: str, region: str) -> str:
-        """The role of the function whose session key this is."""
+        """The role of the function whose session has this access key."""
         if key not in self._role_of_key:
             pages = self._client("lambda", region).get_paginator("list_functions").paginate()
             for function in (function for page in pages for function in page["Functions"]):
                 self._role_of_key[session_key(function["FunctionArn"], function["Role"])] = function["Role"]
         if key not in self._role_of_key:
-            raise ServiceError("UnrecognizedClientException", f"{key} is not the session of a function")
+            raise ServiceError("UnrecognizedClientException")
         return self._role_of_key[key]
-
-    def _user(self, key: str, region: str) -> str:
-        iam = self._client("iam", region)
-        try:
-            name = iam.get_access_key_last_used(AccessKeyId=key)["UserName"]
-            return iam.get_user(UserName=name)["User"]["Arn"]
-        except ClientError as error:
-            raise ServiceError("UnrecognizedClientException") from error
 
     def _client(self, service: str, region: str):
         with self._making_client:
@@ -103,7 +86,7 @@ class Emulator:
 
 
 class Caller:
-    """Somebody who signed a request, in a Region; None as `arn` is root."""
+    """The principal that signed a request, and the Region it called. An `arn` of None is the root user."""
 
     def __init__(self, emulator: Emulator, arn: str | None, region: str) -> None:
         self._emulator = emulator
@@ -111,7 +94,7 @@ class Caller:
         self._region = region
 
     def require(self, operation: str) -> None:
-        """Raises ServiceError: AccessDeniedException, unless the caller may do this Rekognition operation."""
+        """Raises ServiceError: AccessDeniedException, unless the caller may use this Rekognition operation."""
         if not self._allowed(f"rekognition:{operation}", "*"):
             raise ServiceError(
                 "AccessDeniedException",
@@ -119,12 +102,11 @@ class Caller:
                 f"because no identity-based policy allows the rekognition:{operation} action",
             )
 
-    def read(self, s3_object: dict) -> bytes:
+    def read(self, bucket: str, key: str) -> bytes:
         """The object's bytes. Raises ServiceError: InvalidS3ObjectException, ImageTooLargeException."""
-        action = "s3:GetObjectVersion" if "Version" in s3_object else "s3:GetObject"
-        if not self._allowed(action, f"arn:aws:s3:::{s3_object['Bucket']}/{s3_object['Name']}"):
+        if not self._allowed("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"):
             raise ServiceError("InvalidS3ObjectException")
-        return self._emulator.read(s3_object, self._region)
+        return self._emulator.read(bucket, key, self._region)
 
     def _allowed(self, action: str, resource: str) -> bool:
         return self._arn is None or self._emulator.allows(self._arn, action, resource, self._region)

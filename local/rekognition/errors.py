@@ -1,7 +1,7 @@
 """Rekognition's errors, by code.
 
-Messages and HTTP status codes: "Error handling" in the Rekognition developer guide. It lists ThrottlingException both
-with 400 (your rate) and 500 (the service's load); the stand-in speaks of the rate.
+Messages and HTTP status codes are from "Error handling" in the Rekognition developer guide. It lists
+ThrottlingException with status 400 (the caller's request rate) and 500 (the service's load); the stand-in uses 400.
 """
 
 SERVER_ERRORS = {"InternalServerError", "ServiceUnavailableException"}
@@ -16,17 +16,17 @@ MESSAGES = {
         "Unable to get object metadata from S3. Check object key, region and/or access permissions."
     ),
     "ProvisionedThroughputExceededException": "Provisioned Rate exceeded.",
-    "SerializationException": "The request body is not the JSON that the operation takes.",
+    "SerializationException": "The request body does not match the operation's input.",
     "ServiceUnavailableException": "Service Unavailable",
     "ThrottlingException": "Slow down; sudden increase in rate of requests.",
-    "UnknownOperationException": "The local stand-in answers DetectLabels and DetectFaces.",
+    "UnknownOperationException": "The local stand-in implements only DetectLabels and DetectFaces.",
     "UnrecognizedClientException": "The security token included in the request is invalid.",
     "ValidationException": "1 validation error detected.",
 }
 
 
 class ServiceError(Exception):
-    """An answer that an AWS SDK raises as an exception named `code`."""
+    """An error response, which an AWS SDK raises as an exception named `code`."""
 
     def __init__(self, code: str, message: str | None = None) -> None:
         super().__init__(message or MESSAGES[code])

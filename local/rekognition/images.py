@@ -1,8 +1,8 @@
-"""The image of a request: Rekognition's limits, and the pixels as the detectors want them.
+"""The image of a request: Rekognition's limits, and the pixels for the detectors.
 
-Sources: "Guidelines and quotas" in the developer guide (15 MB, 80 px, 10,000 px, JPEG and PNG); botocore issue 1366
-for the answer to a small image; `OrientationCorrection` in the API's model for orientation: JPEGs are turned upright
-by their EXIF, PNGs are taken as they are, and the member itself is always null.
+Sources: "Guidelines and quotas" in the developer guide for the limits (15 MB, 80 px, 10,000 px, JPEG and PNG), and
+botocore issue 1366 for the error that a small image gets. JPEGs are turned upright by their EXIF orientation and PNGs
+are not, as the API's model says of `OrientationCorrection`.
 """
 
 import io
@@ -15,15 +15,14 @@ from local.rekognition.errors import ServiceError
 MAX_OBJECT_BYTES = 15 * 1024 * 1024
 MIN_SIDE = 80  # pixels
 MAX_SIDE = 10_000
-# The longest side that anything here looks at; sharpness needs the most.
-WORKING_SIDE = 1024
+WORKING_SIDE = 1024  # pixels of the longest side; the detectors examine at most 320
 
-# Rekognition's own limit is checked before a pixel is decoded; Pillow's would hide it behind another error.
+# Rekognition's own limit is checked before any pixel is decoded. Pillow's limit would raise another error.
 Image.MAX_IMAGE_PIXELS = None
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Pixels of a JPEG or PNG, upright, as height x width x RGB of uint8, the longest side at most WORKING_SIDE.
+    """The upright pixels of a JPEG or PNG: height x width x RGB of uint8, with a longest side of at most WORKING_SIDE.
 
     Raises ServiceError: InvalidImageFormatException, InvalidParameterException (too small), ImageTooLargeException.
     """
@@ -35,7 +34,7 @@ def decode(data: bytes) -> np.ndarray:
             opaque = _rgb(upright)
             opaque.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
             return np.asarray(opaque)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's three ways to say that a file is damaged
+    except (OSError, SyntaxError, ValueError) as error:  # the exceptions that Pillow raises for a damaged file
         raise ServiceError("InvalidImageFormatException") from error
 
 
@@ -50,8 +49,8 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """8 bits a channel, on white."""
-    if image.mode == "I;16":  # Pillow's own conversion would make white of everything from 256 up
+    """8 bits per channel, on a white background."""
+    if image.mode == "I;16":  # Pillow's own conversion clips at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if not image.has_transparency_data:
         return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""The HTTP side: AWS JSON 1.1 on `/`, and what tests steer by under `/_…`."""
+"""The HTTP server: AWS JSON 1.1 at `/`, and the faults that tests ask for at `/_faults`."""
 
 import json
 import logging
@@ -15,11 +15,10 @@ from botocore.exceptions import BotoCoreError
 from local.rekognition.detectors import Detectors
 from local.rekognition.emulator import Emulator
 from local.rekognition.errors import ServiceError
-from local.rekognition.faces import detect_faces
-from local.rekognition.faults import Calls, Faults
+from local.rekognition.faults import Faults
 from local.rekognition.images import decode
-from local.rekognition.labels import MODEL_VERSION, detect_labels
-from local.rekognition.validation import parse
+from local.rekognition.operations import detect_faces, detect_labels
+from local.rekognition.requests import parse
 
 HOST = "127.0.0.1"
 TARGET_PREFIX = "RekognitionService."
@@ -29,33 +28,32 @@ logger = logging.getLogger(__name__)
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on a port of the loopback interface from the start. OSError where the port is taken."""
+    """Listens on a port of the loopback interface. Raises OSError if the port is in use."""
 
-    request_queue_size = 256  # a burst of uploads calls all at once
+    request_queue_size = 256  # for a burst of uploads
 
     def __init__(self, port: int, endpoint: str) -> None:
         super().__init__((HOST, port), Handler)
         self.emulator = Emulator(endpoint)
-        self.faults = Faults(list(OPERATIONS))
-        self.calls = Calls(list(OPERATIONS))
+        self.faults = Faults(OPERATIONS)
         self._loaded = threading.local()
-        self._lookers = ThreadPoolExecutor(os.cpu_count(), "looker", initializer=self._load)
+        self._workers = ThreadPoolExecutor(os.cpu_count(), "detection", initializer=self._load)
 
-    def look(self, operation: str, parameters: dict, image: bytes) -> dict:
-        """The operation's answer. Decoding and detecting take turns on as many threads as there are cores."""
-        return self._lookers.submit(self._look, operation, parameters, image).result()
+    def detect(self, operation: str, parameters: dict, image: bytes) -> dict:
+        """The operation's response. Images are decoded and examined on as many threads as there are cores."""
+        return self._workers.submit(self._detect, operation, parameters, image).result()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that doesn't wait for its answer is worth a line; anything else is our bug, with its traceback."""
+        """Log one line for a client that disconnects early, and a traceback for anything else."""
         if isinstance(sys.exception(), ConnectionError):
-            logger.info("the client left before its answer")
+            logger.info("the client disconnected before the response was sent")
         else:
             super().handle_error(request, client_address)
 
     def _load(self) -> None:
         self._loaded.detectors = Detectors()
 
-    def _look(self, operation: str, parameters: dict, image: bytes) -> dict:
+    def _detect(self, operation: str, parameters: dict, image: bytes) -> dict:
         return OPERATIONS[operation](parameters, decode(image), self._loaded.detectors)
 
 
@@ -64,11 +62,11 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet
-    timeout = 60  # seconds an idle connection is kept
+    wbufsize = -1  # send headers and body in one packet
+    timeout = 60  # seconds before an idle connection is closed
 
     def do_POST(self) -> None:
-        """An operation."""
+        """Answer an operation."""
         started = time.perf_counter()
         operation = self.headers.get("X-Amz-Target", "").removeprefix(TARGET_PREFIX)
         body = self._body()
@@ -82,59 +80,49 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def do_GET(self) -> None:
-        """Health, calls and faults."""
-        answers = {
-            "/_health": lambda: {"LabelModelVersion": MODEL_VERSION, "Status": "ok"},
-            "/_calls": self.server.calls.totals,
-            "/_faults": self.server.faults.pending,
-        }
-        if self.path in answers:
-            self._answer(200, answers[self.path]())
-        else:
-            self._answer(404, {"Message": f"there is no {self.path}, only {', '.join(answers)}"})
+        """Return the faults that are still to come."""
+        self._manage_faults()
 
     def do_PUT(self) -> None:
-        """New faults."""
-        body = self._body()
+        """Replace all faults."""
+        self._manage_faults(self._body())
+
+    def do_DELETE(self) -> None:
+        """Remove all faults."""
+        self._manage_faults(b"{}")
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Suppress the request line of http.server: each operation logs a better one."""
+
+    def _manage_faults(self, replacement: bytes | None = None) -> None:
         if self.path != "/_faults":
-            self._answer(404, {"Message": f"there is no {self.path} to put, only /_faults"})
+            self._answer(404, {"Message": f"{self.path} does not exist; only /_faults does"})
             return
         try:
-            self.server.faults.replace(json.loads(body))
-        except ValueError as error:
+            if replacement is not None:
+                self.server.faults.replace(json.loads(replacement))
+                logger.info("faults: %s", self.server.faults.pending() or "none")
+        except (ValueError, AttributeError, TypeError) as error:
             self._answer(400, {"Message": str(error)})
         else:
             self._answer(200, self.server.faults.pending())
-            logger.info("faults: %s", self.server.faults.pending() or "none")
-
-    def do_DELETE(self) -> None:
-        """No more faults."""
-        if self.path != "/_faults":
-            self._answer(404, {"Message": f"there is no {self.path} to delete, only /_faults"})
-            return
-        self.server.faults.replace({})
-        self._answer(200, {})
-        logger.info("faults: none")
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Silence http.server's own line: each operation has a better one."""
 
     def _operate(self, operation: str, body: bytes) -> dict:
         if operation not in OPERATIONS:
             raise ServiceError("UnknownOperationException")
-        self.server.calls.add(operation)
-        self.server.faults.strike(operation)
+        self.server.faults.apply(operation)
         try:
             caller = self.server.emulator.caller(self.headers.get("Authorization", ""))
             caller.require(operation)
             parameters = parse(operation, body)
             image = parameters["Image"]
-            if ("Bytes" in image) == ("S3Object" in image):
-                raise ServiceError("InvalidParameterException")
-            data = image["Bytes"] if "Bytes" in image else caller.read(image["S3Object"])
+            if "Bytes" in image:
+                data = image["Bytes"]
+            else:
+                data = caller.read(image["S3Object"]["Bucket"], image["S3Object"]["Name"])
         except BotoCoreError as error:
-            raise ServiceError("InternalServerError", f"The emulator doesn't answer: {error}") from error
-        return self.server.look(operation, parameters, data)
+            raise ServiceError("InternalServerError", f"The emulator does not respond: {error}") from error
+        return self.server.detect(operation, parameters, data)
 
     def _body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -152,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _summary(answer: dict) -> str:
-    """An answer in a few words, for the log."""
+    """A response in a few words, for the log."""
     if "__type" in answer:
         return f"{answer['__type']}: {answer['Message']}"
     if "FaceDetails" in answer:

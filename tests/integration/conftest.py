@@ -1,4 +1,4 @@
-"""The real template, deployed once for all tests of this folder, and what a user can see of it."""
+"""The template, deployed once to the local run for all tests of this folder, and its interfaces."""
 
 import io
 import json
@@ -18,11 +18,11 @@ from local.inbox import Mail
 from local.stack import LocalStack
 
 PHOTOS = Path(__file__).parents[2] / "local" / "photos"
-PATIENCE = 60  # seconds; on an idle machine an image takes less than one
+PATIENCE = 60  # seconds; an image takes less than one on an idle machine
 
 
 class Deployed:
-    """A deployed pipeline, through the interfaces its users have."""
+    """A deployed pipeline, through the interfaces of its users."""
 
     def __init__(self, stack: LocalStack) -> None:
         self.stack = stack
@@ -32,24 +32,25 @@ class Deployed:
         self.executions = stack.client("stepfunctions")
 
     def put(self, key: str, body: bytes) -> None:
-        """Uploads, and returns at once."""
+        """Upload without waiting for the pipeline."""
         self.s3.put_object(Bucket=self.outputs["UploadsBucket"], Key=key, Body=body)
 
     def delete(self, key: str) -> None:
         self.s3.delete_object(Bucket=self.outputs["UploadsBucket"], Key=key)
 
     def process(self, key: str, body: bytes) -> dict:
-        """Uploads, and returns the record when its outcome has been announced."""
-        before = self.record(key)
+        """Upload, and return the record after the execution that processed the upload has ended."""
+        before = self.record(key) or {}
         self.put(key, body)
-        return self.eventually(
-            lambda: (
-                (record := self.record(key))
-                and record["Sequencer"] != (before or {}).get("Sequencer")
-                and "AnnouncedAt" in record
-                and record
-            )
-        )
+
+        def processed() -> dict | None:
+            record = self.record(key)
+            if record is None or record["Sequencer"] == before.get("Sequencer") or record["Status"] == "PROCESSING":
+                return None
+            execution = self.executions.describe_execution(executionArn=record["ExecutionArn"])
+            return None if execution["status"] == "RUNNING" else self.record(key)
+
+        return self.eventually(processed)
 
     def record(self, key: str) -> dict | None:
         answer = self.table.get_item(
@@ -58,7 +59,7 @@ class Deployed:
         return from_item(answer["Item"]) if "Item" in answer else None
 
     def renditions(self, record: dict) -> dict[str, Image.Image]:
-        """The pictures that a record names."""
+        """The renditions that a record names, as images by name."""
         return {
             name: Image.open(io.BytesIO(self.rendition(rendition["Key"])))
             for name, rendition in record["Renditions"].items()
@@ -68,16 +69,16 @@ class Deployed:
         return self.s3.get_object(Bucket=self.outputs["ThumbnailsBucket"], Key=key)["Body"].read()
 
     def rendition_keys(self) -> set[str]:
-        """All there are, of all uploads."""
+        """The keys of all renditions of all uploads."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.outputs["ThumbnailsBucket"])
         return {found["Key"] for page in pages for found in page.get("Contents", [])}
 
     def mails(self, key: str) -> list[Mail]:
-        """What was sent about an upload."""
+        """The notifications about an upload."""
         return [mail for mail in self.stack.inbox.read() if mail.attributes["imageId"] == key]
 
     def status(self, path: str) -> tuple[int, dict]:
-        """HTTP status and body of GET <API>/<path>."""
+        """The HTTP status and the body of GET <API>/<path>."""
         request = urllib.request.Request(f"{self.outputs['ImageStatusApiEndpoint']}/{path}")  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
@@ -86,10 +87,11 @@ class Deployed:
             return error.code, json.load(error)
 
     def status_of(self, key: str) -> tuple[int, dict]:
-        return self.status(f"images/{quote(key)}/status")
+        """The status API's response for a key, which is encoded twice because an HTTP API decodes the path twice."""
+        return self.status(f"images/{quote(quote(key))}/status")
 
     def history(self, execution_arn: str) -> list[str]:
-        """The states an execution has entered, in order."""
+        """The states that an execution has entered, in order."""
         pages = self.executions.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
         return [
             event["stateEnteredEventDetails"]["name"]
@@ -99,13 +101,13 @@ class Deployed:
         ]
 
     def executions_of(self, key: str, machine: str = "ImagePipeline") -> list[dict]:
-        """Descriptions of all executions that an upload's events started, oldest first."""
+        """Descriptions of all executions that the key's events have started, oldest first."""
         listed = self.executions.list_executions(stateMachineArn=self.outputs[machine])["executions"]
         described = [self.executions.describe_execution(executionArn=found["executionArn"]) for found in listed]
         return sorted((found for found in described if key in found["input"]), key=lambda found: found["startDate"])
 
     def settled(self, key: str) -> list[dict]:
-        """`executions_of` both state machines, once none of them is running."""
+        """The key's executions of both state machines, after all of them have ended."""
 
         def ended() -> list[dict] | None:
             found = [*self.executions_of(key), *self.executions_of(key, "Housekeeping")]
@@ -115,7 +117,7 @@ class Deployed:
 
     @contextmanager
     def function_setting(self, function: str, **variables: str) -> Iterator[None]:
-        """Runs a deployed function with other environment variables for a while."""
+        """Give a deployed function other environment variables within the context."""
         client = self.stack.client("lambda")
         name = next(f["FunctionName"] for f in client.list_functions()["Functions"] if function in f["FunctionName"])
         before = client.get_function_configuration(FunctionName=name)["Environment"]
@@ -129,10 +131,10 @@ class Deployed:
 
     @staticmethod
     def eventually[Answer](ask: Callable[[], Answer]) -> Answer:
-        """The first truthy answer; fails when there is none in time."""
+        """The first truthy result. Fails if there is none in time."""
         deadline = time.monotonic() + PATIENCE
         while not (answer := ask()):
-            assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain"
+            assert time.monotonic() < deadline, f"the condition was not met within {PATIENCE} s"
             time.sleep(0.05)
         return answer
 
@@ -141,7 +143,7 @@ class Deployed:
 def deployed(tmp_path_factory) -> Iterator[Deployed]:
     with ExitStack() as ends:
         with pytest.MonkeyPatch.context() as environment:
-            # Waits and backoffs of the state machines, as a share of what AWS would take.
+            # Shortens the waits and retry delays of the state machines.
             environment.setenv("SFN_WAIT_SCALE", "0.01")
             stack = ends.enter_context(LocalStack(tmp_path_factory.mktemp("integration")))
         yield Deployed(stack)

@@ -1,4 +1,4 @@
-"""Things that go wrong at one step of one upload, and what has to come of it all the same."""
+"""Faults at one step of one upload, and the required outcome of each."""
 
 import io
 import json
@@ -15,22 +15,22 @@ from tests.integration.conftest import Deployed
 from tests.template.stack import REPOSITORY
 
 TERMINAL = ("COMPLETED", "REJECTED", "FAILED")
-FOR_GOOD = 1000  # times; more than all patience
-SLOW = "slow"  # Rekognition takes its time, and is right
+FOR_GOOD = 1000  # times; more than all retries together
+SLOW = "slow"  # Rekognition succeeds after SLOW_SECONDS
 SLOW_SECONDS = 3
 
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, and the outcome of an upload that meets it."""
+    """A fault, and the required outcome of an upload that meets it."""
 
-    at: str  # as local.emulator.faults has it, or rekognition:DetectLabels
-    fault: str  # likewise, or one of Rekognition's errors
+    at: str  # a call as in local.emulator.faults, or rekognition:DetectLabels
+    fault: str  # a fault as in local.emulator.faults, or an error of Rekognition
     times: int = 1
     status: str = "COMPLETED"
-    error: str | None = None  # Name of Error, or of LabelsError in a completed record
+    error: str | None = None  # the name in Error, or in LabelsError of a completed record
     step: str | None = None  # FailedStep
-    quick: bool = False  # part of the test suite, not of tests.torture alone
+    quick: bool = False  # part of the test suite; the others run only in tests.torture
 
     def __str__(self) -> str:
         times = "for good" if self.times == FOR_GOOD else f"x{self.times}"
@@ -43,22 +43,23 @@ def function(name: str) -> str:
 
 VALIDATE, THUMBNAILS, METADATA, STORE = map(function, ("Validate", "Thumbnails", "Metadata", "Store"))
 STEPS = {VALIDATE: "ValidateImage", THUMBNAILS: "CreateThumbnails", METADATA: "ExtractMetadata", STORE: "StoreResult"}
-# How a state machine sees a function's fault, and how often it tries before it gives up.
-PATIENCE = {
-    "throttle": ("Lambda.TooManyRequestsException", 41),
-    "error": ("Lambda.ServiceException", 7),
-    "denied": ("Lambda.AccessDeniedException", 3),
-    "crash": ("Runtime.ExitError", 3),
-    "crash-late": ("Runtime.ExitError", 3),
-    "timeout": ("Sandbox.Timedout", 3),
+# The error that a state machine receives for a function's fault.
+FUNCTION_ERRORS = {
+    "throttle": "Lambda.TooManyRequestsException",
+    "error": "Lambda.ServiceException",
+    "denied": "Lambda.AccessDeniedException",
+    "crash": "Runtime.ExitError",
+    "crash-late": "Runtime.ExitError",
+    "timeout": "Sandbox.Timedout",
 }
 
 
 def matrix() -> list[Case]:
-    """Each step, each fault: one that passes, and one that outlasts all patience."""
+    """Every fault at every step: once, and as often as the step is attempted."""
     cases = []
     for at in STEPS:
-        for fault, (error, tries) in PATIENCE.items():
+        for fault, error in FUNCTION_ERRORS.items():
+            tries = attempts(STEPS[at], error)
             cases.append(Case(at, fault, quick=(at, fault) in QUICK_PASSING))
             quick = (at, fault) in QUICK_LASTING
             if at == METADATA:
@@ -89,7 +90,7 @@ def matrix() -> list[Case]:
         Case("dynamodb:UpdateItem", "denied", 7),
         Case("s3:GetObject", "denied", 3, "FAILED", "AccessDenied", "ValidateImage", quick=True),
         Case("s3:GetObject", "throttle", 21, "FAILED", "ServiceUnavailable", "ValidateImage"),
-        # Rekognition asks S3 for what it may list, too.
+        # The Rekognition stand-in lists buckets, too.
         Case("s3:ListBucket", "throttle", 33, error="RekognitionFailed"),
         Case("s3:ListBucket", "denied", 6, error="RekognitionFailed"),
         Case("sns:Publish", "denied", 7),
@@ -112,7 +113,7 @@ QUICK_LASTING = {
 
 
 class Faults:
-    """What the emulator and the Rekognition stand-in are asked to do wrong."""
+    """The faults endpoints of the emulator and of the Rekognition stand-in."""
 
     def __init__(self, deployed: Deployed) -> None:
         self._emulator = f"{deployed.stack.endpoint}/_local/faults"
@@ -137,14 +138,14 @@ def _request(url: str, method: str, body: bytes | None = None) -> None:
 
 
 def small_photo(shade: int = 0) -> bytes:
-    """A JPEG just large enough for Rekognition, in one of many colours."""
+    """A JPEG just large enough for Rekognition, in a colour that depends on `shade`."""
     file = io.BytesIO()
     Image.new("RGB", (120, 90), (shade % 256, shade // 256 % 256, 128)).save(file, "JPEG")
     return file.getvalue()
 
 
 def run(deployed: Deployed, faults: Faults, case: Case, key: str) -> list[str]:
-    """Uploads a photo that meets the fault; returns what is wrong with what came of it."""
+    """Upload a photo that meets the fault. Returns the problems of its outcome."""
     faults.ask(case.at, case.fault, case.times)
     try:
         deployed.put(key, small_photo())
@@ -164,7 +165,7 @@ def run(deployed: Deployed, faults: Faults, case: Case, key: str) -> list[str]:
 
 
 def settled(deployed: Deployed, key: str) -> list[dict]:
-    """All executions of an upload, once they have ended, and Housekeeping's for those that ended badly, too."""
+    """All executions of a key, after they have ended, including Housekeeping's for those that did not succeed."""
 
     def ended() -> list[dict] | None:
         pipelines, housekeepings = deployed.executions_of(key), deployed.executions_of(key, "Housekeeping")
@@ -176,29 +177,29 @@ def settled(deployed: Deployed, key: str) -> list[dict]:
 
 
 def violations(deployed: Deployed, key: str, mails: int = 1) -> list[str]:
-    """What is wrong with the newest object of a key, after everything has settled."""
-    record, told = deployed.record(key), deployed.mails(key)
+    """The problems of a key after its executions have ended."""
+    record, notified = deployed.record(key), deployed.mails(key)
     if record is None:
-        return ["it has no record"]
+        return ["there is no record"]
     wrong = []
     if record["Status"] not in TERMINAL:
-        wrong.append(f"its record stays {record['Status']}")
-    if len(told) != mails:
-        wrong.append(f"{len(told)} messages instead of {mails}")
+        wrong.append(f"the record remains {record['Status']}")
+    if len(notified) != mails:
+        wrong.append(f"{len(notified)} notifications instead of {mails}")
     outcome = "SUCCESS" if record["Status"] == "COMPLETED" else "FAILURE"
-    if told and told[-1].attributes["processing_status"] != outcome:
-        wrong.append(f"{record['Status']}, but announced as {told[-1].attributes['processing_status']}")
+    if notified and notified[-1].attributes["processing_status"] != outcome:
+        wrong.append(f"{record['Status']}, but notified as {notified[-1].attributes['processing_status']}")
     named = {rendition["Key"] for rendition in record.get("Renditions", {}).values()}
     stored = {stored for stored in deployed.rendition_keys() if stored.startswith(renditions_prefix(key))}
     if named != stored:
-        wrong.append(f"renditions named {sorted(named)}, stored {sorted(stored)}")
+        wrong.append(f"the record names the renditions {sorted(named)}; stored are {sorted(stored)}")
     if (record["Status"] == "COMPLETED") != bool(named):
         wrong.append(f"{record['Status']} with {len(named)} renditions")
     return wrong
 
 
 def runaways(deployed: Deployed, execution: dict) -> list[str]:
-    """The tasks of an execution that were tried more often than their retries allow."""
+    """The tasks of an execution that were attempted more often than their Retry allows."""
     machine = "housekeeping" if "Housekeeping" in execution["stateMachineArn"] else "image_pipeline"
     pages = deployed.executions.get_paginator("get_execution_history").paginate(executionArn=execution["executionArn"])
     entered, tried, state = Counter(), Counter(), None
@@ -210,13 +211,25 @@ def runaways(deployed: Deployed, execution: dict) -> list[str]:
             tried[state] += 1
     states = definition(machine)["States"]
     return [
-        f"{state} was tried {count} times"
+        f"{state} was attempted {count} times"
         for state, count in tried.items()
-        if count > entered[state] * (1 + sum(rule["MaxAttempts"] for rule in states[state].get("Retry", [])))
+        if count > entered[state] * (1 + sum(map(retries, states[state].get("Retry", []))))
     ]
 
 
 @cache
 def definition(machine: str) -> dict:
-    """A state machine as it stands in statemachine/."""
+    """A state machine's definition in statemachine/."""
     return json.loads((REPOSITORY / "statemachine" / f"{machine}.asl.json").read_text())
+
+
+def attempts(state: str, error: str) -> int:
+    """How often ImagePipeline attempts a state that always fails with this error."""
+    rules = definition("image_pipeline")["States"][state].get("Retry", [])
+    matching = (rule for rule in rules if {error, "States.ALL"} & {*rule["ErrorEquals"]})
+    return 1 + next(map(retries, matching), 0)
+
+
+def retries(rule: dict) -> int:
+    """The MaxAttempts of a Retry rule, whose default is 3."""
+    return rule.get("MaxAttempts", 3)

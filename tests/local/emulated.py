@@ -1,4 +1,4 @@
-"""A running emulator as tests use it: what AWS's console would do in a few clicks."""
+"""A running emulator, with helpers that create what tests need."""
 
 import io
 import json
@@ -9,8 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,16 +21,16 @@ LAMBDA_PYTHON = Path(os.environ.get("LAMBDA_PYTHON", REPOSITORY / ".venv-lambda"
 REKOGNITION_URL = "http://127.0.0.1:9/rekognition"
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
-# Every service may use every role here: what a role allows is the test's subject, who takes it isn't.
+# Every service can assume every role: the tests are about what a role allows, not about who assumes it.
 TRUST = {"Effect": "Allow", "Principal": {"Service": "*"}, "Action": "sts:AssumeRole"}
 
 
 class Emulated:
-    """An emulator on a port, with its clients and short ways to make what a test needs."""
+    """A running emulator, with its clients and short ways to create resources."""
 
     def __init__(self, url: str, patience: float) -> None:
         self.url = url
-        self.patience = patience  # seconds to wait for something that happens in the background
+        self.patience = patience  # seconds to wait for a condition
         self._session = boto3.Session("test", "test", region_name=REGION)
 
     def client(self, service: str):
@@ -40,15 +39,15 @@ class Emulated:
         return self._session.client(service, endpoint_url=self.url, config=config)
 
     def eventually(self, ask: Callable[[], object]) -> object:
-        """The first truthy answer; fails when there is none in time."""
+        """The first truthy result. Fails if there is none in time."""
         deadline = time.monotonic() + self.patience
         while not (answer := ask()):
-            assert time.monotonic() < deadline, f"waited {self.patience} s in vain"
+            assert time.monotonic() < deadline, f"the condition was not met within {self.patience} s"
             time.sleep(0.05)
         return answer
 
     def role(self, *statements: dict) -> str:
-        """The ARN of a new role that allows the statements and nothing else."""
+        """The ARN of a new role that allows only the statements."""
         name = f"role-{uuid4().hex}"
         iam = self.client("iam")
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(TRUST))["Role"]["Arn"]
@@ -76,7 +75,7 @@ class Emulated:
         return published["LayerVersionArn"]
 
     def invoke(self, function: str, event: object = None) -> dict | list | str | int | None:
-        """What a function answers: its result, or the payload of its error."""
+        """A function's result, or the payload of its error."""
         response = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
         return json.loads(response["Payload"].read())
 
@@ -93,11 +92,11 @@ class Emulated:
         return started["executionArn"]
 
     def run(self, machine: str, data: object = None) -> dict:
-        """The description of a new execution once it has ended."""
+        """The description of a new execution, after it has ended."""
         return self.ended(self.start(machine, data))
 
     def ended(self, execution: str) -> dict:
-        """The description of an execution once it has ended."""
+        """The description of an execution, after it has ended."""
         describe = self.client("stepfunctions").describe_execution
 
         def outcome() -> dict | None:
@@ -122,7 +121,7 @@ class Emulated:
         return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in listed}
 
     def queue(self, *senders: str) -> str:
-        """The URL of a new queue to which these services may send."""
+        """The URL of a new queue to which these services can send."""
         sqs = self.client("sqs")
         url = sqs.create_queue(QueueName=f"queue-{uuid4().hex}")["QueueUrl"]
         allow = {"Effect": "Allow", "Principal": {"Service": list(senders)}, "Action": "sqs:SendMessage"}
@@ -155,17 +154,46 @@ def archive(files: dict[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def launch(state_dir: Path, *, port: int = 0, environment: dict[str, str] | None = None) -> subprocess.Popen:
-    """Start this project's launcher, its output in `state_dir`.log; see `url_of` for when it is up."""
-    command = [sys.executable, "-m", "local.emulator", "--port", str(port), "--state-dir", str(state_dir)]
+def launch(state_dir: Path, *, port: int = 0) -> subprocess.Popen:
+    """Start the patched emulator. Its output goes to `state_dir`.log, where `url_of` reads that it is ready."""
+    command = ["-m", "local.emulator", "--port", str(port), "--state-dir", str(state_dir)]
     command += ["--lambda-python", str(LAMBDA_PYTHON), "--rekognition", REKOGNITION_URL]
+    return _start(command, state_dir, {"AWS_SECRET_ACCESS_KEY": "the developer's"})
+
+
+def launch_ministack(state_dir: Path) -> subprocess.Popen:
+    """Start MiniStack with settings but without patches. Its output goes to `state_dir`.log."""
+    state_dir.mkdir(exist_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {
+        "AUTH": "true",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "TMPDIR": str(state_dir),
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(state_dir / "services"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(state_dir / "objects"),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
+    return _start(["-c", "from ministack.app import main; main()"], state_dir, settings)
+
+
+def _start(arguments: list[str], state_dir: Path, variables: dict[str, str]) -> subprocess.Popen:
     with state_dir.with_suffix(".log").open("w") as log:
-        variables = os.environ | (environment or {})
-        return subprocess.Popen(command, cwd=REPOSITORY, env=variables, stdout=log, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=REPOSITORY,
+            env=os.environ | variables,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def url_of(process: subprocess.Popen, log: Path) -> str:
-    """Where a starting emulator is to be found, once it answers."""
+    """The URL of a starting emulator, once it is ready."""
     deadline = time.monotonic() + 60
     while not (ready := re.search(r"Running on (http://\S+)", log.read_text())):
         assert process.poll() is None, log.read_text()
@@ -174,37 +202,33 @@ def url_of(process: subprocess.Popen, log: Path) -> str:
     return ready[1]
 
 
-@contextmanager
-def running_launcher(folder: Path) -> Iterator[Emulated]:
-    """The emulator as this project runs it."""
-    state = folder / "state"
-    process = launch(state, environment={"AWS_SECRET_ACCESS_KEY": "the developer's"})
-    try:
-        yield Emulated(url_of(process, state.with_suffix(".log")), patience=30)
-    finally:
-        process.terminate()
-        process.wait(30)
+class Launched:
+    """An emulator that can be killed and started again with the same state."""
 
+    def __init__(self, state: Path, launch: Callable[[Path], subprocess.Popen] = launch, patience: float = 30) -> None:
+        self.state = state
+        self.process = launch(state)
+        self._launch = launch
+        self._patience = patience
 
-@contextmanager
-def running_ministack(folder: Path) -> Iterator[Emulated]:
-    """MiniStack as it comes, apart from settings: what the launcher's patches are held against."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    settings = {
-        "AUTH": "true",
-        "BIND_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "TMPDIR": str(folder),
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-    }
-    log = folder / "ministack.log"
-    with log.open("w") as output:
-        command = [sys.executable, "-c", "from ministack.app import main; main()"]
-        process = subprocess.Popen(command, env=os.environ | settings, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        yield Emulated(url_of(process, log), patience=2)
-    finally:
-        process.terminate()
-        process.wait(30)
+    def emulated(self) -> Emulated:
+        return Emulated(url_of(self.process, self.state.with_suffix(".log")), self._patience)
+
+    def wait_until_saved(self, **texts: str) -> None:
+        """Wait until the file of each service contains the text."""
+
+        def saved(service: str, text: str) -> bool:
+            file = self.state / "services" / f"{service.rstrip('_')}.json"
+            return file.exists() and text in file.read_text()
+
+        self.emulated().eventually(lambda: all(saved(service, text) for service, text in texts.items()))
+
+    def restart_after_kill(self) -> Emulated:
+        self.process.kill()
+        self.process.wait()
+        self.process = self._launch(self.state)
+        return self.emulated()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)

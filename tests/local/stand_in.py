@@ -1,4 +1,4 @@
-"""The Rekognition stand-in as tests use it: a real process, asked by a real SDK."""
+"""The Rekognition stand-in in a process of its own, called with boto3."""
 
 import io
 import json
@@ -30,38 +30,33 @@ class StandIn:
         self.log = log
 
     def client(self, key: str = "test", region: str = "us-east-1", **config: object):
-        """A boto3 client that calls once, and whose every answer is held against botocore's model."""
+        """A boto3 client without retries that validates every response against botocore's model."""
         settings = {"retries": {"total_max_attempts": 1}} | config
         client = boto3.client(
             "rekognition",
             endpoint_url=self.url,
             region_name=region,
             aws_access_key_id=key,
-            aws_secret_access_key=key,  # is not checked
+            aws_secret_access_key=key,  # signatures are not verified
             config=Config(**settings),
         )
         client.meta.events.register("after-call.rekognition", check_answer)
         return client
 
     def labels(self, image: Image.Image | bytes, **parameters: object) -> list[dict]:
-        """What DetectLabels finds."""
+        """The labels that DetectLabels returns."""
         return self.client().detect_labels(Image={"Bytes": encoded(image)}, **parameters)["Labels"]
 
-    def properties(self, image: Image.Image, **parameters: object) -> dict:
-        """The picture's ImageProperties."""
-        asked = {"Image": {"Bytes": encoded(image)}, "Features": ["IMAGE_PROPERTIES"]}
-        return self.client().detect_labels(**asked, **parameters)["ImageProperties"]
-
-    def steer(self, method: str, path: str, body: object = None) -> dict:
-        """What one of the test endpoints answers. urllib.error.HTTPError where it refuses."""
+    def faults(self, method: str, body: object = None) -> dict:
+        """The response of /_faults. Raises urllib.error.HTTPError if it refuses."""
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, data, method=method)) as answer:  # noqa: S310
+        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/_faults", data, method=method)) as answer:  # noqa: S310
             return json.load(answer)
 
 
 @contextmanager
 def running_stand_in(folder: Path, emulator: str = NO_EMULATOR) -> Iterator[StandIn]:
-    """The stand-in on a free port, its output in `folder`."""
+    """The stand-in on a free port. Its output goes to a log in `folder`."""
     log = folder / "rekognition.log"
     command = [sys.executable, "-m", "local.rekognition", "--port", "0", "--endpoint", emulator]
     with log.open("w") as output:
@@ -79,7 +74,7 @@ def running_stand_in(folder: Path, emulator: str = NO_EMULATOR) -> Iterator[Stan
 
 
 def encoded(image: Image.Image | bytes, format_name: str = "PNG", **options: object) -> bytes:
-    """A picture as a file; bytes as they are."""
+    """An image as a file's bytes. Bytes are returned as they are."""
     if isinstance(image, bytes):
         return image
     file = io.BytesIO()
@@ -88,17 +83,14 @@ def encoded(image: Image.Image | bytes, format_name: str = "PNG", **options: obj
 
 
 def check_answer(http_response, model, **_: object) -> None:
-    """Fail where an answer has what botocore's model of the operation hasn't, or has it otherwise.
-
-    Parsing alone would not tell: botocore drops members it doesn't know.
-    """
+    """Fail if a response differs from botocore's model, which botocore itself ignores when it parses responses."""
     assert http_response.headers["x-amzn-RequestId"]
     if http_response.status_code == 200:
         assert_fits(json.loads(http_response.content), model.output_shape, model.name)
 
 
 def assert_fits(value: object, shape: Shape, where: str) -> None:
-    """Types, members, ranges and enumerations, all the way down."""
+    """Validate types, members, ranges and enumerations recursively."""
     types = {"structure": dict, "list": list, "string": str, "integer": int, "float": float}
     assert type(value) is types[shape.type_name], f"{where} is {value!r}, not of type {shape.type_name}"
     if shape.type_name == "structure":

@@ -1,4 +1,4 @@
-"""Faults that are asked for happen, as often as asked for, and look like AWS's."""
+"""Requested faults happen as often as requested, with AWS's error names."""
 
 import json
 import urllib.error
@@ -21,7 +21,7 @@ def faults(emulator: Emulated) -> Iterator["Faults"]:
 
 
 class Faults:
-    """The emulator's endpoint for faults."""
+    """The emulator's faults endpoint."""
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/_local/faults"
@@ -44,7 +44,7 @@ class Faults:
         ("denied", "Lambda.AccessDeniedException"),
     ],
 )
-def test_a_function_fails_as_often_as_asked_and_then_works(emulator: Emulated, faults: Faults, fault: str, error: str):
+def test_a_function_fails_as_often_as_requested(emulator: Emulated, faults: Faults, fault: str, error: str):
     function = emulator.function("def handler(event, context): return 'ran'")
     faults.ask(f"lambda:{function.rsplit(':', 1)[-1]}", fault, times=2)
 
@@ -66,7 +66,7 @@ def test_a_function_that_crashes_late_has_done_its_work(emulator: Emulated, faul
     assert then == 2
 
 
-def test_a_throttled_function_is_refused_under_awss_name(emulator: Emulated, faults: Faults):
+def test_a_throttled_function_raises_awss_exception(emulator: Emulated, faults: Faults):
     function, client = emulator.function("def handler(event, context): return 'ran'"), emulator.client("lambda")
     faults.ask("lambda:function-*", "throttle")
 
@@ -84,7 +84,7 @@ def test_a_throttled_function_is_refused_under_awss_name(emulator: Emulated, fau
         ("sns", "ListTopics", "list_topics", "throttle", "Throttled"),
     ],
 )
-def test_a_service_refuses_a_call_with_its_own_error(
+def test_a_service_fails_with_its_own_error_code(
     emulator: Emulated, faults: Faults, service: str, action: str, method: str, fault: str, code: str
 ):
     call = getattr(emulator.client(service), method)
@@ -97,7 +97,7 @@ def test_a_service_refuses_a_call_with_its_own_error(
     assert call()["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
-def test_a_task_that_calls_a_service_fails_under_the_name_its_state_machine_sees(emulator: Emulated, faults: Faults):
+def test_a_task_fails_with_the_error_name_of_its_integration(emulator: Emulated, faults: Faults):
     get = {
         "Type": "Task",
         "Resource": "arn:aws:states:::dynamodb:getItem",
@@ -111,7 +111,7 @@ def test_a_task_that_calls_a_service_fails_under_the_name_its_state_machine_sees
     assert emulator.run(machine)["error"] == "DynamoDB.ProvisionedThroughputExceededException"
 
 
-def test_an_event_can_fail_to_start_its_state_machine(emulator: Emulated, faults: Faults):
+def test_eventbridge_can_fail_to_start_a_state_machine(emulator: Emulated, faults: Faults):
     events, source = emulator.client("events"), f"source-{uuid4().hex}"
     machine = emulator.state_machine({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
     dlq = emulator.queue("events.amazonaws.com")
@@ -127,7 +127,7 @@ def test_an_event_can_fail_to_start_its_state_machine(emulator: Emulated, faults
     assert attributes["ERROR_CODE"]["StringValue"] == "ThrottlingException"
 
 
-def test_a_fault_that_does_not_exist_is_refused(faults: Faults):
+def test_an_unknown_fault_is_refused(faults: Faults):
     with pytest.raises(urllib.error.HTTPError) as refusal:
         faults.ask("s3:GetObject", "crash")
 

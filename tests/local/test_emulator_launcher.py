@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -16,7 +16,7 @@ from ministack.services import stepfunctions
 
 from local.emulator import upstream
 from local.emulator.upstream import UpstreamChanged
-from tests.local.emulated import REPOSITORY, Emulated, launch, queue_arn, url_of
+from tests.local.emulated import Emulated, Launched, launch, queue_arn
 
 SLEEPING = """
 import os, subprocess, time
@@ -27,40 +27,6 @@ def handler(event, context):
 """
 
 
-class Launched:
-    """A launcher of a test's own, which it may kill and start again on the same state."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        self.process = launch(state)
-
-    def emulated(self) -> Emulated:
-        return Emulated(url_of(self.process, self.state.with_suffix(".log")), patience=30)
-
-    def wait_until_saved(self, **texts: str) -> None:
-        """Until the file of each service holds the text."""
-
-        def saved(service: str, text: str) -> bool:
-            file = self.state / "services" / f"{service.rstrip('_')}.json"
-            return file.exists() and text in file.read_text()
-
-        soon(lambda: all(saved(service, text) for service, text in texts.items()))
-
-    def restart_after_kill(self) -> Emulated:
-        self.process.kill()
-        self.process.wait()
-        self.process = launch(self.state)
-        return self.emulated()
-
-
-@pytest.fixture
-def launched(tmp_path: Path) -> Iterator[Launched]:
-    launcher = Launched(tmp_path / "state")
-    yield launcher
-    launcher.process.terminate()
-    launcher.process.wait(30)
-
-
 def soon(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not condition():
@@ -69,13 +35,13 @@ def soon(condition: Callable[[], bool]) -> None:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process exists. An orphan that ended may wait, as a zombie, for whoever inherited it."""
+    """Whether a process is running. An orphan that has ended may remain as a zombie."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
     return bool(state) and not state.startswith("Z")
 
 
-def handler_in_the_midst(emulated: Emulated, folder: Path) -> int:
-    """The process id of a function that runs for the next ten minutes."""
+def running_handler(emulated: Emulated, folder: Path) -> int:
+    """The process id of a function that runs for ten minutes."""
     function, started = emulated.function(SLEEPING, Timeout=900), folder / "started"
     emulated.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(str(started)))
     soon(lambda: started.exists() and started.read_text() != "")
@@ -83,9 +49,9 @@ def handler_in_the_midst(emulated: Emulated, folder: Path) -> int:
 
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_leaves_no_process_no_port_and_no_temporary_file(launched: Launched, tmp_path: Path, signal_sent: int):
+def test_a_stop_leaves_no_process_port_or_temporary_file(launched: Launched, tmp_path: Path, signal_sent: int):
     emulated = launched.emulated()
-    handler = handler_in_the_midst(emulated, tmp_path)
+    handler = running_handler(emulated, tmp_path)
 
     launched.process.send_signal(signal_sent)
 
@@ -95,16 +61,16 @@ def test_a_stop_leaves_no_process_no_port_and_no_temporary_file(launched: Launch
     socket.create_server(("127.0.0.1", int(emulated.url.rsplit(":", 1)[-1]))).close()
 
 
-def test_functions_end_with_a_launcher_that_is_killed(launched: Launched, tmp_path: Path):
-    handler = handler_in_the_midst(launched.emulated(), tmp_path)
+def test_functions_end_with_a_killed_launcher(launched: Launched, tmp_path: Path):
+    handler = running_handler(launched.emulated(), tmp_path)
 
     launched.process.kill()
 
     soon(lambda: not runs(handler))
 
 
-def test_a_kill_loses_neither_objects_nor_records_nor_executions_nor_resources(launched: Launched):
-    emulated = launched.emulated()
+def test_a_kill_loses_no_objects_records_executions_or_resources(launched_patched: Launched):
+    launched, emulated = launched_patched, launched_patched.emulated()
     table = {
         "BillingMode": "PAY_PER_REQUEST",
         "KeySchema": [{"AttributeName": "ImageKey", "KeyType": "HASH"}],
@@ -138,7 +104,7 @@ def test_a_kill_loses_neither_objects_nor_records_nor_executions_nor_resources(l
     assert [described["StackStatus"] for described in stacks] == ["CREATE_COMPLETE"]
 
 
-def test_an_execution_that_a_kill_interrupted_fails_and_eventbridge_tells(launched: Launched):
+def test_an_execution_interrupted_by_a_kill_fails_with_an_event(launched: Launched):
     emulated = launched.emulated()
     machine = emulated.state_machine(
         {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}}
@@ -159,7 +125,7 @@ def test_an_execution_that_a_kill_interrupted_fails_and_eventbridge_tells(launch
     assert json.loads(again.received(queue)["Body"])["detail"]["executionArn"] == execution
 
 
-def test_what_was_reset_does_not_come_back(launched: Launched):
+def test_a_reset_survives_a_restart(launched: Launched):
     emulated = launched.emulated()
     machine = emulated.state_machine({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
     launched.wait_until_saved(stepfunctions=machine)
@@ -182,7 +148,7 @@ def test_only_the_loopback_address_is_bound(emulator: Emulated):
     other_address.close()
 
 
-def test_a_taken_port_is_named_and_nothing_is_made(tmp_path: Path):
+def test_a_port_in_use_is_named(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
@@ -190,32 +156,18 @@ def test_a_taken_port_is_named_and_nothing_is_made(tmp_path: Path):
 
         assert process.wait(30) == 1
     said = (tmp_path / "state.log").read_text()
-    assert said == f"local.emulator: port {port} is taken by another program; choose another with --port\n"
+    assert said == f"local.emulator: port {port} is in use by another program; choose another with --port\n"
     assert not (tmp_path / "state").exists()
-
-
-def test_a_second_emulator_on_the_same_state_is_refused(launched: Launched):
-    launched.emulated()
-
-    second = subprocess.run(
-        [sys.executable, "-m", "local.emulator", "--port", "0", "--state-dir", launched.state],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
-
-    assert second.returncode == 1
-    assert second.stderr == f"local.emulator: {launched.state} is in use by another emulator\n"
 
 
 def test_another_version_of_ministack_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(upstream, "VERSION", "1.5.34")
 
-    with pytest.raises(UpstreamChanged, match=r"patches MiniStack 1\.5\.34; installed is 1\.5\.33"):
+    with pytest.raises(UpstreamChanged, match=r"patches MiniStack 1\.5\.34, but 1\.5\.33 is installed"):
         upstream.require_version()
 
 
-def test_a_patch_whose_original_is_gone_or_changed_is_refused_by_name_before_any_is_made(
+def test_missing_and_changed_originals_are_named_before_any_patch_is_applied(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(upstream, "_patches", [])
@@ -226,5 +178,7 @@ def test_a_patch_whose_original_is_gone_or_changed_is_refused_by_name_before_any
     with pytest.raises(UpstreamChanged) as refusal:
         upstream.install()
 
-    assert str(refusal.value) == ("_gone(a) is gone; _error_matches(errors) is now _error_matches(error_equals, error)")
+    assert str(refusal.value) == (
+        "_gone(a) does not exist; _error_matches(errors) is now _error_matches(error_equals, error)"
+    )
     assert stepfunctions._fail_execution is untouched

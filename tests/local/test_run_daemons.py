@@ -1,4 +1,4 @@
-"""Programs that outlive the command that started them, with real processes."""
+"""Background processes that outlive the command that started them."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def is_running(pid):
     return True
 
 
-def test_another_command_finds_it_by_its_folder(daemon, tmp_path):
+def test_a_daemon_is_found_by_its_folder(daemon, tmp_path):
     start(daemon, SLEEPER)
 
     found = Daemon("sleeper", tmp_path / "run")
@@ -47,17 +47,13 @@ def test_another_command_finds_it_by_its_folder(daemon, tmp_path):
     assert is_running(found.pid)
 
 
-def test_nothing_runs_before_it_is_started(daemon):
-    assert daemon.pid is None
-
-
-def test_it_survives_the_ctrl_c_of_the_command_that_started_it(daemon):
+def test_a_daemon_has_its_own_process_group(daemon):
     start(daemon, SLEEPER)
 
     assert os.getpgid(daemon.pid) != os.getpgrp()
 
 
-def test_stopping_ends_it(daemon):
+def test_a_stopped_daemon_is_gone(daemon):
     start(daemon, SLEEPER)
     pid = daemon.pid
 
@@ -67,7 +63,7 @@ def test_stopping_ends_it(daemon):
     assert not is_running(pid)
 
 
-def test_what_does_not_listen_is_killed(daemon):
+def test_a_daemon_that_ignores_sigterm_is_killed(daemon):
     start(daemon, STUBBORN)
     pid = daemon.pid
 
@@ -77,7 +73,7 @@ def test_what_does_not_listen_is_killed(daemon):
     assert not is_running(pid)
 
 
-def test_a_killed_one_is_not_running_and_its_pid_is_nobodys(daemon):
+def test_a_killed_daemon_has_no_pid_and_can_be_started_again(daemon):
     start(daemon, SLEEPER)
 
     os.kill(daemon.pid, signal.SIGKILL)
@@ -90,14 +86,14 @@ def test_a_killed_one_is_not_running_and_its_pid_is_nobodys(daemon):
     assert is_running(daemon.pid)
 
 
-def test_one_that_fails_to_start_says_why(daemon):
-    daemon.start([sys.executable, "-c", "raise SystemExit('no licence for Tuesdays')"], dict(os.environ), Path.cwd())
+def test_a_daemon_that_exits_while_starting_is_reported(daemon):
+    daemon.start([sys.executable, "-c", "raise SystemExit('port in use')"], dict(os.environ), Path.cwd())
 
-    with pytest.raises(DaemonFailed, match=r"(?s)ended while starting.*no licence for Tuesdays"):
+    with pytest.raises(DaemonFailed, match=r"(?s)exited while it was starting.*port in use"):
         daemon.wait_until(lambda: False, seconds=30)
 
 
-def test_one_that_never_gets_ready_is_not_waited_for_for_ever(daemon):
+def test_a_daemon_that_is_never_ready_is_reported(daemon):
     start(daemon, SLEEPER)
 
     with pytest.raises(DaemonFailed, match=r"not ready after 0\.1 s"):

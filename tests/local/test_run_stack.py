@@ -1,4 +1,4 @@
-"""The local run as its user meets it: one real deployment, driven by the command line."""
+"""The commands of the local run, on one real deployment."""
 
 import json
 import os
@@ -33,13 +33,13 @@ def local(command: str, state_dir: Path, *options: str, **variables: str) -> sub
 
 @pytest.fixture(scope="module")
 def temporary(tmp_path_factory):
-    """Where the system's start was told to keep temporary files."""
+    """The TMPDIR of the first run."""
     return tmp_path_factory.mktemp("temporary")
 
 
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory, temporary):
-    """The state directory of a system that was started from nothing, and what starting it printed."""
+    """A new state directory, and the result of the command that started a run in it."""
     state_dir = tmp_path_factory.mktemp("a run") / "state"
     started = local("up", state_dir, TMPDIR=str(temporary))
     yield state_dir, started
@@ -54,13 +54,13 @@ def state_dir(first_run):
 @pytest.fixture
 def stack(state_dir):
     stack = LocalStack(state_dir)
-    stack.start()  # the test before may have ended it
+    stack.start()  # the previous test may have stopped it
     return stack
 
 
 @pytest.fixture
 def unused_dir(tmp_path):
-    """A state directory in which nothing ever ran, and from which nothing runs afterwards."""
+    """A state directory in which nothing has run yet."""
     yield tmp_path / "state"
     LocalStack(tmp_path / "state").purge()
 
@@ -78,7 +78,7 @@ def processes_of(folder: Path) -> list[str]:
     return [line for line in everything.splitlines() if str(folder) in line and not line.startswith("Z")]
 
 
-def test_the_first_run_ends_with_every_photo_completed(first_run):
+def test_the_first_run_completes_every_photo(first_run):
     _, started = first_run
 
     assert started.returncode == 0, started.stdout + started.stderr
@@ -87,11 +87,11 @@ def test_the_first_run_ends_with_every_photo_completed(first_run):
     assert all(any(key in line for line in completed) for key in KEYS)
 
 
-def test_no_temporary_files_are_left(first_run, temporary):
+def test_starting_leaves_no_temporary_file(first_run, temporary):
     assert list(temporary.iterdir()) == []
 
 
-def test_it_says_how_to_go_on(first_run, stack):
+def test_the_first_run_prints_the_next_steps(first_run, stack):
     _, started = first_run
 
     assert f"s3://{stack.outputs['UploadsBucket']}/uploads/" in started.stdout
@@ -100,7 +100,7 @@ def test_it_says_how_to_go_on(first_run, stack):
     assert "-m local down" in started.stdout
 
 
-def test_the_exports_lead_any_client_to_it(stack, state_dir):
+def test_the_exports_direct_any_client_to_the_run(stack, state_dir):
     ask = "import boto3; print(boto3.client('s3').list_buckets()['Buckets'])"
 
     answer = subprocess.run(
@@ -122,7 +122,7 @@ def test_the_exports_lead_any_client_to_it(stack, state_dir):
     assert stack.outputs["UploadsBucket"] in answer.stdout, answer.stderr
 
 
-def test_every_photo_was_announced(stack, state_dir):
+def test_the_inbox_has_a_notification_for_every_photo(stack, state_dir):
     lines = local("inbox", state_dir, "--json").stdout.splitlines()
 
     announced = {json.loads(line)["attributes"]["imageId"] for line in lines}
@@ -130,18 +130,19 @@ def test_every_photo_was_announced(stack, state_dir):
     assert "processing_status: SUCCESS" in local("inbox", state_dir).stdout
 
 
-def test_running_it_again_updates_in_place(stack, state_dir):
+def test_starting_again_updates_in_place_with_new_parameters(stack, state_dir):
     bucket, emulator = stack.outputs["UploadsBucket"], stack.emulator_pid
     stack.client("s3").put_object(Bucket=bucket, Key="elsewhere/kept.txt", Body=b"kept")
 
-    again = local("up", state_dir)
+    again = local("up", state_dir, "--parameters", 'Renditions="small=100x100 card=40x40:cover"')
 
     assert again.returncode == 0, again.stdout + again.stderr
+    assert "card 40×40" in again.stdout
     assert (stack.outputs["UploadsBucket"], stack.emulator_pid) == (bucket, emulator)
     assert stack.client("s3").get_object(Bucket=bucket, Key="elsewhere/kept.txt")["Body"].read() == b"kept"
 
 
-def test_a_killed_emulator_comes_back_with_everything(stack):
+def test_a_killed_emulator_restarts_with_all_data(stack):
     before, outputs = record(stack, "uploads/cat.png"), stack.outputs
 
     os.kill(stack.emulator_pid, signal.SIGKILL)
@@ -156,7 +157,7 @@ def test_a_killed_emulator_comes_back_with_everything(stack):
     assert photo == (PHOTOS / "cat.png").read_bytes()
 
 
-def test_ending_it_leaves_no_process_no_port_and_no_temporary_file(stack, state_dir):
+def test_stopping_leaves_no_process_port_or_temporary_file(stack, state_dir):
     rekognition_port = int(stack.rekognition_url.rpartition(":")[2])
     assert processes_of(state_dir)
 
@@ -171,7 +172,7 @@ def test_ending_it_leaves_no_process_no_port_and_no_temporary_file(stack, state_
     assert not (state_dir / "data" / "run").exists()
 
 
-def test_what_was_stored_is_there_after_an_end_and_a_start(stack, state_dir):
+def test_records_survive_a_stop_and_a_start(stack, state_dir):
     before = record(stack, "uploads/cat.png")
 
     local("down", state_dir)
@@ -184,10 +185,10 @@ def test_another_port_for_a_running_system_is_refused(stack, state_dir):
     result = local("up", state_dir, "--port", str(stack.port + 1))
 
     assert result.returncode == 1
-    assert f"in use on port {stack.port}" in result.stderr
+    assert f"is running on port {stack.port}" in result.stderr
 
 
-def test_a_taken_port_is_named_with_what_to_do(unused_dir):
+def test_a_port_in_use_is_named_with_a_remedy(unused_dir):
     with socket.socket() as other_program:
         other_program.bind(("127.0.0.1", 0))
         other_program.listen()
@@ -196,29 +197,38 @@ def test_a_taken_port_is_named_with_what_to_do(unused_dir):
         result = local("up", unused_dir, "--port", str(port))
 
     assert result.returncode == 1
-    assert f"port {port} is taken" in result.stderr
+    assert f"port {port} is in use" in result.stderr
     assert "make local PORT=" in result.stderr
     assert not (unused_dir / "run").exists()
 
 
-def test_two_commands_do_not_start_the_same_system_at_once(unused_dir):
+@pytest.mark.parametrize(("parameters", "problem"), [("MaxPixel=9", 'no parameter "MaxPixel"'), ("a b", "NAME=VALUE")])
+def test_invalid_parameters_are_refused_before_anything_starts(unused_dir, parameters, problem):
+    result = local("up", unused_dir, "--parameters", parameters)
+
+    assert result.returncode == 2
+    assert problem in result.stderr
+    assert not unused_dir.exists()
+
+
+def test_a_second_concurrent_start_is_refused(unused_dir):
     with LocalStack(unused_dir).exclusively():
         result = local("up", unused_dir)
 
     assert result.returncode == 1
-    assert "another command is at work" in result.stderr
+    assert "another command is starting or deploying" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["env", "inbox"])
-def test_commands_that_need_a_running_system_say_so(unused_dir, command):
+def test_commands_that_need_a_running_system_name_the_remedy(unused_dir, command):
     result = local(command, unused_dir)
 
     assert result.returncode == 1
-    assert "nothing runs" in result.stderr
-    assert "make local" in result.stderr
+    assert "is not running" in result.stderr
+    assert "-m local up --state-dir" in result.stderr
 
 
-def test_ending_what_never_ran_is_no_error(unused_dir):
+def test_stopping_what_never_ran_succeeds(unused_dir):
     result = local("down", unused_dir)
 
     assert result.returncode == 0

@@ -1,4 +1,4 @@
-"""setup.sh on machines that have everything, and on machines that lack something."""
+"""setup.sh on complete machines, and on machines that lack something."""
 
 import os
 import re
@@ -15,7 +15,7 @@ PROGRAMS = ("sh", "cat", "cksum", "cmp", "cp", "dirname", "grep", "ln", "mkdir",
 
 @pytest.fixture
 def clone(tmp_path):
-    """What setup.sh reads, in a folder with a space in its name, with one package for a hundred."""
+    """The files that setup.sh reads, in a folder with a space in its name, with a single package to install."""
     clone = tmp_path / "a clone"
     (clone / "requirements").mkdir(parents=True)
     for name in ("setup.sh", "pyproject.toml", ".python-version", "requirements/lambda.txt", "requirements/uv.txt"):
@@ -32,7 +32,7 @@ def clone(tmp_path):
 
 @pytest.fixture
 def bare_path(tmp_path):
-    """A PATH with nothing but what every Unix has."""
+    """A PATH with only the programs of every Unix."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for program in PROGRAMS:
@@ -43,7 +43,7 @@ def bare_path(tmp_path):
 
 @pytest.fixture
 def recording_uv(bare_path):
-    """A PATH whose uv makes empty environments at once, and notes what it was called for."""
+    """A PATH whose uv creates empty environments and records how it was called."""
     script(
         bare_path / "uv",
         f"""
@@ -61,7 +61,7 @@ def recording_uv(bare_path):
 
 
 def calls(path: Path) -> list[str]:
-    """What `recording_uv` was called for, without asking for its version."""
+    """The recorded calls of uv, except for --version."""
     return [call for call in (path / "calls").read_text().splitlines() if call != "--version"]
 
 
@@ -98,7 +98,7 @@ def test_a_fresh_clone_gets_its_environments(clone):
     assert setup(clone).stdout == ""
 
 
-def test_a_second_run_leaves_everything_as_it_is(clone, recording_uv):
+def test_a_second_run_changes_nothing(clone, recording_uv):
     setup(clone, PATH=str(recording_uv))
     made = calls(recording_uv)
 
@@ -109,7 +109,7 @@ def test_a_second_run_leaves_everything_as_it_is(clone, recording_uv):
 
 
 @pytest.mark.parametrize("name", ["requirements/dev.txt", "requirements/lambda.txt", "pyproject.toml"])
-def test_what_changed_is_made_anew(clone, recording_uv, name):
+def test_a_changed_file_recreates_the_environments(clone, recording_uv, name):
     setup(clone, PATH=str(recording_uv))
     made = calls(recording_uv)
 
@@ -120,7 +120,7 @@ def test_what_changed_is_made_anew(clone, recording_uv, name):
     assert calls(recording_uv) == made * 2
 
 
-def test_a_moved_clone_is_made_anew(clone, recording_uv):
+def test_a_moved_clone_recreates_the_environments(clone, recording_uv):
     setup(clone, PATH=str(recording_uv))
     made = calls(recording_uv)
 
@@ -130,7 +130,7 @@ def test_a_moved_clone_is_made_anew(clone, recording_uv):
     assert calls(recording_uv) == made * 2
 
 
-def test_an_interrupted_setup_is_made_up_for(clone, recording_uv):
+def test_an_interrupted_setup_is_repeated(clone, recording_uv):
     (recording_uv / "fails").touch()
     interrupted = setup(clone, PATH=str(recording_uv))
     (recording_uv / "fails").unlink()
@@ -142,15 +142,15 @@ def test_an_interrupted_setup_is_made_up_for(clone, recording_uv):
     assert calls(recording_uv)[-1].startswith("pip install")
 
 
-def test_without_uv_and_python_it_says_how_to_get_them(clone, bare_path):
+def test_missing_uv_and_python_are_named_with_a_remedy(clone, bare_path):
     result = setup(clone, PATH=str(bare_path), PYENV_ROOT="/nowhere")
 
     assert result.returncode == 1
-    assert "there is no uv and no python3 (3.9 or newer) on the PATH" in result.stderr
+    assert "neither uv nor python3 (3.9 or newer) is on the PATH" in result.stderr
     assert "sudo apt install python3 python3-venv" in result.stderr
 
 
-def test_a_python_without_venv_is_told_from_a_missing_one(clone, bare_path):
+def test_a_python_without_venv_is_named_with_a_remedy(clone, bare_path):
     script(bare_path / "python3", f'[ "$1" = -m ] && exit 1; exec {sys.executable} "$@"')
 
     result = setup(clone, PATH=str(bare_path), PYENV_ROOT="/nowhere")
@@ -159,7 +159,7 @@ def test_a_python_without_venv_is_told_from_a_missing_one(clone, bare_path):
     assert "its venv module is missing or incomplete" in result.stderr
 
 
-def test_a_python3_that_does_not_start_is_passed_over(clone, bare_path, tmp_path):
+def test_a_python3_that_does_not_start_is_skipped(clone, bare_path, tmp_path):
     script(bare_path / "python3", "echo 'pyenv: version 3.13 is not installed' >&2; exit 1")
     second = tmp_path / "second"
     second.mkdir()
@@ -170,17 +170,17 @@ def test_a_python3_that_does_not_start_is_passed_over(clone, bare_path, tmp_path
     assert f"with {second / 'python3'}" in result.stderr
 
 
-def test_without_python_313_it_says_how_to_get_it(clone, bare_path):
+def test_a_missing_python_313_is_named_with_a_remedy(clone, bare_path):
     script(bare_path / "uv", '[ "$1" = --version ]')
 
     result = setup(clone, PATH=str(bare_path), PYENV_ROOT="/nowhere")
 
     assert result.returncode == 1
-    assert "can't find Python 3.13, which the functions run on" in result.stderr
+    assert "cannot find Python 3.13, which the functions run on" in result.stderr
     assert "pyenv install 3.13" in result.stderr
 
 
-def test_pyenv_is_asked_where_its_shims_are_not_on_the_path(clone, bare_path, tmp_path):
+def test_pyenvs_python_is_found_without_its_shims(clone, bare_path, tmp_path):
     script(bare_path / "uv", f'[ "$1" = venv ] && echo "$@" >"{tmp_path}/asked"; [ "$1" = --version ]')
     version = tmp_path / "pyenv" / "versions" / "3.13.9" / "bin"
     version.mkdir(parents=True)
@@ -191,10 +191,10 @@ def test_pyenv_is_asked_where_its_shims_are_not_on_the_path(clone, bare_path, tm
     assert "--python" in (tmp_path / "asked").read_text()
 
 
-def test_without_network_it_says_so_after_uvs_own_words(clone, tmp_path):
+def test_a_missing_network_is_named_with_a_remedy(clone, tmp_path):
     result = setup(clone, UV_OFFLINE="1", UV_CACHE_DIR=str(tmp_path / "empty"))
 
     assert result.returncode == 1
-    assert "can't install the packages of requirements/lambda.txt" in result.stderr
-    assert "offline? connect once" in result.stderr
+    assert "cannot install the packages of requirements/lambda.txt" in result.stderr
+    assert "Offline? Connect once" in result.stderr
     assert setup(clone).returncode == 0
