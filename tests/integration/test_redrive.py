@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from client.failures import renditions_prefix
-from client.main import main
+from cli.failures import renditions_prefix
+from cli.main import main
 
 pytestmark = pytest.mark.xdist_group("deployed")
 

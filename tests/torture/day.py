@@ -12,9 +12,9 @@ from random import Random
 
 from PIL import Image
 
-from client.events import Event
-from client.failures import in_housekeeping
-from client.stack import Stack
+from cli.events import Event
+from cli.failures import in_housekeeping
+from cli.stack import Stack
 from imagepipeline.keys import renditions_prefix
 from tests.integration.conftest import Deployed
 from tests.integration.faults import METADATA, SLOW, STORE, TERMINAL, THUMBNAILS, VALIDATE, Faults

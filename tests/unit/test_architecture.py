@@ -11,7 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 LAYER = REPOSITORY / "layers" / "pipeline" / "src"
-OURS = {"imagepipeline", "functions", "local", "client", "bench", "tests"}
+OURS = {"imagepipeline", "functions", "local", "cli", "deployment", "bench", "tests"}
 
 # Modules that reach outside the process: AWS and the environment. All others decide, and are pure.
 EDGE = {f"imagepipeline.{name}" for name in ("aws", "config", "labels", "objects", "records", "cleanup")}
@@ -136,17 +136,22 @@ def test_functions_leave_imaging_and_aws_to_the_layer(module: str):
     assert third_party(imports(module) - sys.stdlib_module_names) <= {"aws_lambda_powertools"}
 
 
-@pytest.mark.parametrize("module", under("client"))
-def test_the_client_knows_only_awss_apis(module: str):
+@pytest.mark.parametrize("module", under("cli"))
+def test_the_command_knows_only_awss_apis(module: str):
     reached = reach(module)
 
-    assert ours(reached) <= {"client"}
+    assert ours(reached) <= {"cli"}
     assert third_party(reached) <= {"boto3", "botocore", "rich"}
 
 
+@pytest.mark.parametrize("module", under("deployment"))
+def test_the_deployment_shares_the_command_s_modules(module: str):
+    assert ours(reach(module)) <= {"deployment", "cli"}
+
+
 @pytest.mark.parametrize("module", under("local"))
-def test_the_local_run_knows_the_client_and_nothing_of_the_pipelines_code(module: str):
-    assert ours(reach(module)) <= {"local", "client"}
+def test_the_local_run_knows_nothing_of_the_pipelines_code(module: str):
+    assert ours(reach(module)) <= {"local", "deployment", "cli"}
 
 
 @pytest.mark.parametrize("module", under("bench"))

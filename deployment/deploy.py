@@ -4,10 +4,10 @@ import sys
 
 import boto3
 
-from client.problems import AWS_ERRORS, SetupError, explain
-from client.sam import sam
-from client.stack import Stack
-from client.target import Target
+from cli.problems import AWS_ERRORS, SetupError, explain
+from cli.stack import Stack
+from deployment.sam import sam
+from deployment.target import Target
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-event-notifications-eventbridge.html
 _NEW = """

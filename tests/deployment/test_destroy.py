@@ -7,10 +7,10 @@ import boto3
 import pytest
 from rich.status import Status
 
-from client import destroy
-from client.destroy import drain, empty
-from client.stack import Stack
-from tests.client.stand_in import REGION, STACK_NAME, StateMachinesStandIn
+from cli.stack import Stack
+from deployment import destroy
+from deployment.destroy import drain, empty
+from tests.cli.stand_in import REGION, STACK_NAME, StateMachinesStandIn
 
 EVENT = {"detail-type": "Object Created", "detail": {"object": {"key": "uploads/a.jpg", "sequencer": "0A"}}}
 

@@ -11,8 +11,8 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.utils import utcnow
 from moto.stepfunctions.models import Execution, stepfunctions_backends
 
-from client.events import Event, sequencer_of
-from client.stack import Stack
+from cli.events import Event, sequencer_of
+from cli.stack import Stack
 
 STACK_NAME = "photos"
 REGION = "eu-west-1"

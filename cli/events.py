@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from client.stack import Record
+from cli.stack import Record
 
 SEQUENCER_LENGTH = 64  # digits, as in the table; longer than any that S3 sends
 

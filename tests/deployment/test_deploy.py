@@ -2,9 +2,9 @@
 
 import pytest
 
-from client import deploy
-from client.stack import Stack
-from tests.client.stand_in import REGION, STACK_NAME
+from cli.stack import Stack
+from deployment import deploy
+from tests.cli.stand_in import REGION, STACK_NAME
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import batched
 from typing import Self
 
-from client.events import Event
-from client.stack import Record, Stack, from_item
+from cli.events import Event
+from cli.stack import Record, Stack, from_item
 
 FAILED = "FAILED"
 STUCK = "STUCK"  # PROCESSING, and its execution is over

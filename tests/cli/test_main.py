@@ -7,9 +7,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from client.main import main
-from client.stack import Stack
-from tests.client.stand_in import (
+from cli.main import main
+from cli.stack import Stack
+from tests.cli.stand_in import (
     NOW,
     REGION,
     STACK_TEMPLATE,

@@ -4,7 +4,7 @@ import pytest
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 
-from client.problems import concerns_setup, explain
+from cli.problems import concerns_setup, explain
 
 
 def refusal(code: str) -> ClientError:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from client.files import Item
-from client.report import json_line, line, printable
-from client.upload import Result
+from cli.files import Item
+from cli.report import json_line, line, printable
+from cli.upload import Result
 
 RENDITIONS = {
     "large": {"Key": "1f/A/large.jpg", "Width": 1280, "Height": 960, "Format": "JPEG", "Bytes": 99000},

@@ -12,14 +12,14 @@ from typing import Self
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from client.events import sequencer_of
-from client.files import Item
-from client.problems import AWS_ERRORS, code, concerns_setup, message
-from client.stack import KEYS_PER_READ, Record, Stack
+from cli.events import sequencer_of
+from cli.files import Item
+from cli.problems import AWS_ERRORS, code, concerns_setup, message
+from cli.stack import KEYS_PER_READ, Record, Stack
 
 DEFAULT_TIMEOUT = 600.0  # seconds; the pipeline is patient with Rekognition's throttling for minutes
 
-TERMINAL = frozenset({"COMPLETED", "REJECTED", "FAILED"})  # the record's own; the others below are the client's
+TERMINAL = frozenset({"COMPLETED", "REJECTED", "FAILED"})  # the record's own; the others below are the command's
 UPLOADED = "UPLOADED"  # and not followed, as asked
 NOT_UPLOADED = "NOT_UPLOADED"
 UNFINISHED = "UNFINISHED"  # uploaded, and no end seen
@@ -37,7 +37,7 @@ class Result:
     """What became of one key: one a file."""
 
     key: str
-    status: str  # the record's Status, or one of the client's own above
+    status: str  # the record's Status, or one of the command's own above
     item: Item | None = None
     record: Record = field(default_factory=dict)  # empty unless the record is the answer to this very upload
     seconds: float | None = None  # from the end of the upload until its end in the pipeline was seen

@@ -6,9 +6,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from client.problems import SetupError
-from client.stack import Stack, default_name, default_session
-from tests.client.stand_in import PipelineStandIn, samconfig
+from cli.problems import SetupError
+from cli.stack import Stack, default_name, default_session
+from tests.cli.stand_in import PipelineStandIn, samconfig
 
 
 def test_a_stack_is_found_by_its_name(stack: Stack) -> None:

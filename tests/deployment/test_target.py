@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from client.target import Target
-from tests.client.stand_in import samconfig
+from deployment.target import Target
+from tests.cli.stand_in import samconfig
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from client import stack as stack_module
-from client.files import Item, select
-from client.stack import Stack
-from tests.client.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStandIn, StateMachinesStandIn
+from cli import stack as stack_module
+from cli.files import Item, select
+from cli.stack import Stack
+from tests.cli.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStandIn, StateMachinesStandIn
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def aws_settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 @pytest.fixture
 def folder(tmp_path: Path, aws_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to look for a stack's name from; this package's own checkout is out of the way."""
-    monkeypatch.setattr(stack_module, "__file__", str(tmp_path / "installed" / "client" / "stack.py"))
+    monkeypatch.setattr(stack_module, "__file__", str(tmp_path / "installed" / "cli" / "stack.py"))
     folder = tmp_path / "project" / "photos"
     folder.mkdir(parents=True)
     return folder

@@ -10,10 +10,10 @@ from botocore.client import BaseClient
 from rich.console import Console
 from rich.status import Status as Spinner
 
-from client.problems import AWS_ERRORS, SetupError, code, explain
-from client.sam import sam
-from client.stack import Stack
-from client.target import Target, options_of_a_target
+from cli.problems import AWS_ERRORS, SetupError, code, explain
+from cli.stack import Stack
+from deployment.sam import sam
+from deployment.target import Target, options_of_a_target
 
 _LONGEST_WAIT = 300  # seconds; most executions take some, and Housekeeping waits 130 for what still writes renditions
 _PAUSE = 2  # seconds between two looks at them

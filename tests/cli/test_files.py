@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from client.files import select
+from cli.files import select
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from client.stack import Stack
-from tests.client.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStandIn, silence
+from cli.stack import Stack
+from tests.cli.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStandIn, silence
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -54,7 +54,7 @@ def start(stack: Stack, tmp_path: Path) -> Iterator[Start]:
     def start(*arguments: str | Path, **options: object) -> subprocess.Popen:
         environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "IMAGE_PIPELINE_STACK": STACK_NAME}
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
-        command = [sys.executable, "-m", "client", *map(str, arguments)]
+        command = [sys.executable, "-m", "cli", *map(str, arguments)]
         processes.append(subprocess.Popen(command, cwd=tmp_path, env=environment, **streams))
         return processes[-1]
 

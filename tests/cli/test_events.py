@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from client.events import Event, created, deleted, first_sequencer, next_sequencer
+from cli.events import Event, created, deleted, first_sequencer, next_sequencer
 from imagepipeline import keys
 
 FROM_S3 = {

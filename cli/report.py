@@ -14,8 +14,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, Te
 from rich.table import Table
 from rich.text import Text
 
-from client.failures import FAILED, Failure
-from client.upload import Result
+from cli.failures import FAILED, Failure
+from cli.upload import Result
 
 _COLOURS = {
     **dict.fromkeys(("COMPLETED", "UPLOADED", "REMOVED"), "green"),
@@ -136,7 +136,7 @@ def line(result: Result) -> str:
 
 
 def json_line(result: Result) -> str:
-    """One result as a JSON object in a line: the record's attributes, and what the client knows beyond them."""
+    """One result as a JSON object in a line: the record's attributes, and what the command knows beyond them."""
     document: dict[str, Any] = {"ImageKey": result.key, **result.record, "Status": result.status}
     if result.item:
         document |= {"File": str(result.item.path), "Bytes": result.item.size}

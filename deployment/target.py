@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 
-from client.stack import default_name, samconfig
+from cli.stack import default_name, samconfig
 
 
 def options_of_a_target(**settings: Any) -> argparse.ArgumentParser:

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from client import failures
-from client.failures import UndeliveredEvents, in_housekeeping, in_table, of_record
-from client.stack import Stack
+from cli import failures
+from cli.failures import UndeliveredEvents, in_housekeeping, in_table, of_record
+from cli.stack import Stack
 from imagepipeline import keys
-from tests.client.stand_in import RENDITIONS, StateMachinesStandIn, write
+from tests.cli.stand_in import RENDITIONS, StateMachinesStandIn, write
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 WHY = {"Name": "ConfigError", "Message": "RENDITIONS: wrong"}

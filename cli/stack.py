@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from client.problems import SetupError, code
+from cli.problems import SetupError, code
 
 KEYS_PER_READ = 100  # BatchGetItem's limit
 MAX_CONNECTIONS = 16  # at least one for each upload in flight, and one to follow
@@ -46,7 +46,7 @@ class Stack:
         """The stack called `name` in the session's account and region, with the `needed` outputs.
 
         Raises SetupError when there is none or it is no image pipeline, and botocore's errors for everything else;
-        `client.problems.explain` puts those into words.
+        `cli.problems.explain` puts those into words.
         """
         config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},

@@ -8,10 +8,10 @@ from itertools import chain
 import pytest
 from botocore.exceptions import ClientError
 
-from client.files import Item
-from client.stack import Stack
-from client.upload import Result, upload_and_follow
-from tests.client.stand_in import RENDITIONS, PipelineStandIn, completed, silence
+from cli.files import Item
+from cli.stack import Stack
+from cli.upload import Result, upload_and_follow
+from tests.cli.stand_in import RENDITIONS, PipelineStandIn, completed, silence
 
 Photos = Callable[..., list[Item]]
 

@@ -10,13 +10,13 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
-from client import redrive as redrive_module
-from client.events import next_sequencer
-from client.failures import FAILED, NOT_REMOVED, Failure, UndeliveredEvents
-from client.redrive import redrive
-from client.stack import Stack
-from client.upload import Result
-from tests.client.stand_in import NOW, RENDITIONS, StateMachinesStandIn, write
+from cli import redrive as redrive_module
+from cli.events import next_sequencer
+from cli.failures import FAILED, NOT_REMOVED, Failure, UndeliveredEvents
+from cli.redrive import redrive
+from cli.stack import Stack
+from cli.upload import Result
+from tests.cli.stand_in import NOW, RENDITIONS, StateMachinesStandIn, write
 
 KEY = "uploads/a.jpg"
 WHY = {"Name": "ConfigError", "Message": "RENDITIONS: wrong"}

@@ -18,11 +18,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status as Spinner
 
-from client import failures, files, redrive, report, upload
-from client.failures import Failure, UndeliveredEvents
-from client.problems import AWS_ERRORS, SetupError, explain
-from client.stack import TO_OPERATE, TO_UPLOAD, Record, Stack, default_name, default_session
-from client.upload import Result
+from cli import failures, files, redrive, report, upload
+from cli.failures import Failure, UndeliveredEvents
+from cli.problems import AWS_ERRORS, SetupError, explain
+from cli.stack import TO_OPERATE, TO_UPLOAD, Record, Stack, default_name, default_session
+from cli.upload import Result
 
 OK, NOT_ALL_COMPLETED, SETUP_PROBLEM, INTERRUPTED = 0, 1, 2, 130
 

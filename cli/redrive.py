@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
-from client import events
-from client.events import Event, sequencer_of
-from client.failures import OF_RECORDS, Failure, UndeliveredEvents
-from client.problems import AWS_ERRORS, concerns_setup
-from client.stack import Record, Stack
-from client.upload import DEFAULT_TIMEOUT, TERMINAL, UNFINISHED, Result, finished, why
+from cli import events
+from cli.events import Event, sequencer_of
+from cli.failures import OF_RECORDS, Failure, UndeliveredEvents
+from cli.problems import AWS_ERRORS, concerns_setup
+from cli.stack import Record, Stack
+from cli.upload import DEFAULT_TIMEOUT, TERMINAL, UNFINISHED, Result, finished, why
 
 NOT_STARTED = "NOT_STARTED"
 NOT_FOUND = "NOT_FOUND"  # neither an object nor a record, and nothing that waits to be started
