@@ -1,6 +1,5 @@
 """What failed and why: in the table, among the events that could not be delivered, and in Housekeeping's executions."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Self
 
 from cli.events import Event
 from cli.stack import Record, Stack, from_item
+from imagepipeline.keys import renditions_prefix
 
 FAILED = "FAILED"
 STUCK = "STUCK"  # PROCESSING, and its execution is over
@@ -228,11 +228,6 @@ def _left_to_do(stack: Stack, event: Event, record: Record | None, execution: st
     )
     unnamed = {found["Key"] for page in pages for found in page.get("Contents", [])} - named
     return f"{len(unnamed)} renditions are left that no record names" if unnamed else ""
-
-
-def renditions_prefix(key: str) -> str:
-    """Where the pipeline keeps all renditions of all versions of an upload."""
-    return hashlib.sha256(key.encode()).hexdigest()[:32] + "/"
 
 
 def _moment(text: str) -> datetime:

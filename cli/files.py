@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-UPLOADS_PREFIX = "uploads/"
-MAX_KEY_BYTES = 1024  # S3's limit, in UTF-8
+from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
 
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}  # Windows' own; macOS's and Linux's begin with a dot
 

@@ -23,6 +23,7 @@ from cli.failures import Failure, UndeliveredEvents
 from cli.problems import AWS_ERRORS, SetupError, explain
 from cli.stack import TO_OPERATE, TO_UPLOAD, Record, Stack, default_name, default_session
 from cli.upload import Result
+from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
 
 OK, NOT_ALL_COMPLETED, SETUP_PROBLEM, INTERRUPTED = 0, 1, 2, 130
 
@@ -289,8 +290,8 @@ def _seconds(text: str) -> float:
 
 
 def _key(text: str) -> str:
-    if not text.startswith(files.UPLOADS_PREFIX):
-        raise argparse.ArgumentTypeError(f"{text!r}: keys begin with uploads/, as in {files.UPLOADS_PREFIX}{text}")
-    if len(text.encode(errors="surrogatepass")) > files.MAX_KEY_BYTES:
-        raise argparse.ArgumentTypeError(f"no key has more than {files.MAX_KEY_BYTES:,} bytes")
+    if not text.startswith(UPLOADS_PREFIX):
+        raise argparse.ArgumentTypeError(f"{text!r}: keys begin with uploads/, as in {UPLOADS_PREFIX}{text}")
+    if len(text.encode(errors="surrogatepass")) > MAX_KEY_BYTES:
+        raise argparse.ArgumentTypeError(f"no key has more than {MAX_KEY_BYTES:,} bytes")
     return text

@@ -223,7 +223,3 @@ def test_what_failed_long_ago_is_not_searched_for(stack: Stack, ended) -> None:
     ended(s3_event("Object Deleted", "uploads/a.jpg"))
 
     assert in_housekeeping(stack, datetime.now(UTC) + failures.LOOK_BACK + timedelta(minutes=1)) == []
-
-
-def test_renditions_are_looked_for_where_the_pipeline_keeps_them() -> None:
-    assert failures.renditions_prefix("uploads/Grüße.jpg") == keys.renditions_prefix("uploads/Grüße.jpg")

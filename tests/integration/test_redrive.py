@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from cli.failures import renditions_prefix
 from cli.main import main
+from imagepipeline.keys import renditions_prefix
 
 pytestmark = pytest.mark.xdist_group("deployed")
 

@@ -16,7 +16,8 @@ OURS = {"imagepipeline", "functions", "local", "cli", "deployment", "bench", "te
 # Modules that reach outside the process: AWS and the environment. All others decide, and are pure.
 EDGE = {f"imagepipeline.{name}" for name in ("aws", "config", "labels", "objects", "records", "cleanup")}
 STANDARD_LIBRARY_ONLY = [
-    f"imagepipeline.{name}" for name in ("errors", "models", "keys", "renditions", "ordering", "notification", "config")
+    f"imagepipeline.{name}"
+    for name in ("errors", "models", "keys", "s3_events", "renditions", "ordering", "notification", "config")
 ]
 IMAGING = {"PIL", "pillow_heif"}
 # In the runtime layer, and in Lambda's own runtime.
@@ -137,21 +138,25 @@ def test_functions_leave_imaging_and_aws_to_the_layer(module: str):
 
 
 @pytest.mark.parametrize("module", under("cli"))
-def test_the_command_knows_only_awss_apis(module: str):
+def test_the_command_needs_only_foundations_of_the_pipeline(module: str):
     reached = reach(module)
 
-    assert ours(reached) <= {"cli"}
+    assert ours(reached) <= {"cli", "imagepipeline"}
+    assert reached & set(under("imagepipeline")) <= {"imagepipeline", *STANDARD_LIBRARY_ONLY}
     assert third_party(reached) <= {"boto3", "botocore", "rich"}
 
 
 @pytest.mark.parametrize("module", under("deployment"))
 def test_the_deployment_shares_the_command_s_modules(module: str):
-    assert ours(reach(module)) <= {"deployment", "cli"}
+    reached = reach(module)
+
+    assert ours(reached) <= {"deployment", "cli", "imagepipeline"}
+    assert reached & set(under("imagepipeline")) <= {"imagepipeline", *STANDARD_LIBRARY_ONLY}
 
 
 @pytest.mark.parametrize("module", under("local"))
-def test_the_local_run_knows_nothing_of_the_pipelines_code(module: str):
-    assert ours(reach(module)) <= {"local", "deployment", "cli"}
+def test_the_local_run_imports_the_pipeline_only_through_the_command(module: str):
+    assert ours(set(imports(module))) <= {"local", "deployment", "cli"}
 
 
 @pytest.mark.parametrize("module", under("bench"))
