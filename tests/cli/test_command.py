@@ -3,10 +3,13 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,6 +22,8 @@ from cli.stack import Stack
 from tests.cli.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStandIn, silence
 
 CHECKOUT = Path(__file__).parents[2]
+
+UV_FOLDERS = os.pathsep.join([str(CHECKOUT / ".tools" / "bin"), os.environ["PATH"]])
 
 Start = Callable[..., subprocess.Popen]
 
@@ -62,6 +67,34 @@ def start(stack: Stack, tmp_path: Path) -> Iterator[Start]:
     for process in processes:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that `uv tool install .` and `pipx install .` build from a clone."""
+    folder = tmp_path_factory.mktemp("wheel")
+    clone = folder / "clone"
+    clone.mkdir()
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy(CHECKOUT / name, clone)
+    for name in ("cli", "layers/pipeline/src"):
+        shutil.copytree(CHECKOUT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    build = "from setuptools.build_meta import build_wheel; build_wheel('..')"
+    subprocess.run([sys.executable, "-c", build], cwd=clone, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    """The programs of an environment that has the wheel and, without the network, this environment's other packages."""
+    environment, uv = wheel.parent / "environment", shutil.which("uv", path=UV_FOLDERS)
+    install = ("pip", "install", "--offline", "--no-cache", "--no-deps", "--python", environment, wheel)
+    for arguments in (("venv", "--no-project", "--python", sys.executable, environment), install):
+        subprocess.run([uv, *arguments], check=True, capture_output=True)
+    [packages] = environment.glob("lib/python*/site-packages")
+    # Python does not process the .pth files of a folder that a .pth file names: the editable install stays hidden.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    return environment / "bin"
 
 
 @pytest.fixture
@@ -158,3 +191,26 @@ def read_all(terminal: int) -> str:
         pass
     os.close(terminal)
     return b"".join(parts).decode()
+
+
+def test_the_wheel_alone_provides_the_command(stack: Stack, installed: Path, tmp_path: Path) -> None:
+    settings = {"IMAGE_PIPELINE_STACK": STACK_NAME, "PYTHONPATH": ""}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        command = [installed / "image-pipeline", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=os.environ | settings, capture_output=True, text=True)
+
+    usage, redrive = run("--help"), run("redrive", "uploads/none.jpg")
+
+    assert usage.stdout.startswith("usage: image-pipeline ")
+    assert redrive.stdout.startswith("NOT_FOUND\tuploads/none.jpg\t"), redrive.stderr
+
+
+def test_the_wheel_holds_what_the_command_imports(wheel: Path, installed: Path) -> None:
+    ours = "name.split('.')[0] in ('cli', 'imagepipeline')"
+    code = f"import sys, cli.main; print(*(module.__file__ for name, module in sys.modules.items() if {ours}))"
+    loaded = subprocess.run([installed / "python", "-I", "-c", code], capture_output=True, text=True, check=True).stdout
+
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+
+    assert packed == {file.split("/site-packages/")[1] for file in loaded.split()} | {"cli/__main__.py"}

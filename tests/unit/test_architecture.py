@@ -3,11 +3,14 @@
 import ast
 import re
 import sys
+import tomllib
+from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).parents[2]
 LAYER = REPOSITORY / "layers" / "pipeline" / "src"
@@ -171,6 +174,10 @@ def test_nothing_imports_tests(module: str):
 
 # --------------------------------------------------------------------------------------------------------- dependencies
 
+DECLARED = [
+    Requirement(line) for line in tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
+]
+
 
 def requirements(file: str) -> set[str]:
     """Names of the distributions that a requirements file asks for."""
@@ -183,18 +190,28 @@ def normal(distribution: str) -> str:
     return re.sub("[-_.]+", "-", distribution).lower()
 
 
-@cache
-def imported_distributions() -> set[str]:
-    """Distributions that any module of ours imports directly."""
+def imported_distributions(importers: Iterable[str]) -> set[str]:
+    """Distributions that these modules import directly."""
     by_package = packages_distributions()
-    packages = {name for module in modules() for name in imports(module)}
+    packages = {name for module in importers for name in imports(module)}
     return {normal(distribution) for package in packages for distribution in by_package.get(package, [])}
 
 
 @pytest.mark.parametrize("file", ["requirements/dev.in", "layers/runtime/requirements.in", "requirements/lambda.in"])
 def test_every_requirement_is_used(file: str):
-    assert requirements(file) - imported_distributions() <= NEEDED_OTHERWISE.keys()
+    assert requirements(file) - imported_distributions(modules()) <= NEEDED_OTHERWISE.keys()
 
 
 def test_no_requirement_is_excused_without_being_one():
-    assert NEEDED_OTHERWISE.keys() <= requirements("requirements/dev.in") - imported_distributions()
+    assert NEEDED_OTHERWISE.keys() <= requirements("requirements/dev.in") - imported_distributions(modules())
+
+
+def test_the_wheel_requires_what_the_command_imports():
+    declared = {requirement.name for requirement in DECLARED}
+
+    assert imported_distributions(under("cli")) - {"image-pipeline"} == declared | {"botocore"}  # which boto3 pins
+
+
+@pytest.mark.parametrize("requirement", DECLARED, ids=str)
+def test_the_locked_version_satisfies_the_wheel_s_requirement(requirement: Requirement):
+    assert requirement.specifier.contains(version(requirement.name))
