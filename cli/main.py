@@ -20,9 +20,9 @@ from rich.status import Status as Spinner
 
 from cli import failures, files, redrive, report, upload
 from cli.failures import Failure, UndeliveredEvents
+from cli.following import DEFAULT_TIMEOUT, Result
 from cli.problems import AWS_ERRORS, SetupError, explain
 from cli.stack import TO_OPERATE, TO_UPLOAD, Record, Stack, default_name, default_session
-from cli.upload import Result
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
 
 OK, NOT_ALL_COMPLETED, SETUP_PROBLEM, INTERRUPTED = 0, 1, 2, 130
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     following.add_argument(
         "--timeout",
         type=_seconds,
-        default=upload.DEFAULT_TIMEOUT,
+        default=DEFAULT_TIMEOUT,
         metavar="SECONDS",
         help="how long to follow each image once it is on its way (default: %(default)g)",
     )

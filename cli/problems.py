@@ -53,6 +53,11 @@ def message(error: BaseException) -> str:
     return error.response["Error"].get("Message", "") if isinstance(error, ClientError) else str(error)
 
 
+def name_and_message(error: BaseException) -> dict[str, str]:
+    """An error in the form in which records and results hold one."""
+    return {"Name": code(error), "Message": message(error)}
+
+
 def concerns_setup(error: BaseException) -> bool:
     """Whether every further call would fail the same way: credentials, permission, region, network, resources gone."""
     return isinstance(error, _SETTINGS) or code(error) in _DENIED | _EXPIRED | _BAD_CREDENTIALS | _RESOURCE_MISSING

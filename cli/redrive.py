@@ -2,42 +2,34 @@
 
 import json
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
+from functools import partial
 
 from cli import events
 from cli.events import Event, sequencer_of
 from cli.failures import OF_RECORDS, Failure, UndeliveredEvents
-from cli.problems import AWS_ERRORS, concerns_setup
+from cli.following import DEFAULT_TIMEOUT, TERMINAL, Followed, Result, start_and_follow
+from cli.problems import AWS_ERRORS, concerns_setup, name_and_message
 from cli.stack import Record, Stack
-from cli.upload import DEFAULT_TIMEOUT, TERMINAL, UNFINISHED, Result, finished, why
 
 NOT_STARTED = "NOT_STARTED"
-NOT_FOUND = "NOT_FOUND"  # neither an object nor a record, and nothing that waits to be started
+NOT_FOUND = "NOT_FOUND"  # neither an object nor a record, and no event to start again
 REMOVED = "REMOVED"  # its object is gone, and now so are its record and renditions
 
-WORKERS = 8  # keys being started at a time
-IN_FLIGHT = 100  # keys started and not yet at their end: leaves most of an account's Lambda concurrency to new uploads
-_FIRST_PAUSE, _LONGEST_PAUSE, _PAUSE_GROWTH = 0.3, 5.0, 1.5  # seconds between two looks at one key
+IN_FLIGHT = 100  # keys started and not finished: leaves most of an account's Lambda concurrency to new uploads
+_LONGEST_PAUSE = 5.0  # seconds between two looks at one key
 
 
-@dataclass(slots=True)
-class _Run:
-    """What was started for one key, and how its end is told."""
+@dataclass(slots=True, kw_only=True)
+class _Run(Followed):
+    """What was started for one key, and which record shows the outcome."""
 
-    key: str
-    since: float  # time.monotonic()
-    due: float  # time.monotonic() of the next look
-    pause: float = _FIRST_PAUSE
-    sequencer: str = ""  # a record tells the end from this one on
+    sequencer: str = ""  # of the oldest record that shows the outcome
     execution: str = ""  # of ImagePipeline, if one was started
     housekeeping: list[str] = field(default_factory=list)  # executions that have to end first
-    last_seen: str = "there is no record of it yet"
 
 
 def redrive(
@@ -52,50 +44,25 @@ def redrive(
 ) -> Iterator[Result]:
     """Run each of the `keys` (distinct) again and yield its Result as soon as it is known.
 
-    Events among the `failures` are started as they are, and their messages removed from `undelivered` once they are.
-    Beyond that, a key is processed anew if its record failed, or `always`; not if one of those events does it, or an
-    execution is still at work. `timeout` (seconds) counts for each key from its start. After `stop` is set nothing
-    more is started, and what is under way comes out UNFINISHED.
+    Events among the `failures` are started as they are, and their messages removed from `undelivered` afterwards.
+    Beyond that, a key is processed again if its record failed, or `always`; not if one of those events does it, or an
+    execution is still running. `timeout` (seconds) counts for each key from its start. After `stop` is set nothing
+    more is started, and what was started ends as UNFINISHED.
 
-    One key's failure is its Result. Where no call can succeed any more (credentials, permission, network), what is
-    under way comes out UNFINISHED and then botocore's error is raised.
+    One key's failure is its Result. Where no call can succeed any more (credentials, permissions, network), what was
+    started ends as UNFINISHED and then botocore's error is raised.
     """
-    stop = stop or threading.Event()
-    starter = _Starter(stack, failures, undelivered, always)
-    follower = _Follower(stack, timeout)
-    todo = iter(keys)
-    starting: dict[Future[_Run | Result], str] = {}
-    fatal = None
-
-    with ThreadPoolExecutor(WORKERS, "redrive") as pool:
-        try:
-            while not stop.is_set():
-                for key in islice(todo, IN_FLIGHT - len(starting) - len(follower.runs)):
-                    starting[pool.submit(starter.start, key)] = key
-                if not starting and not follower.runs:
-                    break
-                for started in finished(starting, stop):
-                    key = starting.pop(started)
-                    if error := started.exception():
-                        if concerns_setup(error) or not isinstance(error, AWS_ERRORS):
-                            raise error
-                        yield Result(key, NOT_STARTED, error=why(error))
-                    elif isinstance(outcome := started.result(), Result):
-                        yield outcome
-                    else:
-                        follower.runs[key] = outcome
-                yield from follower.poll()
-        except AWS_ERRORS as error:
-            fatal = error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    for started in starting:
-        if not started.cancelled() and not started.exception() and isinstance(run := started.result(), _Run):
-            follower.runs[run.key] = run
-    yield from follower.give_up("was started and then not followed to its end")
-    if fatal:
-        raise fatal
+    return start_and_follow(
+        keys,
+        _Starter(stack, failures, undelivered, always).start,
+        partial(stack.records, consistent=True),
+        lambda run, record: _outcome(stack, run, record),
+        timeout=timeout,
+        longest_pause=_LONGEST_PAUSE,
+        stop=stop or threading.Event(),
+        in_flight=IN_FLIGHT,
+        abandoned="was started and then not followed to a terminal state",
+    )
 
 
 class _Starter:
@@ -112,9 +79,16 @@ class _Starter:
             self._failures[failure.key].append(failure)
 
     def start(self, key: str) -> _Run | Result:
-        """Start executions for one key, or say why not. Raises botocore's errors."""
-        now = time.monotonic()
-        run = _Run(key, since=now, due=now + _FIRST_PAUSE)
+        """Start executions for one key, or return why not."""
+        try:
+            return self._start(key)
+        except AWS_ERRORS as error:
+            if concerns_setup(error):
+                raise
+            return Result(key, NOT_STARTED, error=name_and_message(error))
+
+    def _start(self, key: str) -> _Run | Result:
+        run = _Run(key=key)
         failures = self._failures.get(key, [])
         record = self._stack.records([key], consistent=True).get(key)
         delivered = ""
@@ -166,73 +140,39 @@ class _Starter:
             run.housekeeping.append(started["executionArn"])
 
 
-class _Follower:
-    """Looks at the keys that were started until each shows its end."""
+def _outcome(stack: Stack, run: _Run, record: Record | None) -> Result | None:
+    """The outcome of what was started, if it is known."""
 
-    def __init__(self, stack: Stack, timeout: float) -> None:
-        self._stack = stack
-        self._timeout = timeout
-        self.runs: dict[str, _Run] = {}
+    def read_again() -> Record | None:
+        return stack.records([run.key], consistent=True).get(run.key)
 
-    def poll(self) -> Iterator[Result]:
-        """Look at the keys that are due; yield those that have come to an end, or used up their time."""
-        now = time.monotonic()
-        due = [run for run in self.runs.values() if run.due <= now]
-        records = self._records(run.key for run in due)
-        for run in due:
-            result = self._result(run, records.get(run.key))
-            if result is None and now - run.since >= self._timeout:
-                result = _unfinished(run, f"not finished after {self._timeout:g} s: {run.last_seen}")
-            if result:
-                del self.runs[run.key]
-                yield result
-            else:
-                run.due = now + run.pause
-                run.pause = min(run.pause * _PAUSE_GROWTH, _LONGEST_PAUSE)
-
-    def give_up(self, reason: str) -> Iterator[Result]:
-        """What is left to say of those whose end was not seen."""
-        for run in self.runs.values():
-            yield _unfinished(run, f"{reason}: {run.last_seen}")
-        self.runs.clear()
-
-    def _result(self, run: _Run, record: Record | None) -> Result | None:
-        while run.housekeeping:
-            status = self._stack.execution_status(run.housekeeping[0])
-            if status == "RUNNING":
-                run.last_seen = "Housekeeping is at work"
-                return None
-            if status != "SUCCEEDED":
-                return _unfinished(run, f"Housekeeping ended {status}: {run.housekeeping[0]}")
-            run.housekeeping.pop(0)
-            record = self._records([run.key]).get(run.key)
-        if record is None or sequencer_of(record) < run.sequencer:
-            if run.execution and self._stack.execution_status(run.execution) == "RUNNING":
-                return None
-            record = self._records([run.key]).get(run.key)
-            if record is None:
-                return Result(run.key, REMOVED, seconds=time.monotonic() - run.since)
-            if sequencer_of(record) < run.sequencer:
-                return _unfinished(run, "what was started is over, and left its record as it was")
-        run.last_seen = f"its record says {record['Status']}"
-        if record["Status"] not in TERMINAL:
+    while run.housekeeping:
+        status = stack.execution_status(run.housekeeping[0])
+        if status == "RUNNING":
+            run.last_seen = "the Housekeeping execution is still running"
             return None
-        if "AnnouncedAt" not in record:
-            run.last_seen += ", and no notification of it was recorded"
+        if status != "SUCCEEDED":
+            return run.unfinished(f"the Housekeeping execution ended as {status}: {run.housekeeping[0]}")
+        run.housekeeping.pop(0)
+        record = read_again()
+    if record is None or sequencer_of(record) < run.sequencer:
+        if run.execution and stack.execution_status(run.execution) == "RUNNING":
             return None
-        return Result(
-            run.key, record["Status"], record=record, seconds=time.monotonic() - run.since, error=record.get("Error")
-        )
-
-    def _records(self, keys: Iterable[str]) -> dict[str, Record]:
-        return self._stack.records(keys, consistent=True)
+        record = read_again()
+        if record is None:
+            return run.result(REMOVED)
+        if sequencer_of(record) < run.sequencer:
+            return run.unfinished("the execution ended and left the record as it was")
+    run.last_seen = f"the status of its record is {record['Status']}"
+    if record["Status"] not in TERMINAL:
+        return None
+    if "AnnouncedAt" not in record:
+        run.last_seen += ", and no notification of it was recorded"
+        return None
+    return run.result(record["Status"], record, record.get("Error"))
 
 
 def _record_failed(record: Record | None, failures: list[Failure]) -> bool:
     if record and record["Status"] == "PROCESSING":  # and one of its events failed
         return True
     return any(failure.kind in OF_RECORDS for failure in failures)
-
-
-def _unfinished(run: _Run, reason: str) -> Result:
-    return Result(run.key, UNFINISHED, error={"Name": "Unfinished", "Message": reason})

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.failures import FAILED, Failure
-from cli.upload import Result
+from cli.following import Result
 
 _COLOURS = {
     **dict.fromkeys(("COMPLETED", "UPLOADED", "REMOVED"), "green"),

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from cli import report
 from cli.files import Item, select
+from cli.following import Result
 from cli.stack import Stack
-from cli.upload import Result, upload_and_follow
+from cli.upload import upload_and_follow
 
 PHOTOS = Path(__file__).parent / "photos"
 

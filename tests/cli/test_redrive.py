@@ -13,9 +13,9 @@ from botocore.exceptions import ClientError
 from cli import redrive as redrive_module
 from cli.events import next_sequencer
 from cli.failures import FAILED, NOT_REMOVED, Failure, UndeliveredEvents
+from cli.following import Result
 from cli.redrive import redrive
 from cli.stack import Stack
-from cli.upload import Result
 from tests.cli.stand_in import NOW, RENDITIONS, StateMachinesStandIn, write
 
 KEY = "uploads/a.jpg"
@@ -291,7 +291,7 @@ def test_an_end_that_was_not_announced_is_not_the_end(machines: StateMachinesSta
     [result] = redrive(stack, [KEY], [failure], timeout=3)
 
     assert result.status == "UNFINISHED"
-    assert "says COMPLETED, and no notification of it was recorded" in result.error["Message"]
+    assert "is COMPLETED, and no notification of it was recorded" in result.error["Message"]
 
 
 def test_what_is_over_and_changed_nothing_is_told_before_the_time_is_up(
@@ -308,7 +308,7 @@ def test_what_is_over_and_changed_nothing_is_told_before_the_time_is_up(
     [result] = redrive(stack, [KEY], [failure], timeout=60)
 
     assert result.status == "UNFINISHED"
-    assert "left its record as it was" in result.error["Message"]
+    assert "left the record as it was" in result.error["Message"]
 
 
 def test_many_are_run_again_a_few_at_a_time(

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cli.files import Item
+from cli.following import Result
 from cli.report import json_line, line, printable
-from cli.upload import Result
 
 RENDITIONS = {
     "large": {"Key": "1f/A/large.jpg", "Width": 1280, "Height": 960, "Format": "JPEG", "Bytes": 99000},

@@ -9,8 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cli.files import Item
+from cli.following import Result
 from cli.stack import Stack
-from cli.upload import Result, upload_and_follow
+from cli.upload import upload_and_follow
 from tests.cli.stand_in import RENDITIONS, PipelineStandIn, completed, silence
 
 Photos = Callable[..., list[Item]]
@@ -72,7 +73,7 @@ def test_processing_is_no_end(pipeline: PipelineStandIn, stack: Stack, photos: P
     [result] = upload_and_follow(stack, photos(cat=b"cat"), timeout=1)
 
     assert result.status == "UNFINISHED"
-    assert result.error["Message"] == "not finished after 1 s: its record says PROCESSING"
+    assert result.error["Message"] == "not finished after 1 s: the status of its record is PROCESSING"
 
 
 def test_a_pipeline_that_never_answers_is_told_from_a_slow_one(
