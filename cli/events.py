@@ -19,7 +19,6 @@ class Event:
     machine: str  # the stack's output that names the state machine for this event
     key: str
     sequencer: str  # comparable; of the S3 event that started the execution, if this event is about an execution
-    abandoned: str = ""  # ARN of the execution that ended early, if this event is about one
 
     @classmethod
     def parse(cls, text: str) -> "Event":
@@ -34,16 +33,15 @@ class Event:
         """The event in a parsed document. Raises ValueError, or what a lookup raises, for anything else."""
         match document["detail-type"]:
             case s3_events.OBJECT_CREATED:
-                machine, cause, abandoned = "ImagePipeline", document, ""
+                machine, cause = "ImagePipeline", document
             case s3_events.OBJECT_DELETED:
-                machine, cause, abandoned = "Housekeeping", document, ""
+                machine, cause = "Housekeeping", document
             case "Step Functions Execution Status Change":
-                machine, abandoned = "Housekeeping", document["detail"]["executionArn"]
-                cause = json.loads(document["detail"]["input"])
+                machine, cause = "Housekeeping", json.loads(document["detail"]["input"])
             case other:
                 raise ValueError(f"no state machine processes {other!r} events")
         described = cause["detail"]["object"]
-        return cls(document, machine, described["key"], comparable(described["sequencer"]), abandoned)
+        return cls(document, machine, described["key"], comparable(described["sequencer"]))
 
 
 def sequencer_of(record: Record | None) -> str:

@@ -1,6 +1,6 @@
-"""What failed and why: in the table, among the events that could not be delivered, and in Housekeeping's executions."""
+"""What failed and why: in the table, in executions that ended early, and among the events that were not delivered."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,20 +12,20 @@ from cli.stack import Record, Stack, from_item
 from imagepipeline.keys import renditions_prefix
 
 FAILED = "FAILED"
-STUCK = "STUCK"  # PROCESSING, and its execution is over
-UNANNOUNCED = "UNANNOUNCED"
+STUCK = "STUCK"  # PROCESSING, although its execution has ended
+UNANNOUNCED = "UNANNOUNCED"  # without a notification
 UNLABELLED = "UNLABELLED"
 REJECTED = "REJECTED"
 UNDELIVERED = "UNDELIVERED"  # an event in the queue
-NOT_REMOVED = "NOT_REMOVED"  # a record or renditions that a deletion, or an execution that was overtaken, left behind
+NOT_REMOVED = "NOT_REMOVED"  # a record or renditions that Housekeeping should have removed
 
-# What `redrive` runs again for what the record says; the other kinds come with the event to start again.
+# The kinds for which `redrive` processes the image again; for the others it starts the failed event again.
 OF_RECORDS = frozenset({FAILED, STUCK, UNANNOUNCED, UNLABELLED})
 
-PATIENCE = timedelta(minutes=10)  # the state machines' own tries at SNS take about five, and an abandoned record less
+PATIENCE = timedelta(minutes=10)  # longer than the retries of a notification and the recovery of an execution take
 LOOK_BACK = timedelta(days=14)  # as long as the queue keeps an event
-SEGMENTS = 4  # of the table, scanned at once
-_HIDDEN_SECONDS = 300  # how long a message stays out of others' sight if this process dies
+_THREADS = 4  # that scan the table, one segment each, or ask Step Functions
+_HIDDEN_SECONDS = 300  # how long a message stays hidden from other readers if this process dies
 
 _PROJECTION = (
     "ImageKey, #status, Sequencer, ExecutionArn, StartedAt, CompletedAt, AnnouncedAt, #error, FailedStep, "
@@ -37,24 +37,33 @@ _PROJECTION = (
 class Failure:
     """One thing that failed, once."""
 
-    key: str  # empty for a message in the queue that is no event
+    key: str  # empty for a message in the queue that is not an event
     kind: str  # one of those above
     error: dict[str, str]  # {"Name", "Message"}
     since: str  # ISO 8601, UTC
-    record: Record = field(default_factory=dict)  # as far as it is scanned for
-    event: Event | None = None  # to be started again as it is
+    record: Record = field(default_factory=dict)  # the attributes that the scan reads
+    event: Event | None = None  # to be started again unchanged
     receipt: str = ""  # of the message in the queue that holds the event
 
     @property
     def advice(self) -> str:
         """What to do about it."""
         if self.kind == REJECTED:
-            return "upload a file that the pipeline takes"
+            return "upload a supported image"
         if self.kind == UNDELIVERED and self.event is None:
-            return "read it in the queue, and delete it there"
+            return "inspect it in the queue, and delete it there"
         if self.error["Name"] == "ConfigError":
             return "correct the setting, deploy, then redrive it"
         return "redrive it"
+
+
+def in_stack(
+    stack: Stack, now: datetime, *, rejected: bool = False, on_progress: Callable[[int], None] = lambda scanned: None
+) -> list[Failure]:
+    """All failures except those in the queue; the parameters are those of `in_table`."""
+    records = in_table(stack, now, rejected=rejected, on_progress=on_progress)
+    explained = {failure.record["ExecutionArn"] for failure in records if failure.kind != UNLABELLED}
+    return [*records, *in_image_pipeline(stack, now, explained), *in_housekeeping(stack, now)]
 
 
 # ----------------------------------------------------------------------------------------------------------- the table
@@ -63,7 +72,7 @@ class Failure:
 def in_table(
     stack: Stack, now: datetime, *, rejected: bool = False, on_progress: Callable[[int], None] = lambda scanned: None
 ) -> list[Failure]:
-    """What the records tell, by key. Reads the whole table: half a read unit for each 4 KB of it.
+    """The failures that records show, by key. Reads the whole table: half a read unit for each 4 KB of it.
 
     `on_progress` is called from the scanning threads with the number of records just read.
     """
@@ -73,31 +82,33 @@ def in_table(
             on_progress(page["ScannedCount"])
             yield from filter(None, (of_record(from_item(item), now) for item in page["Items"]))
 
-    def over(suspect: Failure) -> bool:
+    def has_ended(suspect: Failure) -> bool:
         return stack.execution_status(suspect.record["ExecutionArn"]) != "RUNNING"
 
-    with ThreadPoolExecutor(SEGMENTS, "scan") as pool:
-        parts = pool.map(lambda segment: list(scan(segment)), range(SEGMENTS))
+    with ThreadPoolExecutor(_THREADS, "scan") as pool:
+        parts = pool.map(lambda segment: list(scan(segment)), range(_THREADS))
         found = {failure.key: failure for part in parts for failure in part}
         suspects = [failure for failure in found.values() if failure.kind == STUCK]
-        stuck = {suspect.key for suspect, is_over in zip(suspects, pool.map(over, suspects), strict=True) if is_over}
+        stuck = {suspect.key for suspect, ended in zip(suspects, pool.map(has_ended, suspects), strict=True) if ended}
     return [found[key] for key in sorted(found) if found[key].kind != STUCK or key in stuck]
 
 
 def of_record(record: Record, now: datetime) -> Failure | None:
-    """What is wrong with a record, if anything is. With STUCK, only if its execution is over."""
+    """The failure that a record shows, if any. STUCK still requires that its execution has ended."""
     key, status = record["ImageKey"], record["Status"]
     if status == "PROCESSING":
         if now - _moment(record["StartedAt"]) <= PATIENCE:
             return None
-        error = {"Name": "Stuck", "Message": "its execution is over, and its record doesn't say so"}
+        error = {"Name": "Stuck", "Message": "the execution ended without recording an outcome"}
         return Failure(key, STUCK, error, record["StartedAt"], record)
     since = record["CompletedAt"]
     if status == "FAILED":
         return Failure(key, FAILED, record["Error"], since, record)
-    if "AnnouncedAt" not in record and now - _moment(since) > PATIENCE:
-        untold = {"Name": "Unannounced", "Message": "no notification of it was recorded"}
-        return Failure(key, UNANNOUNCED, record.get("NotificationError", untold), since, record)
+    # A completed image has no AnnouncedAt: its execution succeeds only after the notification.
+    lacks_notice = "AnnouncedAt" not in record and (status == "REJECTED" or "NotificationError" in record)
+    if lacks_notice and now - _moment(since) > PATIENCE:
+        unrecorded = {"Name": "Unannounced", "Message": "no notification was recorded"}
+        return Failure(key, UNANNOUNCED, record.get("NotificationError", unrecorded), since, record)
     if "LabelsError" in record:
         return Failure(key, UNLABELLED, record["LabelsError"], since, record)
     if status == "REJECTED":
@@ -106,16 +117,18 @@ def of_record(record: Record, now: datetime) -> Failure | None:
 
 
 def _pages(stack: Stack, segment: int, rejected: bool) -> Iterable[dict]:
-    statuses = {":failed": "FAILED", ":processing": "PROCESSING"} | ({":rejected": "REJECTED"} if rejected else {})
+    unannounced = "attribute_not_exists(AnnouncedAt) AND (#status = :rejected OR attribute_exists(NotificationError))"
     return stack.dynamodb.get_paginator("scan").paginate(
         TableName=stack.outputs["ImagesTable"],
         Segment=segment,
-        TotalSegments=SEGMENTS,
-        FilterExpression=f"#status IN ({', '.join(statuses)}) "
-        "OR attribute_exists(LabelsError) OR attribute_not_exists(AnnouncedAt)",
+        TotalSegments=_THREADS,
+        FilterExpression=f"#status IN (:failed, :processing{', :rejected' if rejected else ''}) "
+        f"OR attribute_exists(LabelsError) OR ({unannounced})",
         ProjectionExpression=_PROJECTION,
         ExpressionAttributeNames={"#status": "Status", "#error": "Error"},
-        ExpressionAttributeValues={name: {"S": status} for name, status in statuses.items()},
+        ExpressionAttributeValues={
+            f":{status.lower()}": {"S": status} for status in ("FAILED", "PROCESSING", "REJECTED")
+        },
     )
 
 
@@ -125,7 +138,7 @@ def _pages(stack: Stack, segment: int, rejected: bool) -> Iterable[dict]:
 class UndeliveredEvents:
     """The queue of events that could not start an execution; a context manager.
 
-    Reading a queue hides its messages from everyone else. Those not removed are visible again when the context ends.
+    Reading a queue hides its messages from other readers. Those not removed are visible again when the context ends.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -148,11 +161,11 @@ class UndeliveredEvents:
                 {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
                 for number, receipt in enumerate(receipts)
             ]
-            # Refused are those that the time has made visible already.
+            # SQS refuses those that have become visible already.
             self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
     def remove(self, failure: Failure) -> None:
-        """Delete the message: what it asked for is under way."""
+        """Delete the message of an event that was started."""
         self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=failure.receipt)
         self._hidden.discard(failure.receipt)
 
@@ -161,7 +174,7 @@ class UndeliveredEvents:
             QueueUrl=self._url,
             MaxNumberOfMessages=10,
             VisibilityTimeout=_HIDDEN_SECONDS,
-            WaitTimeSeconds=1,  # without waiting, SQS asks only some of its servers and may overlook messages
+            WaitTimeSeconds=1,  # without waiting, SQS asks only some of its servers and may miss messages
             MessageAttributeNames=["ERROR_CODE", "ERROR_MESSAGE"],
             MessageSystemAttributeNames=["SentTimestamp"],
         )
@@ -176,7 +189,7 @@ def _of_message(message: dict) -> Failure:
     except ValueError as problem:
         error = {"Name": "NotAnEvent", "Message": f"message {message['MessageId']}: {problem}"}
         return Failure("", UNDELIVERED, error, _text(sent), receipt=message["ReceiptHandle"])
-    reason = attributes.get("ERROR_MESSAGE", "EventBridge could not start an execution for it")
+    reason = attributes.get("ERROR_MESSAGE", "EventBridge could not start an execution")
     error = {
         "Name": attributes.get("ERROR_CODE", "Undelivered"),
         "Message": f"{event.document['detail-type']}: {reason}",
@@ -184,50 +197,86 @@ def _of_message(message: dict) -> Failure:
     return Failure(event.key, UNDELIVERED, error, _text(sent), event=event, receipt=message["ReceiptHandle"])
 
 
-# ------------------------------------------------------------------------------------------- Housekeeping's executions
+# ------------------------------------------------------------------------------------------ executions that ended early
 
 
-def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:
-    """Executions that failed in the last two weeks, as far as what they were for is still not done."""
+def in_image_pipeline(stack: Stack, now: datetime, explained: Collection[str] = ()) -> list[Failure]:
+    """The images whose execution ended early in the last two weeks, as far as no record shows the failure.
+
+    `explained` are ARNs of executions that need no look, because their records are listed already.
+    """
     found: dict[str, Failure] = {}
-    for execution in _failed_executions(stack, now - LOOK_BACK):
-        try:
-            event = Event.parse(execution["input"])
-        except ValueError:  # somebody tried a state machine out by hand
+    for execution, event, record in _ended_early(stack, "ImagePipeline", now, explained):
+        if now - execution["stopDate"] <= PATIENCE:  # Housekeeping may be about to recover it
             continue
-        record = stack.records([event.key]).get(event.key)
-        if reason := _left_to_do(stack, event, record, execution["executionArn"]):
-            kind = STUCK if record and record["Status"] == "PROCESSING" else NOT_REMOVED
-            error = {"Name": f"Housekeeping.{execution.get('error', execution['status'])}", "Message": reason}
-            since = _text(execution["startDate"])
-            # The same event may have failed several times: one of them is enough to start again.
-            found.setdefault(execution["input"], Failure(event.key, kind, error, since, record or {}, event))
+        if not record and stack.head(event.key):
+            kind, lacking = STUCK, "there is no record of the image"
+        elif _completed(record, execution["executionArn"]) and "AnnouncedAt" not in record:
+            kind, lacking = UNANNOUNCED, "no notification was recorded"
+        else:
+            continue
+        error = {"Name": f"Execution.{execution['status']}", "Message": f"the execution ended early, and {lacking}"}
+        found.setdefault(event.key, Failure(event.key, kind, error, _text(execution["stopDate"]), record))
     return list(found.values())
 
 
-def _failed_executions(stack: Stack, after: datetime) -> Iterator[dict]:
+def _completed(record: Record, execution: str) -> bool:
+    """Whether this execution completed the image. An execution that recovers another makes the record its own."""
+    return record.get("Status") == "COMPLETED" and record.get("ExecutionArn") == execution
+
+
+def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:
+    """The events of executions that failed in the last two weeks, as far as their work is still to be done."""
+    found: dict[str, Failure] = {}
+    for execution, event, record in _ended_early(stack, "Housekeeping", now):
+        if reason := _left_behind(stack, event.key, record):
+            error = {"Name": f"Housekeeping.{execution.get('error', execution['status'])}", "Message": reason}
+            failure = Failure(event.key, NOT_REMOVED, error, _text(execution["startDate"]), record, event)
+            found.setdefault(execution["input"], failure)  # the same event may have failed several times
+    return list(found.values())
+
+
+def _ended_early(
+    stack: Stack, machine: str, now: datetime, explained: Collection[str] = ()
+) -> Iterator[tuple[dict, Event, Record]]:
+    """Executions that ended early, each with its event and the record that its key has now, which may be empty."""
+
+    def described(arn: str) -> dict:
+        return stack.stepfunctions.describe_execution(executionArn=arn)
+
+    arns = [arn for arn in _listed(stack, machine, now - LOOK_BACK) if arn not in explained]
+    with ThreadPoolExecutor(_THREADS, "describe") as pool:
+        for execution in pool.map(described, arns):
+            try:
+                event = Event.parse(execution["input"])
+            except ValueError:  # somebody started the state machine by hand
+                continue
+            yield execution, event, stack.records([event.key]).get(event.key, {})
+
+
+def _listed(stack: Stack, machine: str, after: datetime) -> Iterator[str]:
     for status in ("FAILED", "TIMED_OUT", "ABORTED"):
         pages = stack.stepfunctions.get_paginator("list_executions").paginate(
-            stateMachineArn=stack.outputs["Housekeeping"], statusFilter=status
+            stateMachineArn=stack.outputs[machine], statusFilter=status
         )
         for execution in (execution for page in pages for execution in page["executions"]):
             if execution["startDate"] < after:
                 break  # the newest come first
-            yield stack.stepfunctions.describe_execution(executionArn=execution["executionArn"])
+            yield execution["executionArn"]
 
 
-def _left_to_do(stack: Stack, event: Event, record: Record | None, execution: str) -> str:
-    if record and record["Status"] == "PROCESSING":
-        over = record["ExecutionArn"] in {event.abandoned, execution}
-        return "its execution ended early, and its record doesn't say so" if over else ""
-    if record and stack.head(event.key) is None:
-        return "its object was deleted, and its record is still there"
-    named = {rendition["Key"] for rendition in (record or {}).get("Renditions", {}).values()}
+def _left_behind(stack: Stack, key: str, record: Record) -> str:
+    """What should have been removed, in words; nothing while the image is being processed."""
+    if record.get("Status") == "PROCESSING":
+        return ""
+    if record and stack.head(key) is None:
+        return "the object was deleted, and its record still exists"
+    named = {rendition["Key"] for rendition in record.get("Renditions", {}).values()}
     pages = stack.s3.get_paginator("list_objects_v2").paginate(
-        Bucket=stack.outputs["ThumbnailsBucket"], Prefix=renditions_prefix(event.key)
+        Bucket=stack.outputs["ThumbnailsBucket"], Prefix=renditions_prefix(key)
     )
     unnamed = {found["Key"] for page in pages for found in page.get("Contents", [])} - named
-    return f"{len(unnamed)} renditions are left that no record names" if unnamed else ""
+    return f"{len(unnamed)} renditions exist that no record names" if unnamed else ""
 
 
 def _moment(text: str) -> datetime:

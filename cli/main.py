@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -175,7 +175,7 @@ def _redrive(options: argparse.Namespace) -> int:
         raise SetupError("what is to be redriven? name keys, or say --all or --labels")
     stack = _stack(options, TO_OPERATE)
     if options.labels:
-        found = [failure for failure in _in_table(stack) if "LabelsError" in failure.record]
+        found = [failure for failure in _scan(failures.in_table, stack) if "LabelsError" in failure.record]
         return _run_again(options, stack, found)
     with UndeliveredEvents(stack) as undelivered:
         if options.all:
@@ -201,12 +201,11 @@ def _run_again(
 
 
 def _everything(stack: Stack, undelivered: UndeliveredEvents, *, rejected: bool = False) -> list[Failure]:
-    records = _in_table(stack, rejected=rejected)
-    return [*records, *undelivered.failures, *failures.in_housekeeping(stack, datetime.now(UTC))]
+    return [*_scan(failures.in_stack, stack, rejected=rejected), *undelivered.failures]
 
 
-def _in_table(stack: Stack, *, rejected: bool = False) -> list[Failure]:
-    """What the table tells of failures; on a terminal, with the number of records that were read so far."""
+def _scan(find: Callable[..., list[Failure]], stack: Stack, **options: bool) -> list[Failure]:
+    """What `find` finds; on a terminal, with the number of records that were read so far."""
     scanned = 0
     with Spinner("reading the records", console=Console(stderr=True)) as spinner:
 
@@ -215,7 +214,7 @@ def _in_table(stack: Stack, *, rejected: bool = False) -> list[Failure]:
             scanned += count
             spinner.update(f"{scanned:,} records read")
 
-        return failures.in_table(stack, datetime.now(UTC), rejected=rejected, on_progress=show)
+        return find(stack, datetime.now(UTC), on_progress=show, **options)
 
 
 def _kinds(found: list[Failure]) -> str:

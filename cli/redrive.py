@@ -101,7 +101,7 @@ class _Starter:
 
         if delivered > sequencer_of(record):
             run.sequencer = delivered
-        elif self._always or _record_failed(record, failures):
+        elif self._always or any(failure.kind in OF_RECORDS for failure in failures):
             if record and self._is_running(record):
                 run.sequencer = sequencer_of(record)
             elif event := self._again(key, record):
@@ -113,14 +113,12 @@ class _Starter:
         return run
 
     def _is_running(self, record: Record) -> bool:
-        """Whether an execution is still at work on the record."""
-        if record["Status"] in TERMINAL and "AnnouncedAt" in record:
-            return False
-        return self._stack.execution_status(record["ExecutionArn"]) == "RUNNING"
+        """Whether the execution that the record belongs to is still running."""
+        return "AnnouncedAt" not in record and self._stack.execution_status(record["ExecutionArn"]) == "RUNNING"
 
     def _again(self, key: str, record: Record | None) -> Event | None:
-        """The event by which S3 would tell how the key stands now; None if there is nothing to tell."""
-        now = datetime.now(UTC)  # before S3 is asked: an upload that comes after it is newer than the deletion
+        """The event that S3 would send for the key as it is now; None if there is neither an object nor a record."""
+        now = datetime.now(UTC)  # before S3 is asked, so that every later upload is newer than the deletion
         head = self._stack.head(key)
         if head is None and record is None:
             return None
@@ -166,13 +164,15 @@ def _outcome(stack: Stack, run: _Run, record: Record | None) -> Result | None:
     run.last_seen = f"the status of its record is {record['Status']}"
     if record["Status"] not in TERMINAL:
         return None
-    if "AnnouncedAt" not in record:
-        run.last_seen += ", and no notification of it was recorded"
+    if not _is_announced(stack, record):
+        run.last_seen += ", and no notification was recorded"
         return None
     return run.result(record["Status"], record, record.get("Error"))
 
 
-def _record_failed(record: Record | None, failures: list[Failure]) -> bool:
-    if record and record["Status"] == "PROCESSING":  # and one of its events failed
+def _is_announced(stack: Stack, record: Record) -> bool:
+    """Whether a notification of the outcome was published."""
+    if "AnnouncedAt" in record:
         return True
-    return any(failure.kind in OF_RECORDS for failure in failures)
+    # The execution of a completed image succeeds only after the notification, and does not record it.
+    return record["Status"] == "COMPLETED" and stack.execution_status(record["ExecutionArn"]) == "SUCCEEDED"

@@ -167,7 +167,9 @@ class StateMachinesStandIn:
                 key = {"ImageKey": {"S": event.key}}
                 self.stack.dynamodb.delete_item(TableName=self.stack.outputs["ImagesTable"], Key=key)
         elif sequencer_of(self.stack.records([event.key]).get(event.key)) < event.sequencer:
-            about = {"Sequencer": event.sequencer, "ExecutionArn": execution.execution_arn, "AnnouncedAt": NOW}
+            about = {"Sequencer": event.sequencer, "ExecutionArn": execution.execution_arn}
+            if answer.get("Status", "COMPLETED") != "COMPLETED":  # only a failure notice is recorded
+                about["AnnouncedAt"] = NOW
             write(self.stack, event.key, **about | answer)
         execution.status, execution.stop_date = "SUCCEEDED", utcnow()
 

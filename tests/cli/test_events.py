@@ -36,7 +36,7 @@ def test_an_execution_event_concerns_the_key_of_its_input() -> None:
 
     event = Event.parse(json.dumps(status_change))
 
-    assert (event.machine, event.key, event.abandoned) == ("Housekeeping", "uploads/a+b.jpg", "arn:ended")
+    assert (event.machine, event.key) == ("Housekeeping", "uploads/a+b.jpg")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What counts as failed, and where it is found."""
+"""What is listed as a failure, and where it is found."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cli import failures
-from cli.failures import UndeliveredEvents, in_housekeeping, in_table, of_record
+from cli.failures import UndeliveredEvents, in_housekeeping, in_image_pipeline, in_stack, in_table, of_record
 from cli.stack import Stack
 from imagepipeline import keys
 from tests.cli.stand_in import RENDITIONS, StateMachinesStandIn, write
@@ -40,40 +40,39 @@ def send(stack: Stack, body: str, **attributes: str) -> None:
 # ------------------------------------------------------------------------------------------------------------- records
 
 
-def test_an_image_that_came_through_and_was_told_is_no_failure() -> None:
-    assert kind(Status="COMPLETED", AnnouncedAt=ago(days=1)) is None
+def test_a_completed_image_is_no_failure() -> None:
+    assert kind(Status="COMPLETED") is None
 
 
-def test_a_failed_image_is_one_told_or_not() -> None:
+def test_a_failed_image_is_listed_announced_or_not() -> None:
     assert kind(Status="FAILED", Error=WHY, AnnouncedAt=ago(days=1)) == "FAILED"
     assert kind(Status="FAILED", Error=WHY) == "FAILED"
 
 
-def test_an_image_may_be_stuck_when_it_takes_longer_than_most() -> None:
+def test_processing_for_longer_than_usual_may_be_stuck() -> None:
     assert kind(Status="PROCESSING", StartedAt=ago(minutes=1)) is None
     assert kind(Status="PROCESSING", StartedAt=ago(minutes=30)) == "STUCK"
 
 
-@pytest.mark.parametrize("status", ["COMPLETED", "REJECTED"])
-def test_an_end_that_nobody_was_told_of_is_one_after_the_tries_to_tell(status: str) -> None:
-    assert kind(Status=status, Error=WHY, CompletedAt=ago(minutes=1)) != "UNANNOUNCED"
-    assert kind(Status=status, Error=WHY, CompletedAt=ago(minutes=30)) == "UNANNOUNCED"
+@pytest.mark.parametrize("record", [{"Status": "REJECTED"}, {"Status": "COMPLETED", "NotificationError": WHY}])
+def test_a_missing_notification_counts_after_its_retries(record: dict) -> None:
+    assert kind(**record, Error=WHY, CompletedAt=ago(minutes=1)) != "UNANNOUNCED"
+    assert kind(**record, Error=WHY, CompletedAt=ago(minutes=30)) == "UNANNOUNCED"
+    assert kind(**record, Error=WHY, CompletedAt=ago(minutes=30), AnnouncedAt=ago(minutes=29)) != "UNANNOUNCED"
 
 
-def test_what_sns_said_is_the_reason_of_an_untold_end() -> None:
+def test_the_error_of_sns_explains_a_missing_notification() -> None:
     record = {"ImageKey": "uploads/a.jpg", "Status": "COMPLETED", "CompletedAt": ago(days=1), "NotificationError": WHY}
 
     assert of_record(record, NOW).error == WHY
 
 
-def test_missing_labels_are_a_failure_and_unwanted_ones_are_not() -> None:
+def test_failed_labels_are_listed_and_skipped_labels_are_not() -> None:
     assert kind(Status="COMPLETED", AnnouncedAt=ago(days=1), LabelsError=WHY) == "UNLABELLED"
     assert kind(Status="COMPLETED", AnnouncedAt=ago(days=1), LabelsSkipped=WHY) is None
 
 
-def test_the_table_is_searched_whole_and_rejections_only_when_asked_for(
-    machines: StateMachinesStandIn, stack: Stack
-) -> None:
+def test_the_whole_table_is_scanned_and_rejections_are_optional(machines: StateMachinesStandIn, stack: Stack) -> None:
     machines.answers["uploads/busy.jpg"] = machines.answers["uploads/stuck.jpg"] = None
     busy = machines.start("ImagePipeline", s3_event("Object Created", "uploads/busy.jpg"))
     over = machines.start("ImagePipeline", s3_event("Object Created", "uploads/stuck.jpg"))
@@ -98,7 +97,7 @@ def test_the_table_is_searched_whole_and_rejections_only_when_asked_for(
 # --------------------------------------------------------------------------------------------------------------- queue
 
 
-def test_looking_at_the_queue_takes_nothing_from_it(stack: Stack) -> None:
+def test_reading_the_queue_removes_nothing_from_it(stack: Stack) -> None:
     for number in range(25):
         send(stack, json.dumps(s3_event("Object Created", f"uploads/{number}.jpg")), ERROR_MESSAGE="gone")
 
@@ -112,7 +111,7 @@ def test_looking_at_the_queue_takes_nothing_from_it(stack: Stack) -> None:
     assert {failure.key for failure in first.failures} == {f"uploads/{number}.jpg" for number in range(25)}
 
 
-def test_a_message_tells_why_it_was_not_delivered(stack: Stack) -> None:
+def test_a_message_says_why_it_was_not_delivered(stack: Stack) -> None:
     body = json.dumps(s3_event("Object Deleted", "uploads/a.jpg"))
     send(stack, body, ERROR_CODE="NO_PERMISSIONS", ERROR_MESSAGE="not authorized")
 
@@ -123,31 +122,76 @@ def test_a_message_tells_why_it_was_not_delivered(stack: Stack) -> None:
     assert failure.event.machine == "Housekeeping"
 
 
-def test_a_message_that_is_no_event_is_told_and_left(stack: Stack) -> None:
+def test_a_message_that_is_not_an_event_is_listed(stack: Stack) -> None:
     send(stack, "hello")
 
     with UndeliveredEvents(stack) as undelivered:
         [failure] = undelivered.failures
 
     assert (failure.key, failure.error["Name"]) == ("", "NotAnEvent")
-    assert failure.advice == "read it in the queue, and delete it there"
+    assert failure.advice == "inspect it in the queue, and delete it there"
 
 
-# -------------------------------------------------------------------------------------------------------- housekeeping
+# ------------------------------------------------------------------------------------------------------- image pipeline
+
+
+LATER = datetime.now(UTC) + timedelta(minutes=30)
 
 
 @pytest.fixture
 def ended(machines: StateMachinesStandIn):
-    """Starts an execution of Housekeeping that fails."""
+    """Starts an execution, of Housekeeping if not said otherwise, that ends early."""
 
-    def end(event: dict, status: str = "FAILED") -> str:
+    def end(event: dict, status: str = "FAILED", machine: str = "Housekeeping") -> str:
         key = event["detail"].get("object", {}).get("key", "uploads/a.jpg")
         machines.answers[key] = None
-        arn = machines.start("Housekeeping", event)
+        arn = machines.start(machine, event)
         machines.end(arn, status)
         return arn
 
     return end
+
+
+def image_pipeline(stack: Stack, now: datetime = LATER, **options: object) -> list[tuple[str, str, str]]:
+    found = in_image_pipeline(stack, now, **options)
+    return [(failure.key, failure.kind, failure.error["Name"]) for failure in found]
+
+
+@pytest.mark.parametrize("status", ["FAILED", "ABORTED"])  # moto gives those that timed out no stopDate
+def test_a_completed_image_whose_execution_ended_early_is_unannounced(stack: Stack, ended, status: str) -> None:
+    execution = ended(s3_event("Object Created", "uploads/a.jpg"), status, "ImagePipeline")
+    write(stack, "uploads/a.jpg", ExecutionArn=execution)
+
+    assert image_pipeline(stack) == [("uploads/a.jpg", "UNANNOUNCED", f"Execution.{status}")]
+    assert image_pipeline(stack, datetime.now(UTC)) == []
+    assert image_pipeline(stack, explained={execution}) == []
+
+
+@pytest.mark.parametrize("record", [{"ExecutionArn": "arn:recovery"}, {"AnnouncedAt": ago(days=1)}])
+def test_an_execution_that_was_recovered_is_not_listed(stack: Stack, ended, record: dict) -> None:
+    execution = ended(s3_event("Object Created", "uploads/a.jpg"), "ABORTED", "ImagePipeline")
+    write(stack, "uploads/a.jpg", **{"ExecutionArn": execution} | record)
+
+    assert image_pipeline(stack) == []
+
+
+def test_an_upload_without_a_record_is_stuck_while_it_exists(stack: Stack, ended) -> None:
+    ended(s3_event("Object Created", "uploads/a.jpg"), "ABORTED", "ImagePipeline")
+    without_object = image_pipeline(stack)
+    stack.s3.put_object(Bucket=stack.uploads_bucket, Key="uploads/a.jpg", Body=b"photo")
+
+    assert without_object == []
+    assert image_pipeline(stack) == [("uploads/a.jpg", "STUCK", "Execution.ABORTED")]
+
+
+def test_a_failed_image_is_listed_once(stack: Stack, ended) -> None:
+    execution = ended(s3_event("Object Created", "uploads/a.jpg"), "FAILED", "ImagePipeline")
+    write(stack, "uploads/a.jpg", Status="FAILED", Error=WHY, CompletedAt=ago(days=1), ExecutionArn=execution)
+
+    assert [(failure.key, failure.kind) for failure in in_stack(stack, LATER)] == [("uploads/a.jpg", "FAILED")]
+
+
+# -------------------------------------------------------------------------------------------------------- housekeeping
 
 
 def housekeeping(stack: Stack) -> list[tuple[str, str]]:
@@ -155,7 +199,7 @@ def housekeeping(stack: Stack) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
-def test_a_record_whose_object_is_gone_was_not_removed(stack: Stack, ended, status: str) -> None:
+def test_a_record_without_its_object_was_not_removed(stack: Stack, ended, status: str) -> None:
     write(stack, "uploads/a.jpg")
     ended(s3_event("Object Deleted", "uploads/a.jpg"), status)
     ended(s3_event("Object Deleted", "uploads/a.jpg"), status)
@@ -163,13 +207,13 @@ def test_a_record_whose_object_is_gone_was_not_removed(stack: Stack, ended, stat
     assert housekeeping(stack) == [("uploads/a.jpg", "NOT_REMOVED")]
 
 
-def test_a_deletion_that_was_followed_later_is_no_failure(stack: Stack, ended) -> None:
+def test_a_deletion_that_succeeded_later_is_not_listed(stack: Stack, ended) -> None:
     ended(s3_event("Object Deleted", "uploads/a.jpg"))
 
     assert housekeeping(stack) == []
 
 
-def test_an_upload_that_came_after_the_deletion_is_no_failure(stack: Stack, ended) -> None:
+def test_a_deletion_followed_by_a_new_upload_is_not_listed(stack: Stack, ended) -> None:
     write(stack, "uploads/a.jpg")
     stack.s3.put_object(Bucket=stack.uploads_bucket, Key="uploads/a.jpg", Body=b"new")
     ended(s3_event("Object Deleted", "uploads/a.jpg"))
@@ -177,7 +221,7 @@ def test_an_upload_that_came_after_the_deletion_is_no_failure(stack: Stack, ende
     assert housekeeping(stack) == []
 
 
-def test_renditions_that_no_record_names_were_not_removed(stack: Stack, ended) -> None:
+def test_renditions_that_no_record_names_are_listed(stack: Stack, ended) -> None:
     left = keys.rendition_key("uploads/a.jpg", keys.comparable("0A"), "small", "JPEG")
     stack.s3.put_object(Bucket=stack.outputs["ThumbnailsBucket"], Key=left, Body=b"small")
     ended(s3_event("Object Deleted", "uploads/a.jpg"))
@@ -185,7 +229,7 @@ def test_renditions_that_no_record_names_were_not_removed(stack: Stack, ended) -
     assert housekeeping(stack) == [("uploads/a.jpg", "NOT_REMOVED")]
 
 
-def test_renditions_that_the_record_names_are_where_they_belong(stack: Stack, ended) -> None:
+def test_renditions_that_the_record_names_are_not_listed(stack: Stack, ended) -> None:
     named = RENDITIONS["small"] | {"Key": keys.renditions_prefix("uploads/a.jpg") + "A/small.jpg"}
     write(stack, "uploads/a.jpg", Renditions={"small": named})
     stack.s3.put_object(Bucket=stack.uploads_bucket, Key="uploads/a.jpg", Body=b"new")
@@ -195,30 +239,22 @@ def test_renditions_that_the_record_names_are_where_they_belong(stack: Stack, en
     assert housekeeping(stack) == []
 
 
-def test_a_record_whose_execution_ended_early_is_stuck_until_it_is_taken_over(stack: Stack, ended) -> None:
-    cause = json.dumps(s3_event("Object Created", "uploads/a.jpg"))
-    told = {
-        "detail-type": "Step Functions Execution Status Change",
-        "detail": {"executionArn": "arn:ended", "status": "ABORTED", "input": cause},
-    }
-    ended(told)
+def test_an_image_that_is_being_processed_keeps_its_renditions(stack: Stack, ended) -> None:
+    written = keys.rendition_key("uploads/a.jpg", keys.comparable("0A"), "small", "JPEG")
+    stack.s3.put_object(Bucket=stack.outputs["ThumbnailsBucket"], Key=written, Body=b"small")
+    write(stack, "uploads/a.jpg", Status="PROCESSING")
+    ended(s3_event("Object Deleted", "uploads/a.jpg"))
 
-    write(stack, "uploads/a.jpg", Status="PROCESSING", ExecutionArn="arn:ended")
-    stuck = housekeeping(stack)
-    write(stack, "uploads/a.jpg", Status="PROCESSING", ExecutionArn="arn:newer")
-    taken_over = housekeeping(stack)
-
-    assert stuck == [("uploads/a.jpg", "STUCK")]
-    assert taken_over == []
+    assert housekeeping(stack) == []
 
 
-def test_what_was_tried_out_by_hand_is_no_failure(stack: Stack, machines: StateMachinesStandIn) -> None:
+def test_an_execution_started_by_hand_is_ignored(stack: Stack, machines: StateMachinesStandIn) -> None:
     machines.end(machines.start("Housekeeping", {"hello": "world"}), "FAILED")
 
     assert housekeeping(stack) == []
 
 
-def test_what_failed_long_ago_is_not_searched_for(stack: Stack, ended) -> None:
+def test_executions_older_than_two_weeks_are_ignored(stack: Stack, ended) -> None:
     write(stack, "uploads/a.jpg")
     ended(s3_event("Object Deleted", "uploads/a.jpg"))
 

@@ -213,7 +213,7 @@ def test_failures_are_a_line_each_and_one(machines: StateMachinesStandIn, stack:
         "ServiceUnavailable: S3 is not answering (in CreateThumbnails)",
         "redrive it",
     ]
-    assert (second[0], second[1], second[4]) == ("UNDELIVERED", "", "read it in the queue, and delete it there")
+    assert (second[0], second[1], second[4]) == ("UNDELIVERED", "", "inspect it in the queue, and delete it there")
     assert printed.err.startswith("image-pipeline: 1 failed, 1 undelivered; the undelivered events were looked at, and")
 
 

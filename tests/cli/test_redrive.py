@@ -11,7 +11,6 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
 from cli import redrive as redrive_module
-from cli.events import next_sequencer
 from cli.failures import FAILED, NOT_REMOVED, Failure, UndeliveredEvents
 from cli.following import Result
 from cli.redrive import redrive
@@ -168,8 +167,11 @@ def test_an_image_that_is_being_processed_is_followed_and_not_started_twice(
     running = machines.start("ImagePipeline", queued(stack, "0B"))
     write(stack, KEY, Status="PROCESSING", Sequencer="0B", ExecutionArn=running)
 
-    finished = {"Sequencer": "0B", "ExecutionArn": running, "AnnouncedAt": NOW}
-    threading.Timer(1, lambda: write(stack, KEY, **finished)).start()
+    def finish() -> None:
+        write(stack, KEY, Sequencer="0B", ExecutionArn=running)
+        machines.end(running, "SUCCEEDED")
+
+    threading.Timer(1, finish).start()
     results = ends(redrive(stack, [KEY], [], always=True, timeout=20))
 
     assert results == {KEY: "COMPLETED"}
@@ -282,16 +284,37 @@ def test_a_newer_upload_that_took_the_key_over_tells_the_end(machines: StateMach
     assert (result.status, result.record["Format"]) == ("COMPLETED", "PNG")
 
 
-def test_an_end_that_was_not_announced_is_not_the_end(machines: StateMachinesStandIn, stack: Stack) -> None:
+def test_a_completed_image_is_followed_until_its_execution_succeeds(
+    machines: StateMachinesStandIn, stack: Stack
+) -> None:
     failure = failed(stack)
-    machines.answers[KEY] = {"AnnouncedAt": None, "Status": "PROCESSING"}
-    unannounced = {"Status": "COMPLETED", "Sequencer": next_sequencer({"Sequencer": SEQUENCER})}
-    threading.Timer(1, lambda: write(stack, KEY, **unannounced)).start()
+    machines.answers[KEY] = None
+    results: list[Result] = []
+    run = threading.Thread(target=lambda: results.extend(redrive(stack, [KEY], [failure], timeout=20)))
+    run.start()
+    wait_until(machines.started)
+    [execution] = machines.executions("ImagePipeline")
+    write(stack, KEY, Sequencer=ONE_MORE, ExecutionArn=execution.execution_arn)
+    time.sleep(1)
+    seen_while_it_ran = list(results)
+
+    machines.end(execution.execution_arn, "SUCCEEDED")
+    run.join()
+
+    assert seen_while_it_ran == []
+    assert [result.status for result in results] == ["COMPLETED"]
+
+
+def test_a_rejection_without_a_notification_is_unfinished(machines: StateMachinesStandIn, stack: Stack) -> None:
+    failure = failed(stack)
+    machines.answers[KEY] = None
+    rejected = {"Status": "REJECTED", "Sequencer": ONE_MORE, "ExecutionArn": "arn:new"}
+    threading.Timer(1, lambda: write(stack, KEY, **rejected)).start()
 
     [result] = redrive(stack, [KEY], [failure], timeout=3)
 
     assert result.status == "UNFINISHED"
-    assert "is COMPLETED, and no notification of it was recorded" in result.error["Message"]
+    assert "is REJECTED, and no notification was recorded" in result.error["Message"]
 
 
 def test_what_is_over_and_changed_nothing_is_told_before_the_time_is_up(
