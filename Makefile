@@ -35,7 +35,7 @@ bench: setup  ## Measure the imaging core against its rivals
 	@$(PYTHON) -m bench
 
 deploy: setup  ## Build and deploy to your AWS account [OPTIONS="--guided"]
-	@$(WITH_TOOLS) python -m client.deploy $(OPTIONS)
+	@$(WITH_TOOLS) python -m deployment.deploy $(OPTIONS)
 
 destroy: setup  ## Empty the stack's buckets and delete the stack, after asking [OPTIONS="--stack-name N"]
-	@$(PYTHON) -m client.destroy $(OPTIONS)
+	@$(PYTHON) -m deployment.destroy $(OPTIONS)

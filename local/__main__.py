@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from client.problems import AWS_ERRORS, SetupError, explain
+from cli.problems import AWS_ERRORS, SetupError, explain
 from local import samples
 from local.daemons import DaemonFailed
 from local.deployment import PROJECT, InvalidParameter, SamFailed, parse_parameters, stack_name

@@ -9,10 +9,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from client import report
-from client.files import Item, select
-from client.stack import Stack
-from client.upload import Result, upload_and_follow
+from cli import report
+from cli.files import Item, select
+from cli.following import Result
+from cli.stack import Stack
+from cli.upload import upload_and_follow
 
 PHOTOS = Path(__file__).parent / "photos"
 

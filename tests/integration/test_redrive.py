@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from client.failures import renditions_prefix
-from client.main import main
+from cli.main import main
+from imagepipeline.keys import renditions_prefix
 
 pytestmark = pytest.mark.xdist_group("deployed")
 

@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+
+REPOSITORY = Path(__file__).parents[2]
 
 TEMPLATE = {
     "Resources": {
@@ -42,7 +45,8 @@ def buckets(emulator, name):
 def destroy(emulator, name, *arguments, answer=""):
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
     return subprocess.run(
-        [sys.executable, "-m", "client.destroy", *arguments],
+        [sys.executable, "-m", "deployment.destroy", *arguments],
+        cwd=REPOSITORY,
         env={**os.environ, **keys, "AWS_ENDPOINT_URL": emulator.url, "IMAGE_PIPELINE_STACK": name},
         input=answer,
         capture_output=True,

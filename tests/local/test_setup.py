@@ -24,9 +24,7 @@ def clone(tmp_path):
     setuptools = re.search(r"^setuptools==(.*\n)((?: +--hash.*\n)+)", everything, re.MULTILINE)
     (clone / "requirements" / "dev.txt").write_text(setuptools.group())
     shutil.copytree(REPOSITORY / "layers" / "pipeline" / "src", clone / "layers" / "pipeline" / "src")
-    for package in ("client", "local"):
-        (clone / package).mkdir()
-        (clone / package / "__init__.py").touch()
+    shutil.copytree(REPOSITORY / "cli", clone / "cli")
     return clone
 
 

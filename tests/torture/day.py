@@ -12,9 +12,10 @@ from random import Random
 
 from PIL import Image
 
-from client.events import Event
-from client.failures import in_housekeeping
-from client.stack import Stack
+from cli.events import Event
+from cli.failures import NOT_REMOVED, PATIENCE, UNLABELLED, Failure, in_stack
+from cli.redrive import redrive
+from cli.stack import Stack
 from imagepipeline.keys import renditions_prefix
 from tests.integration.conftest import Deployed
 from tests.integration.faults import METADATA, SLOW, STORE, TERMINAL, THUMBNAILS, VALIDATE, Faults
@@ -199,8 +200,11 @@ class Day:
         """
         self._faults.clear()
         self._wait_for_quiet()
-        for failure in in_housekeeping(self._stack, datetime.now(UTC)):
-            self._start(self._deployed.outputs["Housekeeping"], json.dumps(failure.event.document))
+        listed = in_stack(self._stack, datetime.now(UTC) + PATIENCE)  # nothing is about to be retried any more
+        left = [failure for failure in listed if failure.kind == NOT_REMOVED or is_unannounced(failure)]
+        for result in redrive(self._stack, {failure.key for failure in left}, left, timeout=END_SECONDS):
+            self.counts[f"redriven and then {result.status}"] += 1
+        for failure in left:
             self.counts[f"listed as {failure.kind} and redriven"] += 1
         self._wait_for_quiet()
 
@@ -287,6 +291,11 @@ class Day:
                 perhaps[json.loads(described["input"])["detail"]["object"]["key"]] += 1
         self.counts["aborted while telling"] = perhaps.total()
         return perhaps
+
+
+def is_unannounced(failure: Failure) -> bool:
+    """Whether the image still lacks a notification."""
+    return failure.kind != UNLABELLED and "AnnouncedAt" not in failure.record
 
 
 def tells_of(body: str, record: dict) -> bool:

@@ -3,20 +3,24 @@
 import ast
 import re
 import sys
+import tomllib
+from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).parents[2]
 LAYER = REPOSITORY / "layers" / "pipeline" / "src"
-OURS = {"imagepipeline", "functions", "local", "client", "bench", "tests"}
+OURS = {"imagepipeline", "functions", "local", "cli", "deployment", "bench", "tests"}
 
 # Modules that reach outside the process: AWS and the environment. All others decide, and are pure.
 EDGE = {f"imagepipeline.{name}" for name in ("aws", "config", "labels", "objects", "records", "cleanup")}
 STANDARD_LIBRARY_ONLY = [
-    f"imagepipeline.{name}" for name in ("errors", "models", "keys", "renditions", "ordering", "notification", "config")
+    f"imagepipeline.{name}"
+    for name in ("errors", "models", "keys", "s3_events", "renditions", "ordering", "notification", "config")
 ]
 IMAGING = {"PIL", "pillow_heif"}
 # In the runtime layer, and in Lambda's own runtime.
@@ -136,17 +140,26 @@ def test_functions_leave_imaging_and_aws_to_the_layer(module: str):
     assert third_party(imports(module) - sys.stdlib_module_names) <= {"aws_lambda_powertools"}
 
 
-@pytest.mark.parametrize("module", under("client"))
-def test_the_client_knows_only_awss_apis(module: str):
+@pytest.mark.parametrize("module", under("cli"))
+def test_the_command_needs_only_foundations_of_the_pipeline(module: str):
     reached = reach(module)
 
-    assert ours(reached) <= {"client"}
+    assert ours(reached) <= {"cli", "imagepipeline"}
+    assert reached & set(under("imagepipeline")) <= {"imagepipeline", *STANDARD_LIBRARY_ONLY}
     assert third_party(reached) <= {"boto3", "botocore", "rich"}
 
 
+@pytest.mark.parametrize("module", under("deployment"))
+def test_the_deployment_shares_the_command_s_modules(module: str):
+    reached = reach(module)
+
+    assert ours(reached) <= {"deployment", "cli", "imagepipeline"}
+    assert reached & set(under("imagepipeline")) <= {"imagepipeline", *STANDARD_LIBRARY_ONLY}
+
+
 @pytest.mark.parametrize("module", under("local"))
-def test_the_local_run_knows_the_client_and_nothing_of_the_pipelines_code(module: str):
-    assert ours(reach(module)) <= {"local", "client"}
+def test_the_local_run_imports_the_pipeline_only_through_the_command(module: str):
+    assert ours(set(imports(module))) <= {"local", "deployment", "cli"}
 
 
 @pytest.mark.parametrize("module", under("bench"))
@@ -161,6 +174,10 @@ def test_nothing_imports_tests(module: str):
 
 # --------------------------------------------------------------------------------------------------------- dependencies
 
+DECLARED = [
+    Requirement(line) for line in tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
+]
+
 
 def requirements(file: str) -> set[str]:
     """Names of the distributions that a requirements file asks for."""
@@ -173,18 +190,28 @@ def normal(distribution: str) -> str:
     return re.sub("[-_.]+", "-", distribution).lower()
 
 
-@cache
-def imported_distributions() -> set[str]:
-    """Distributions that any module of ours imports directly."""
+def imported_distributions(importers: Iterable[str]) -> set[str]:
+    """Distributions that these modules import directly."""
     by_package = packages_distributions()
-    packages = {name for module in modules() for name in imports(module)}
+    packages = {name for module in importers for name in imports(module)}
     return {normal(distribution) for package in packages for distribution in by_package.get(package, [])}
 
 
 @pytest.mark.parametrize("file", ["requirements/dev.in", "layers/runtime/requirements.in", "requirements/lambda.in"])
 def test_every_requirement_is_used(file: str):
-    assert requirements(file) - imported_distributions() <= NEEDED_OTHERWISE.keys()
+    assert requirements(file) - imported_distributions(modules()) <= NEEDED_OTHERWISE.keys()
 
 
 def test_no_requirement_is_excused_without_being_one():
-    assert NEEDED_OTHERWISE.keys() <= requirements("requirements/dev.in") - imported_distributions()
+    assert NEEDED_OTHERWISE.keys() <= requirements("requirements/dev.in") - imported_distributions(modules())
+
+
+def test_the_wheel_requires_what_the_command_imports():
+    declared = {requirement.name for requirement in DECLARED}
+
+    assert imported_distributions(under("cli")) - {"image-pipeline"} == declared | {"botocore"}  # which boto3 pins
+
+
+@pytest.mark.parametrize("requirement", DECLARED, ids=str)
+def test_the_locked_version_satisfies_the_wheel_s_requirement(requirement: Requirement):
+    assert requirement.specifier.contains(version(requirement.name))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from client import failures
+from cli import failures
 from imagepipeline import errors
 
 REPOSITORY = Path(__file__).parents[2]

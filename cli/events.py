@@ -1,0 +1,87 @@
+"""The events that start executions: parsed from a queue's message or an execution's input, and built for a redrive."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from cli.stack import Record
+from imagepipeline import s3_events
+from imagepipeline.keys import SEQUENCER_LENGTH, comparable, just_after
+
+_REASON = "Redrive"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, and what the pipeline makes of it."""
+
+    document: dict  # as EventBridge delivers it
+    machine: str  # the stack's output that names the state machine for this event
+    key: str
+    sequencer: str  # comparable; of the S3 event that started the execution, if this event is about an execution
+
+    @classmethod
+    def parse(cls, text: str) -> "Event":
+        """The event in a queue's message or an execution's input. Raises ValueError for anything else."""
+        try:
+            return cls.of(json.loads(text))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("it is not an event of S3 or Step Functions") from error
+
+    @classmethod
+    def of(cls, document: dict) -> "Event":
+        """The event in a parsed document. Raises ValueError, or what a lookup raises, for anything else."""
+        match document["detail-type"]:
+            case s3_events.OBJECT_CREATED:
+                machine, cause = "ImagePipeline", document
+            case s3_events.OBJECT_DELETED:
+                machine, cause = "Housekeeping", document
+            case "Step Functions Execution Status Change":
+                machine, cause = "Housekeeping", json.loads(document["detail"]["input"])
+            case other:
+                raise ValueError(f"no state machine processes {other!r} events")
+        described = cause["detail"]["object"]
+        return cls(document, machine, described["key"], comparable(described["sequencer"]))
+
+
+def sequencer_of(record: Record | None) -> str:
+    """The record's sequencer; zero without a record."""
+    return comparable((record or {}).get("Sequencer", "0"))
+
+
+def next_sequencer(record: Record) -> str:
+    """The smallest sequencer that is newer than the record's, and older than that of any later event of S3.
+
+    Two redrives of the same record get the same one, and the pipeline lets only one of them take over the key.
+    """
+    return just_after(sequencer_of(record))
+
+
+def first_sequencer(head: dict) -> str:
+    """A sequencer for an object without a record.
+
+    It is older than any that S3 sends, whose first digits are a time: the object's own event may be late and not lost.
+    It is derived from the object's time, so that another object under the same key gets other rendition keys.
+    """
+    return f"{int(head['LastModified'].timestamp()):0{SEQUENCER_LENGTH}X}"
+
+
+def created(bucket: str, key: str, head: dict, sequencer: str) -> Event:
+    """The event that S3 would send for the object that HeadObject described."""
+    return Event.of(
+        s3_events.object_created(
+            bucket,
+            key,
+            size=head["ContentLength"],
+            etag=head["ETag"].strip('"'),
+            version_id=head.get("VersionId", "null"),
+            sequencer=sequencer,
+            time=head["LastModified"],
+            reason=_REASON,
+        )
+    )
+
+
+def deleted(bucket: str, key: str, sequencer: str, at: datetime) -> Event:
+    """The event that S3 would send for the deletion of an object; `at` has a time zone."""
+    return Event.of(s3_events.object_deleted(bucket, key, sequencer=sequencer, time=at, reason=_REASON))

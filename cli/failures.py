@@ -1,0 +1,287 @@
+"""What failed and why: in the table, in executions that ended early, and among the events that were not delivered."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+from typing import Self
+
+from cli.events import Event
+from cli.stack import Record, Stack, from_item
+from imagepipeline.keys import renditions_prefix
+
+FAILED = "FAILED"
+STUCK = "STUCK"  # PROCESSING, although its execution has ended
+UNANNOUNCED = "UNANNOUNCED"  # without a notification
+UNLABELLED = "UNLABELLED"
+REJECTED = "REJECTED"
+UNDELIVERED = "UNDELIVERED"  # an event in the queue
+NOT_REMOVED = "NOT_REMOVED"  # a record or renditions that Housekeeping should have removed
+
+# The kinds for which `redrive` processes the image again; for the others it starts the failed event again.
+OF_RECORDS = frozenset({FAILED, STUCK, UNANNOUNCED, UNLABELLED})
+
+PATIENCE = timedelta(minutes=10)  # longer than the retries of a notification and the recovery of an execution take
+LOOK_BACK = timedelta(days=14)  # as long as the queue keeps an event
+_THREADS = 4  # that scan the table, one segment each, or ask Step Functions
+_HIDDEN_SECONDS = 300  # how long a message stays hidden from other readers if this process dies
+
+_PROJECTION = (
+    "ImageKey, #status, Sequencer, ExecutionArn, StartedAt, CompletedAt, AnnouncedAt, #error, FailedStep, "
+    "LabelsError, NotificationError"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that failed, once."""
+
+    key: str  # empty for a message in the queue that is not an event
+    kind: str  # one of those above
+    error: dict[str, str]  # {"Name", "Message"}
+    since: str  # ISO 8601, UTC
+    record: Record = field(default_factory=dict)  # the attributes that the scan reads
+    event: Event | None = None  # to be started again unchanged
+    receipt: str = ""  # of the message in the queue that holds the event
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        if self.kind == REJECTED:
+            return "upload a supported image"
+        if self.kind == UNDELIVERED and self.event is None:
+            return "inspect it in the queue, and delete it there"
+        if self.error["Name"] == "ConfigError":
+            return "correct the setting, deploy, then redrive it"
+        return "redrive it"
+
+
+def in_stack(
+    stack: Stack, now: datetime, *, rejected: bool = False, on_progress: Callable[[int], None] = lambda scanned: None
+) -> list[Failure]:
+    """All failures except those in the queue; the parameters are those of `in_table`."""
+    records = in_table(stack, now, rejected=rejected, on_progress=on_progress)
+    explained = {failure.record["ExecutionArn"] for failure in records if failure.kind != UNLABELLED}
+    return [*records, *in_image_pipeline(stack, now, explained), *in_housekeeping(stack, now)]
+
+
+# ----------------------------------------------------------------------------------------------------------- the table
+
+
+def in_table(
+    stack: Stack, now: datetime, *, rejected: bool = False, on_progress: Callable[[int], None] = lambda scanned: None
+) -> list[Failure]:
+    """The failures that records show, by key. Reads the whole table: half a read unit for each 4 KB of it.
+
+    `on_progress` is called from the scanning threads with the number of records just read.
+    """
+
+    def scan(segment: int) -> Iterator[Failure]:
+        for page in _pages(stack, segment, rejected):
+            on_progress(page["ScannedCount"])
+            yield from filter(None, (of_record(from_item(item), now) for item in page["Items"]))
+
+    def has_ended(suspect: Failure) -> bool:
+        return stack.execution_status(suspect.record["ExecutionArn"]) != "RUNNING"
+
+    with ThreadPoolExecutor(_THREADS, "scan") as pool:
+        parts = pool.map(lambda segment: list(scan(segment)), range(_THREADS))
+        found = {failure.key: failure for part in parts for failure in part}
+        suspects = [failure for failure in found.values() if failure.kind == STUCK]
+        stuck = {suspect.key for suspect, ended in zip(suspects, pool.map(has_ended, suspects), strict=True) if ended}
+    return [found[key] for key in sorted(found) if found[key].kind != STUCK or key in stuck]
+
+
+def of_record(record: Record, now: datetime) -> Failure | None:
+    """The failure that a record shows, if any. STUCK still requires that its execution has ended."""
+    key, status = record["ImageKey"], record["Status"]
+    if status == "PROCESSING":
+        if now - _moment(record["StartedAt"]) <= PATIENCE:
+            return None
+        error = {"Name": "Stuck", "Message": "the execution ended without recording an outcome"}
+        return Failure(key, STUCK, error, record["StartedAt"], record)
+    since = record["CompletedAt"]
+    if status == "FAILED":
+        return Failure(key, FAILED, record["Error"], since, record)
+    # A completed image has no AnnouncedAt: its execution succeeds only after the notification.
+    lacks_notice = "AnnouncedAt" not in record and (status == "REJECTED" or "NotificationError" in record)
+    if lacks_notice and now - _moment(since) > PATIENCE:
+        unrecorded = {"Name": "Unannounced", "Message": "no notification was recorded"}
+        return Failure(key, UNANNOUNCED, record.get("NotificationError", unrecorded), since, record)
+    if "LabelsError" in record:
+        return Failure(key, UNLABELLED, record["LabelsError"], since, record)
+    if status == "REJECTED":
+        return Failure(key, REJECTED, record["Error"], since, record)
+    return None
+
+
+def _pages(stack: Stack, segment: int, rejected: bool) -> Iterable[dict]:
+    unannounced = "attribute_not_exists(AnnouncedAt) AND (#status = :rejected OR attribute_exists(NotificationError))"
+    return stack.dynamodb.get_paginator("scan").paginate(
+        TableName=stack.outputs["ImagesTable"],
+        Segment=segment,
+        TotalSegments=_THREADS,
+        FilterExpression=f"#status IN (:failed, :processing{', :rejected' if rejected else ''}) "
+        f"OR attribute_exists(LabelsError) OR ({unannounced})",
+        ProjectionExpression=_PROJECTION,
+        ExpressionAttributeNames={"#status": "Status", "#error": "Error"},
+        ExpressionAttributeValues={
+            f":{status.lower()}": {"S": status} for status in ("FAILED", "PROCESSING", "REJECTED")
+        },
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- the queue
+
+
+class UndeliveredEvents:
+    """The queue of events that could not start an execution; a context manager.
+
+    Reading a queue hides its messages from other readers. Those not removed are visible again when the context ends.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._sqs = stack.sqs
+        self._url = stack.outputs["UndeliveredEventsQueue"]
+        self.failures: list[Failure] = []  # one a message
+        self._hidden: set[str] = set()  # their receipts
+
+    def __enter__(self) -> Self:
+        seen: set[str] = set()
+        while messages := [message for message in self._receive() if message["MessageId"] not in seen]:
+            seen |= {message["MessageId"] for message in messages}
+            self.failures += map(_of_message, messages)
+        self._hidden = {failure.receipt for failure in self.failures}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for receipts in batched(self._hidden, 10, strict=False):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
+                for number, receipt in enumerate(receipts)
+            ]
+            # SQS refuses those that have become visible already.
+            self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+
+    def remove(self, failure: Failure) -> None:
+        """Delete the message of an event that was started."""
+        self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=failure.receipt)
+        self._hidden.discard(failure.receipt)
+
+    def _receive(self) -> list[dict]:
+        answer = self._sqs.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=_HIDDEN_SECONDS,
+            WaitTimeSeconds=1,  # without waiting, SQS asks only some of its servers and may miss messages
+            MessageAttributeNames=["ERROR_CODE", "ERROR_MESSAGE"],
+            MessageSystemAttributeNames=["SentTimestamp"],
+        )
+        return answer.get("Messages", [])
+
+
+def _of_message(message: dict) -> Failure:
+    attributes = {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()}
+    sent = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+    try:
+        event = Event.parse(message["Body"])
+    except ValueError as problem:
+        error = {"Name": "NotAnEvent", "Message": f"message {message['MessageId']}: {problem}"}
+        return Failure("", UNDELIVERED, error, _text(sent), receipt=message["ReceiptHandle"])
+    reason = attributes.get("ERROR_MESSAGE", "EventBridge could not start an execution")
+    error = {
+        "Name": attributes.get("ERROR_CODE", "Undelivered"),
+        "Message": f"{event.document['detail-type']}: {reason}",
+    }
+    return Failure(event.key, UNDELIVERED, error, _text(sent), event=event, receipt=message["ReceiptHandle"])
+
+
+# ------------------------------------------------------------------------------------------ executions that ended early
+
+
+def in_image_pipeline(stack: Stack, now: datetime, explained: Collection[str] = ()) -> list[Failure]:
+    """The images whose execution ended early in the last two weeks, as far as no record shows the failure.
+
+    `explained` are ARNs of executions that need no look, because their records are listed already.
+    """
+    found: dict[str, Failure] = {}
+    for execution, event, record in _ended_early(stack, "ImagePipeline", now, explained):
+        if now - execution["stopDate"] <= PATIENCE:  # Housekeeping may be about to recover it
+            continue
+        if not record and stack.head(event.key):
+            kind, lacking = STUCK, "there is no record of the image"
+        elif _completed(record, execution["executionArn"]) and "AnnouncedAt" not in record:
+            kind, lacking = UNANNOUNCED, "no notification was recorded"
+        else:
+            continue
+        error = {"Name": f"Execution.{execution['status']}", "Message": f"the execution ended early, and {lacking}"}
+        found.setdefault(event.key, Failure(event.key, kind, error, _text(execution["stopDate"]), record))
+    return list(found.values())
+
+
+def _completed(record: Record, execution: str) -> bool:
+    """Whether this execution completed the image. An execution that recovers another makes the record its own."""
+    return record.get("Status") == "COMPLETED" and record.get("ExecutionArn") == execution
+
+
+def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:
+    """The events of executions that failed in the last two weeks, as far as their work is still to be done."""
+    found: dict[str, Failure] = {}
+    for execution, event, record in _ended_early(stack, "Housekeeping", now):
+        if reason := _left_behind(stack, event.key, record):
+            error = {"Name": f"Housekeeping.{execution.get('error', execution['status'])}", "Message": reason}
+            failure = Failure(event.key, NOT_REMOVED, error, _text(execution["startDate"]), record, event)
+            found.setdefault(execution["input"], failure)  # the same event may have failed several times
+    return list(found.values())
+
+
+def _ended_early(
+    stack: Stack, machine: str, now: datetime, explained: Collection[str] = ()
+) -> Iterator[tuple[dict, Event, Record]]:
+    """Executions that ended early, each with its event and the record that its key has now, which may be empty."""
+
+    def described(arn: str) -> dict:
+        return stack.stepfunctions.describe_execution(executionArn=arn)
+
+    arns = [arn for arn in _listed(stack, machine, now - LOOK_BACK) if arn not in explained]
+    with ThreadPoolExecutor(_THREADS, "describe") as pool:
+        for execution in pool.map(described, arns):
+            try:
+                event = Event.parse(execution["input"])
+            except ValueError:  # somebody started the state machine by hand
+                continue
+            yield execution, event, stack.records([event.key]).get(event.key, {})
+
+
+def _listed(stack: Stack, machine: str, after: datetime) -> Iterator[str]:
+    for status in ("FAILED", "TIMED_OUT", "ABORTED"):
+        pages = stack.stepfunctions.get_paginator("list_executions").paginate(
+            stateMachineArn=stack.outputs[machine], statusFilter=status
+        )
+        for execution in (execution for page in pages for execution in page["executions"]):
+            if execution["startDate"] < after:
+                break  # the newest come first
+            yield execution["executionArn"]
+
+
+def _left_behind(stack: Stack, key: str, record: Record) -> str:
+    """What should have been removed, in words; nothing while the image is being processed."""
+    if record.get("Status") == "PROCESSING":
+        return ""
+    if record and stack.head(key) is None:
+        return "the object was deleted, and its record still exists"
+    named = {rendition["Key"] for rendition in record.get("Renditions", {}).values()}
+    pages = stack.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=stack.outputs["ThumbnailsBucket"], Prefix=renditions_prefix(key)
+    )
+    unnamed = {found["Key"] for page in pages for found in page.get("Contents", [])} - named
+    return f"{len(unnamed)} renditions exist that no record names" if unnamed else ""
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

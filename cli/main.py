@@ -1,0 +1,296 @@
+"""The command line: arguments in, results out, an exit status that tells.
+
+0: every image is COMPLETED, nothing failed. 1: some are not. 2: the arguments, the settings or the stack are wrong.
+130: interrupted.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.status import Status as Spinner
+
+from cli import failures, files, redrive, report, upload
+from cli.failures import Failure, UndeliveredEvents
+from cli.following import DEFAULT_TIMEOUT, Result
+from cli.problems import AWS_ERRORS, SetupError, explain
+from cli.stack import TO_OPERATE, TO_UPLOAD, Record, Stack, default_name, default_session
+from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
+
+OK, NOT_ALL_COMPLETED, SETUP_PROBLEM, INTERRUPTED = 0, 1, 2, 130
+
+_SUCCESSES = {"COMPLETED", upload.UPLOADED, redrive.REMOVED}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not end the run
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except SetupError as error:
+        _say(str(error))
+        return SETUP_PROBLEM
+    except AWS_ERRORS as error:
+        _say(explain(error))
+        return SETUP_PROBLEM
+    except BrokenPipeError:
+        # The reader of our output has gone ("| head"). What is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOT_ALL_COMPLETED
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="image-pipeline",
+        description="Send images to a deployed image pipeline, on AWS or the local run, and see what becomes of them. "
+        "Account, region and endpoint come from the usual AWS settings.",
+        epilog="Exit status: 0 all completed and nothing failed, 1 some not, 2 wrong arguments or settings, "
+        "130 interrupted.",
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--stack", metavar="NAME", help="default: IMAGE_PIPELINE_STACK, else stack_name in the nearest samconfig.toml"
+    )
+    common.add_argument("--json", action="store_true", help="print one JSON object a line, and nothing else")
+    following = argparse.ArgumentParser(add_help=False)
+    following.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=DEFAULT_TIMEOUT,
+        metavar="SECONDS",
+        help="how long to follow each image once it is on its way (default: %(default)g)",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    uploading = commands.add_parser(
+        "upload",
+        parents=[common, following],
+        help="upload files and directories, and follow each file to its end",
+        description="Upload files and follow each to its end. The file cat.jpg gets the key uploads/cat.jpg, wherever "
+        "it lies; a directory trip gets uploads/trip/, then the path within it. Hidden files in directories are "
+        "skipped.",
+    )
+    uploading.add_argument("paths", nargs="+", type=_path, metavar="FILE|DIR")
+    uploading.add_argument(
+        "--prefix", default="", type=_prefix, metavar="P", help="put after uploads/: uploads/P/cat.jpg"
+    )
+    uploading.add_argument("--no-follow", dest="follow", action="store_false", help="upload, and don't wait")
+    uploading.set_defaults(command=_upload)
+
+    status = commands.add_parser("status", parents=[common], help="show what the pipeline knows of images")
+    status.add_argument("keys", nargs="+", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
+    status.set_defaults(command=_status)
+
+    failing = commands.add_parser(
+        "failures",
+        parents=[common],
+        help="list what failed, why, and what to do",
+        description="List what failed, was not announced, lacks labels, was not delivered or not removed. "
+        "Reads the whole table, and the queue of undelivered events, which are hidden from other readers meanwhile.",
+    )
+    failing.add_argument("--rejected", action="store_true", help="also the files that the pipeline doesn't take")
+    failing.set_defaults(command=_failures)
+
+    redriving = commands.add_parser(
+        "redrive",
+        parents=[common, following],
+        help="run again what failed, and follow each image to its end",
+        description="Run images again, whatever became of them before, or all that failed, and follow each to its end. "
+        "Done twice it does no harm: each image is announced again, and nothing is lost.",
+    )
+    redriving.add_argument("keys", nargs="*", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
+    selection = redriving.add_mutually_exclusive_group()
+    selection.add_argument("--all", action="store_true", help="everything that `failures` lists")
+    selection.add_argument("--labels", action="store_true", help="the images that lack labels, and nothing else")
+    redriving.set_defaults(command=_redrive)
+    return parser
+
+
+def _upload(options: argparse.Namespace) -> int:
+    selection = files.select(options.paths, options.prefix)
+    if selection.problems:
+        for problem in selection.problems:
+            _say(problem)
+        raise SetupError("nothing was uploaded")
+    if selection.hidden:
+        _say(f"skipped {selection.hidden} hidden {'entry' if selection.hidden == 1 else 'entries'}")
+    stack = _stack(options)
+
+    items = selection.items
+    stop = threading.Event()
+    shown = report.Report([item.key for item in items], sum(item.size for item in items), as_json=options.json)
+    results = upload.upload_and_follow(
+        stack, items, shown.sent, follow=options.follow, timeout=options.timeout, stop=stop
+    )
+    return _show(shown, results, stop)
+
+
+def _show(shown: report.Report, results: Generator[Result], stop: threading.Event) -> int:
+    """Print results as they come, then how many there were of each; returns the exit status."""
+    try:
+        with _ctrl_c_sets(stop), closing(results), shown:
+            for result in results:
+                shown.add(result)
+    finally:
+        _say(shown.summary())
+    if stop.is_set():
+        return INTERRUPTED
+    return OK if set(shown.ends) <= _SUCCESSES else NOT_ALL_COMPLETED
+
+
+def _status(options: argparse.Namespace) -> int:
+    keys = list(dict.fromkeys(options.keys))
+    records = _stack(options).records(keys)
+    shown = report.Report(keys, as_json=options.json)
+    with shown:
+        for key in keys:
+            shown.add(_known(key, records.get(key)))
+    return OK if set(shown.ends) <= _SUCCESSES else NOT_ALL_COMPLETED
+
+
+def _failures(options: argparse.Namespace) -> int:
+    stack = _stack(options, TO_OPERATE)
+    with UndeliveredEvents(stack) as undelivered:
+        found = _everything(stack, undelivered, rejected=options.rejected)
+    report.print_failures(found, as_json=options.json)
+    _say(f"{_kinds(found)}{_back_in_the_queue(undelivered)}")
+    return NOT_ALL_COMPLETED if found else OK
+
+
+def _redrive(options: argparse.Namespace) -> int:
+    if bool(options.keys) == (options.all or options.labels):
+        raise SetupError("what is to be redriven? name keys, or say --all or --labels")
+    stack = _stack(options, TO_OPERATE)
+    if options.labels:
+        found = [failure for failure in _scan(failures.in_table, stack) if "LabelsError" in failure.record]
+        return _run_again(options, stack, found)
+    with UndeliveredEvents(stack) as undelivered:
+        if options.all:
+            return _run_again(options, stack, _everything(stack, undelivered), undelivered)
+        events = [*undelivered.failures, *failures.in_housekeeping(stack, datetime.now(UTC))]
+        found = [failure for failure in events if failure.key in options.keys]
+        return _run_again(options, stack, found, undelivered)
+
+
+def _run_again(
+    options: argparse.Namespace, stack: Stack, found: list[Failure], undelivered: UndeliveredEvents | None = None
+) -> int:
+    keys = list(dict.fromkeys([*options.keys, *(failure.key for failure in found if failure.key)]))
+    if not keys:
+        _say(f"nothing to redrive: {_kinds(found)}")
+        return OK
+    _say(f"redriving {len(keys)} {'image' if len(keys) == 1 else 'images'}: {_kinds(found)}")
+    stop = threading.Event()
+    results = redrive.redrive(
+        stack, keys, found, undelivered, always=bool(options.keys), timeout=options.timeout, stop=stop
+    )
+    return _show(report.Report(keys, as_json=options.json), results, stop)
+
+
+def _everything(stack: Stack, undelivered: UndeliveredEvents, *, rejected: bool = False) -> list[Failure]:
+    return [*_scan(failures.in_stack, stack, rejected=rejected), *undelivered.failures]
+
+
+def _scan(find: Callable[..., list[Failure]], stack: Stack, **options: bool) -> list[Failure]:
+    """What `find` finds; on a terminal, with the number of records that were read so far."""
+    scanned = 0
+    with Spinner("reading the records", console=Console(stderr=True)) as spinner:
+
+        def show(count: int) -> None:
+            nonlocal scanned
+            scanned += count
+            spinner.update(f"{scanned:,} records read")
+
+        return find(stack, datetime.now(UTC), on_progress=show, **options)
+
+
+def _kinds(found: list[Failure]) -> str:
+    return ", ".join(report.counted(Counter(failure.kind for failure in found))) or "nothing failed"
+
+
+def _back_in_the_queue(undelivered: UndeliveredEvents) -> str:
+    if not undelivered.failures:
+        return ""
+    return "; the undelivered events were looked at, and are all back in the queue"
+
+
+def _known(key: str, record: Record | None) -> Result:
+    if record is None:
+        error = {"Name": "NotFound", "Message": "the pipeline knows no image under this key"}
+        return Result(key, "NOT_FOUND", error=error)
+    return Result(key, record["Status"], record=record, seconds=_seconds_taken(record), error=record.get("Error"))
+
+
+def _seconds_taken(record: Record) -> float | None:
+    if "ReceivedAt" not in record or "CompletedAt" not in record:
+        return None
+    taken = datetime.fromisoformat(record["CompletedAt"]) - datetime.fromisoformat(record["ReceivedAt"])
+    return taken.total_seconds()
+
+
+def _stack(options: argparse.Namespace, needed: Sequence[str] = TO_UPLOAD) -> Stack:
+    return Stack.find(default_session(), options.stack or default_name(Path.cwd()), needed)
+
+
+@contextmanager
+def _ctrl_c_sets(stop: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C sets `stop`, so that the run ends in order; the second one interrupts."""
+    usual = signal.getsignal(signal.SIGINT)
+
+    def end_in_order(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, end_in_order)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _say(text: str) -> None:
+    print(f"image-pipeline: {report.printable(text)}", file=sys.stderr)
+
+
+def _path(text: str) -> Path:
+    if not text:  # Path("") would be the current folder, to the surprise of whoever has an unset variable there
+        raise argparse.ArgumentTypeError("a path is empty")
+    return Path(text)
+
+
+def _prefix(text: str) -> str:
+    prefix = text.strip("/")
+    if prefix and any(part in ("", ".", "..") for part in prefix.split("/")):
+        raise argparse.ArgumentTypeError(f"{text!r} has an empty part, . or .. in it")
+    return prefix
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def _key(text: str) -> str:
+    if not text.startswith(UPLOADS_PREFIX):
+        raise argparse.ArgumentTypeError(f"{text!r}: keys begin with uploads/, as in {UPLOADS_PREFIX}{text}")
+    if len(text.encode(errors="surrogatepass")) > MAX_KEY_BYTES:
+        raise argparse.ArgumentTypeError(f"no key has more than {MAX_KEY_BYTES:,} bytes")
+    return text

@@ -1,0 +1,213 @@
+"""Results as a table for people, as lines for pipes, as JSON for scripts."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Self
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.filesize import decimal
+from rich.padding import Padding
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+from rich.table import Table
+from rich.text import Text
+
+from cli.failures import FAILED, Failure
+from cli.following import Result
+
+_COLOURS = {
+    **dict.fromkeys(("COMPLETED", "UPLOADED", "REMOVED"), "green"),
+    **dict.fromkeys(("REJECTED", "REPLACED", "UNLABELLED"), "yellow"),
+    "PROCESSING": "cyan",
+}
+_LABELS_SHOWN = 3
+_STATUS_WIDTH = len("NOT_UPLOADED")
+_WIDTH_OF_THE_REST = 80  # columns beside the key's for a table in which nothing wraps much
+_JOINERS = "\u200c\u200d"  # not printable by Unicode's word, yet part of Persian and Hindi words and of emoji
+
+
+def printable(text: str) -> str:
+    """`text` with everything that could steer a terminal or break a line written as an escape."""
+    return "".join(
+        char if char.isprintable() or char in _JOINERS else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
+
+
+class Report:
+    """Prints results as they come, with a progress bar; a context manager.
+
+    A table on a terminal, lines of seven tab-separated fields elsewhere, or JSON Lines. Where the results are piped
+    away, the bar is on stderr, if that is a terminal.
+    """
+
+    def __init__(self, keys: Sequence[str], upload_bytes: int | None = None, *, as_json: bool = False) -> None:
+        """`keys` are all that will come; `upload_bytes` is what their uploads amount to, None without any.
+
+        The bar shows the bytes uploaded, or else the keys that have come.
+        """
+        self.ends: Counter[str] = Counter()  # how many results there were of each status
+        self._keys = keys
+        self._uploads = upload_bytes is not None
+        self._as_json = as_json
+        self._in_table = sys.stdout.isatty() and not as_json
+        self._console = Console(stderr=not self._in_table)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[ended]} of {task.fields[files]} finished"),
+            BarColumn(),
+            *((DownloadColumn(), TransferSpeedColumn()) if self._uploads else ()),
+            console=self._console,
+            transient=True,
+            redirect_stdout=self._in_table,
+            disable=not (self._in_table or (sys.stderr.isatty() and not sys.stdout.isatty())),
+        )
+        total = upload_bytes if self._uploads else len(keys)
+        self._task = self._progress.add_task("", total=total, ended=0, files=len(keys))
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        if self._in_table:
+            self._key_width = max((cell_len(printable(key)) for key in self._keys), default=0)
+            self._wide = self._console.width >= self._key_width + _WIDTH_OF_THE_REST
+            self._row(Text("status"), "key", "size", "renditions", "labels", "seconds", style="bold")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def sent(self, count: int) -> None:
+        """So many more bytes were uploaded; from any thread."""
+        self._progress.advance(self._task, count)
+
+    def add(self, result: Result) -> None:
+        """Print one result; in the table, what doesn't fit stands beneath its row, and the reason of a bad end."""
+        self.ends[result.status] += 1
+        self._progress.update(self._task, ended=self.ends.total(), advance=0 if self._uploads else 1)
+        if self._as_json:
+            print(json_line(result), flush=True)
+        elif not self._in_table:
+            print(line(result), flush=True)
+        else:
+            colour = _COLOURS.get(result.status, "red")
+            self._row(Text(result.status, colour), *_cells(result))
+            self._beneath(Text(_reason(result), colour))
+
+    def summary(self) -> str:
+        """How many came to which end: `3 files: 2 completed, 1 rejected`."""
+        parts = counted(self.ends)
+        if rest := len(self._keys) - self.ends.total():
+            parts.append(f"{rest} not {'uploaded' if self._uploads else 'started'}")
+        noun = "file" if self._uploads else "image"
+        return f"{len(self._keys)} {noun if len(self._keys) == 1 else noun + 's'}: {', '.join(parts)}"
+
+    def _row(self, status: Text, key: str, size: str, renditions: str, labels: str, seconds: str, style="") -> None:
+        table = Table(box=None, show_header=False, expand=True, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(width=_STATUS_WIDTH)
+        table.add_column(
+            width=self._key_width if self._wide else None, ratio=None if self._wide else 1, overflow="fold"
+        )
+        table.add_column(width=len("999.9 MB"), justify="right")
+        if self._wide:
+            table.add_column(ratio=1)
+            table.add_column(ratio=1)
+        table.add_column(width=len("seconds"), justify="right")
+        details = (renditions, labels) if self._wide else ()
+        table.add_row(status, *(Text(cell) for cell in (key, size, *details, seconds)), style=style)
+        self._console.print(table)
+        if not self._wide:
+            self._beneath(Text("; ".join(filter(None, (renditions, labels))), style))
+
+    def _beneath(self, text: Text) -> None:
+        if text:
+            self._console.print(Padding(text, (0, 0, 0, _STATUS_WIDTH + 2)))
+
+
+def counted(ends: Counter[str]) -> list[str]:
+    """`["2 completed", "1 not started"]`: how many of each, the most first."""
+    return [f"{count} {end.lower().replace('_', ' ')}" for end, count in ends.most_common()]
+
+
+def line(result: Result) -> str:
+    """One result in a line of seven fields between tabs, as in the table; the last is the reason."""
+    return "\t".join((result.status, *_cells(result), _reason(result)))
+
+
+def json_line(result: Result) -> str:
+    """One result as a JSON object in a line: the record's attributes, and what the command knows beyond them."""
+    document: dict[str, Any] = {"ImageKey": result.key, **result.record, "Status": result.status}
+    if result.item:
+        document |= {"File": str(result.item.path), "Bytes": result.item.size}
+    if result.seconds is not None:
+        document["Seconds"] = round(result.seconds, 3)
+    if result.error:
+        document["Error"] = result.error
+    return json.dumps(document)
+
+
+def print_failures(failures: Sequence[Failure], *, as_json: bool) -> None:
+    """One line each: what, key, since when, why, what to do. A table on a terminal; tabs or JSON elsewhere."""
+    if as_json or not sys.stdout.isatty():
+        for failure in failures:
+            print(json_of_failure(failure) if as_json else "\t".join(_failure_cells(failure)))
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=True)
+    for heading, ratio in (("what", None), ("key", 2), ("since", None), ("why", 3), ("what to do", 1)):
+        table.add_column(heading, ratio=ratio, no_wrap=ratio is None, overflow="fold")
+    for failure in failures:
+        kind, *cells = _failure_cells(failure)
+        table.add_row(Text(kind, _COLOURS.get(kind, "red")), *map(Text, cells))
+    Console().print(table)
+
+
+def json_of_failure(failure: Failure) -> str:
+    """One failure as a JSON object in a line."""
+    document = {
+        "ImageKey": failure.key,
+        "Kind": failure.kind,
+        "Error": failure.error,
+        "Since": failure.since,
+        "Advice": failure.advice,
+    }
+    for name in ("FailedStep", "ExecutionArn"):
+        if name in failure.record:
+            document[name] = failure.record[name]
+    return json.dumps(document)
+
+
+def _failure_cells(failure: Failure) -> tuple[str, str, str, str, str]:
+    step = f" (in {failure.record['FailedStep']})" if failure.kind == FAILED else ""
+    reason = f"{failure.error['Name']}: {failure.error['Message']}{step}"
+    return failure.kind, printable(failure.key), failure.since, printable(reason), printable(failure.advice)
+
+
+def _cells(result: Result) -> tuple[str, str, str, str, str]:
+    size = result.item.size if result.item else result.record.get("Bytes")
+    return (
+        printable(result.key),
+        "" if size is None else decimal(size),
+        _renditions(result.record.get("Renditions", {})),
+        printable(_labels(result.record)),
+        "" if result.seconds is None else f"{result.seconds:.1f}",
+    )
+
+
+def _renditions(renditions: dict) -> str:
+    by_size = sorted(renditions.items(), key=lambda entry: entry[1]["Width"] * entry[1]["Height"])
+    return ", ".join(f"{printable(name)} {image['Width']}×{image['Height']}" for name, image in by_size)
+
+
+def _labels(record: dict) -> str:
+    if problem := record.get("LabelsError") or record.get("LabelsSkipped"):
+        return f"none: {problem['Message']}"
+    labels = record.get("Labels", [])
+    shown = [f"{label['Name']} {label['Confidence']:.0f}%" for label in labels[:_LABELS_SHOWN]]
+    if len(labels) > _LABELS_SHOWN:
+        shown.append(f"{len(labels) - _LABELS_SHOWN} more")
+    return ", ".join(shown)
+
+
+def _reason(result: Result) -> str:
+    return printable(f"{result.error['Name']}: {result.error['Message']}") if result.error else ""

@@ -1,0 +1,198 @@
+"""A deployed stack: how it is found, and its table read."""
+
+import os
+import time
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import batched
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from cli.problems import SetupError, code
+
+KEYS_PER_READ = 100  # BatchGetItem's limit
+MAX_CONNECTIONS = 16  # at least one for each upload in flight, and one to follow
+
+Record = dict[str, Any]
+
+# Outputs without which a stack can't be used: for uploading, and for finding and redriving what failed.
+TO_UPLOAD = ("UploadsBucket", "ImagesTable")
+TO_OPERATE = (*TO_UPLOAD, "ThumbnailsBucket", "ImagePipeline", "Housekeeping", "UndeliveredEventsQueue")
+
+_deserialize = TypeDeserializer().deserialize
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One deployed image pipeline, with the clients to use it."""
+
+    name: str
+    outputs: Mapping[str, str]
+    s3: BaseClient
+    dynamodb: BaseClient
+    stepfunctions: BaseClient
+    sqs: BaseClient
+
+    @classmethod
+    def find(cls, session: boto3.Session, name: str, needed: Iterable[str] = TO_UPLOAD) -> "Stack":
+        """The stack called `name` in the session's account and region, with the `needed` outputs.
+
+        Raises SetupError when there is none or it is no image pipeline, and botocore's errors for everything else;
+        `cli.problems.explain` puts those into words.
+        """
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": 4},
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=MAX_CONNECTIONS,
+        )
+        try:
+            cloudformation = session.client("cloudformation", config=config)
+        except ValueError as error:  # also the base of botocore's InvalidRegionError
+            raise SetupError(f"{str(error).rstrip('.')}: check AWS_REGION and AWS_ENDPOINT_URL") from error
+        try:
+            description = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" not in error.response["Error"]["Message"]:
+                raise
+            raise SetupError(
+                f'no stack "{name}" at {cloudformation.meta.endpoint_url}: '
+                "check --stack, AWS_REGION and AWS_PROFILE, or deploy it"
+            ) from error
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", ())}
+        if missing := [output for output in needed if output not in outputs]:
+            raise SetupError(
+                f'the stack "{name}" ({description["StackStatus"]}) has no output {" and no ".join(missing)}: '
+                "check that it is an image pipeline and that its deployment succeeded"
+            )
+        # Step Functions' quotas are the smallest of all: wait as they ask.
+        patient = config.merge(Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
+        return cls(
+            name,
+            outputs,
+            s3=session.client("s3", config=config),
+            dynamodb=session.client("dynamodb", config=config),
+            stepfunctions=session.client("stepfunctions", config=patient),
+            sqs=session.client("sqs", config=config),
+        )
+
+    @property
+    def uploads_bucket(self) -> str:
+        """Name of the bucket that takes the images."""
+        return self.outputs["UploadsBucket"]
+
+    def records(self, keys: Iterable[str], *, consistent: bool = False) -> dict[str, Record]:
+        """What the table says of `keys`, by key; those it doesn't know are left out. Numbers are int or float.
+
+        `consistent` costs twice as much, and sees every write that was finished before.
+        """
+        found = {}
+        for batch in batched(dict.fromkeys(keys), KEYS_PER_READ, strict=False):
+            for item in self._read([{"ImageKey": {"S": key}} for key in batch], consistent):
+                record = from_item(item)
+                found[record["ImageKey"]] = record
+        return found
+
+    def head(self, key: str) -> dict | None:
+        """S3's HeadObject of an upload, or None if there is none (any more).
+
+        Without permission for s3:ListBucket S3 doesn't say which it is: that is raised as the refusal it is.
+        """
+        try:
+            return self.s3.head_object(Bucket=self.uploads_bucket, Key=key)
+        except ClientError as error:
+            if code(error) != "404":
+                raise
+            return None
+
+    def execution_status(self, arn: str) -> str:
+        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED, or GONE: Step Functions forgets them after 90 days."""
+        try:
+            return self.stepfunctions.describe_execution(executionArn=arn)["status"]
+        except ClientError as error:
+            if code(error) != "ExecutionDoesNotExist":
+                raise
+            return "GONE"
+
+    def _read(self, keys: list[dict], consistent: bool) -> Iterable[dict]:
+        request = {self.outputs["ImagesTable"]: {"Keys": keys, "ConsistentRead": consistent}}
+        pause = 0.05  # seconds
+        while request:
+            answer = self.dynamodb.batch_get_item(RequestItems=request)
+            yield from answer["Responses"].get(self.outputs["ImagesTable"], ())
+            # An answer is cut at 16 MB, or where the table throttles; one that reads nothing at all is an error.
+            request = answer.get("UnprocessedKeys")
+            if request:
+                time.sleep(pause)
+                pause = min(2 * pause, 2)
+
+
+def from_item(item: dict) -> Record:
+    """A DynamoDB item as plain values; numbers are int or float."""
+    return {name: _plain(_deserialize(value)) for name, value in item.items()}
+
+
+def default_session() -> boto3.Session:
+    """A session by the usual AWS settings. The environment's region comes first, then the nearest samconfig.toml's, as
+    in the SAM CLI, then the profile's.
+
+    boto3 itself doesn't look at AWS_REGION; the AWS CLI does, and it wins.
+    """
+    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return boto3.Session(region_name=named or samconfig(Path.cwd()).get("region"))
+
+
+def default_name(start: Path, environment: str = "default") -> str:
+    """The stack to use when none is named: IMAGE_PIPELINE_STACK, else the nearest samconfig.toml's. Or SetupError."""
+    if name := os.environ.get("IMAGE_PIPELINE_STACK") or samconfig(start, environment).get("stack_name"):
+        return name
+    raise SetupError("which stack? name it with --stack or IMAGE_PIPELINE_STACK: no samconfig.toml here names one")
+
+
+def samconfig(start: Path, environment: str = "default") -> dict[str, Any]:
+    """What the nearest samconfig.toml that names a stack says of deploying it; nothing if there is none.
+
+    Looked for from the folder `start` upwards, then beside this package's checkout. Raises SetupError.
+    """
+    checkout = Path(__file__).resolve().parent.parent
+    for folder in (start, *start.parents, checkout):
+        settings = _read_samconfig(folder / "samconfig.toml").get(environment, {})
+        # The more specific wins, as in the SAM CLI.
+        saved = {
+            name: value
+            for command in ("global", "deploy")
+            for name, value in settings.get(command, {}).get("parameters", {}).items()
+        }
+        if "stack_name" in saved:
+            return saved
+    return {}
+
+
+def _read_samconfig(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SetupError(
+            f"{file} can't be read ({error}): correct it, or name the stack (--stack) and AWS_REGION"
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    """A DynamoDB value with ints and floats for its Decimals."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value

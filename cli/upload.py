@@ -1,0 +1,184 @@
+"""Uploading files, and following each to a terminal state."""
+
+import mimetypes
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import batched
+from typing import Self
+
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+
+from cli.events import sequencer_of
+from cli.files import Item
+from cli.following import DEFAULT_TIMEOUT, TERMINAL, Followed, Result, start_and_follow
+from cli.problems import AWS_ERRORS, code, concerns_setup, name_and_message
+from cli.stack import KEYS_PER_READ, Record, Stack
+
+UPLOADED = "UPLOADED"  # and not followed, as requested
+NOT_UPLOADED = "NOT_UPLOADED"
+REPLACED = "REPLACED"  # by another upload under the same key
+
+_LONGEST_PAUSE = 2.0  # seconds between two reads of one record
+
+_in_one_thread = TransferConfig(use_threads=False)  # several files are sent at a time instead
+
+
+@dataclass(slots=True, kw_only=True)
+class _Upload(Followed):
+    """An object that was sent, and how its record is told from older and newer ones."""
+
+    etag: str
+    older: str  # sequencer of the record there was before
+    still_current: str = ""  # sequencer of another upload's record after which S3 was found to hold our object
+
+
+class _StoppedError(Exception):
+    """The upload was cancelled before its end."""
+
+
+def upload_and_follow(
+    stack: Stack,
+    items: Iterable[Item],
+    on_progress: Callable[[int], None] = lambda sent: None,
+    *,
+    follow: bool = True,
+    timeout: float = DEFAULT_TIMEOUT,
+    stop: threading.Event | None = None,
+) -> Iterator[Result]:
+    """Upload `items` (keys distinct) and yield each one's Result as soon as it is known.
+
+    `on_progress` is called from the uploading threads with the number of bytes just sent, negative when a retry starts
+    over. `timeout` (seconds) counts for each file from the end of its upload. After `stop` is set, uploads in progress
+    are cancelled, the files already uploaded end as UNFINISHED, and the others have no Result.
+
+    One file's failure is its Result. Where no call can succeed any more (credentials, permissions, network), the files
+    already uploaded end as UNFINISHED and then botocore's error is raised.
+    """
+    with _Sender(stack, on_progress, follow) as sender:
+        yield from start_and_follow(
+            _with_records(stack, items) if follow else ((item, None) for item in items),
+            sender.send,
+            stack.records,
+            lambda upload, record: _outcome(stack, upload, record),
+            timeout=timeout,
+            longest_pause=_LONGEST_PAUSE,
+            stop=stop or threading.Event(),
+            abort=sender.stop,
+            abandoned="was uploaded and then not followed to a terminal state",
+        )
+
+
+def _with_records(stack: Stack, items: Iterable[Item]) -> Iterator[tuple[Item, Record | None]]:
+    """Each item with the record that its key has before the upload."""
+    for batch in batched(items, KEYS_PER_READ, strict=False):
+        before = stack.records(item.key for item in batch)
+        yield from ((item, before.get(item.key)) for item in batch)
+
+
+class _Sender:
+    """Sends single files, from several threads."""
+
+    def __init__(self, stack: Stack, on_progress: Callable[[int], None], follow: bool) -> None:
+        self._stack = stack
+        self._on_progress = on_progress
+        self._follow = follow
+        self._stopped = threading.Event()
+        self._etags: dict[str, str] = {}
+        # boto3's managed upload does not return the ETag, and a later HeadObject might return that of another upload.
+        self._hooks = [
+            hook
+            for operation in ("PutObject", "CompleteMultipartUpload")
+            for hook in (
+                (f"before-parameter-build.s3.{operation}", self._note_key),
+                (f"after-call.s3.{operation}", self._note_etag),
+            )
+        ]
+
+    def __enter__(self) -> Self:
+        for event, hook in self._hooks:
+            self._stack.s3.meta.events.register(event, hook)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for event, hook in self._hooks:
+            self._stack.s3.meta.events.unregister(event, hook)
+
+    def send(self, entry: tuple[Item, Record | None]) -> _Upload | Result:
+        """Upload one file, given with the record that its key had before."""
+        item, before = entry
+        try:
+            self._send(item)
+        except (*AWS_ERRORS, OSError) as error:
+            if concerns_setup(error):
+                raise
+            return Result(item.key, NOT_UPLOADED, item, error=name_and_message(error))
+        if not self._follow:
+            return Result(item.key, UPLOADED, item)
+        return _Upload(key=item.key, item=item, etag=self._etags.pop(item.key), older=sequencer_of(before))
+
+    def stop(self) -> None:
+        """Cancel the uploads in progress."""
+        self._stopped.set()
+
+    def _send(self, item: Item) -> None:
+        content_type, _ = mimetypes.guess_type(item.path.name)
+        try:
+            with item.path.open("rb") as content:
+                self._stack.s3.upload_fileobj(
+                    content,
+                    self._stack.uploads_bucket,
+                    item.key,
+                    ExtraArgs={"ContentType": content_type} if content_type else None,
+                    Callback=self._sent,
+                    Config=_in_one_thread,
+                )
+        except _StoppedError:
+            if item.key not in self._etags:  # with an ETag the upload was complete, and only its progress was not told
+                raise
+
+    def _sent(self, count: int) -> None:
+        if self._stopped.is_set():
+            raise _StoppedError
+        self._on_progress(count)
+
+    @staticmethod
+    def _note_key(params: dict, context: dict, **_: object) -> None:
+        context["image_key"] = params["Key"]
+
+    def _note_etag(self, parsed: dict, context: dict, **_: object) -> None:
+        if "ETag" in parsed:
+            self._etags[context["image_key"]] = parsed["ETag"].strip('"')
+
+
+def _outcome(stack: Stack, upload: _Upload, record: Record | None) -> Result | None:
+    """The upload's outcome, if the record shows it: only a record newer than the upload can."""
+    sequencer = sequencer_of(record)
+    if not record or sequencer <= upload.older:
+        return None
+    is_ours = record["ETag"].strip('"') == upload.etag
+    if is_ours:
+        upload.last_seen = f"the status of its record is {record['Status']}"
+    if record["Status"] not in TERMINAL:
+        return None
+    if is_ours:
+        return upload.result(record["Status"], record, record.get("Error"))
+    if _is_current(stack, upload, sequencer):
+        return None
+    return upload.result(REPLACED, error={"Name": "Replaced", "Message": "another upload replaced it under this key"})
+
+
+def _is_current(stack: Stack, upload: _Upload, sequencer: str) -> bool:
+    """Whether S3 still holds our object although the record is of another upload: then that one came before ours."""
+    if upload.still_current != sequencer:
+        try:
+            head = stack.s3.head_object(Bucket=stack.uploads_bucket, Key=upload.key)
+        except ClientError as error:
+            if code(error) not in {"404", "403"}:
+                raise
+            return False
+        if head["ETag"].strip('"') != upload.etag:
+            return False
+        upload.still_current = sequencer
+    return True

@@ -1,0 +1,63 @@
+"""`make deploy`: build, deploy to the AWS account of the usual settings, and say how to use it."""
+
+import sys
+
+import boto3
+
+from cli.problems import AWS_ERRORS, SetupError, explain
+from cli.stack import Stack
+from deployment.sam import sam
+from deployment.target import Target
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-event-notifications-eventbridge.html
+_NEW = """
+A new bucket on AWS takes about five minutes until it tells of uploads. One that got no record by then is not lost:
+                        .venv/bin/image-pipeline redrive uploads/FILE"""
+
+
+def main(deploy_options: list[str]) -> int:
+    """Run `sam build` and `sam deploy`, the latter with these options too. Returns an exit status."""
+    try:
+        target = Target.of(deploy_options)
+        cloudformation = target.session.client("cloudformation")
+        region = cloudformation.meta.region_name
+        account = target.session.client("sts").get_caller_identity()["Account"]
+        print(f"Deploying to account {account} at {cloudformation.meta.endpoint_url}", flush=True)
+        if warning := _no_labels(target.session, region):
+            print(warning, flush=True)
+        deploy = ["deploy", *target.options, *deploy_options]  # of options given twice the last counts
+        for command in (["build"], deploy):
+            if sam(*command) != 0:
+                print(f"make deploy: sam {command[0]} failed; its message is above", file=sys.stderr)
+                return 1
+        target = Target.of(deploy_options, after_asking="--guided" in deploy_options or "-g" in deploy_options)
+        outputs = Stack.find(target.session, target.name).outputs
+        new = target.session.client("s3").list_objects_v2(Bucket=outputs["UploadsBucket"], MaxKeys=1)["KeyCount"] == 0
+    except SetupError as problem:
+        print(f"make deploy: {problem}", file=sys.stderr)
+        return 2
+    except AWS_ERRORS as error:
+        print(f"make deploy: {explain(error)}", file=sys.stderr)
+        return 2
+    print(f"""
+Deployed. Images go to  s3://{outputs["UploadsBucket"]}/uploads/
+Their status is at      {outputs["ImageStatusApiEndpoint"]}/images/uploads/FILE/status
+Try it                  .venv/bin/image-pipeline upload PHOTO""")
+    if new:
+        print(_NEW)
+    return 0
+
+
+def _no_labels(session: boto3.Session, region: str) -> str:
+    """What to say of a region without Rekognition, as far as boto3 knows; nothing of the others."""
+    partition = session.get_partition_for_region(region)
+    if region in session.get_available_regions("rekognition", partition_name=partition):
+        return ""
+    return (
+        f"As far as boto3 knows there is no Amazon Rekognition in {region}. Without it every image completes late and\n"
+        "with a LabelsError; deploy with the parameter DetectLabels=false there."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

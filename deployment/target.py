@@ -1,0 +1,57 @@
+"""Which stack a deployment means, and where: as the SAM CLI reads its options, samconfig.toml and the environment."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from cli.stack import default_name, samconfig
+
+
+def options_of_a_target(**settings: Any) -> argparse.ArgumentParser:
+    """A parser of those of the SAM CLI's options that say which stack is meant; `settings` are ArgumentParser's."""
+    parser = argparse.ArgumentParser(**{"add_help": False, "allow_abbrev": False, **settings})
+    for option in ("--stack-name", "--region", "--profile", "--config-env"):
+        parser.add_argument(option)
+    return parser
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A stack's name, and the account and region it is in."""
+
+    name: str
+    session: boto3.Session
+    profile: str | None  # if it is to be another than the environment's
+
+    @classmethod
+    def of(cls, options: Sequence[str], *, after_asking: bool = False) -> "Target":
+        """The target of `sam deploy` or `sam delete` with these options; others than those of a target are passed over.
+
+        After `--guided` has asked, what it saved in samconfig.toml comes before the environment. Raises SetupError
+        where nothing names a stack, and botocore's errors for profiles that don't exist.
+        """
+        given, _ = options_of_a_target().parse_known_args(options)
+        environment = given.config_env or "default"
+        saved = samconfig(Path.cwd(), environment)
+        region = given.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        name = given.stack_name
+        if after_asking:
+            region = saved.get("region") or region
+            name = saved.get("stack_name") or name
+        profile = given.profile or saved.get("profile")
+        session = boto3.Session(profile_name=profile, region_name=region or saved.get("region"))
+        return cls(name or default_name(Path.cwd(), environment), session, profile)
+
+    @property
+    def options(self) -> list[str]:
+        """For the SAM CLI, which alone would not look at AWS_REGION and IMAGE_PIPELINE_STACK."""
+        return [
+            *("--stack-name", self.name),
+            *(("--region", self.session.region_name) if self.session.region_name else ()),
+            *(("--profile", self.profile) if self.profile else ()),
+        ]

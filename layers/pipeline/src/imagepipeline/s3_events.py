@@ -1,0 +1,49 @@
+"""S3's events as EventBridge delivers them, for whoever has to stand in for S3. Pure, standard library only.
+
+S3 sends no event when a deletion uncovers an older version, nor when an operator asks for an image to be processed
+again. https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html describes the structure.
+"""
+
+from datetime import UTC, datetime
+
+OBJECT_CREATED = "Object Created"
+OBJECT_DELETED = "Object Deleted"
+
+
+def object_created(
+    bucket: str,
+    key: str,
+    *,
+    size: int,
+    etag: str,
+    version_id: str,
+    sequencer: str,
+    time: datetime,
+    reason: str,
+) -> dict:
+    """The event of an upload. `version_id` is "null" in a bucket without versions; `time` has a time zone."""
+    return _event(OBJECT_CREATED, bucket, {"key": key, "size": size, "etag": etag}, version_id, sequencer, time, reason)
+
+
+def object_deleted(
+    bucket: str, key: str, *, version_id: str = "null", sequencer: str, time: datetime, reason: str
+) -> dict:
+    """The event of a deletion, with the same conventions."""
+    return _event(OBJECT_DELETED, bucket, {"key": key}, version_id, sequencer, time, reason)
+
+
+def _event(
+    detail_type: str, bucket: str, described: dict, version_id: str, sequencer: str, time: datetime, reason: str
+) -> dict:
+    # S3 leaves the attribute out where there is no version ID.
+    version = {} if version_id == "null" else {"version-id": version_id}
+    return {
+        "source": "aws.s3",
+        "detail-type": detail_type,
+        "time": time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "detail": {
+            "bucket": {"name": bucket},
+            "object": described | version | {"sequencer": sequencer},
+            "reason": reason,
+        },
+    }

@@ -1,0 +1,67 @@
+"""A deployed stack on moto, with a pipeline that answers."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from cli import stack as stack_module
+from cli.files import Item, select
+from cli.stack import Stack
+from tests.cli.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStandIn, StateMachinesStandIn
+
+
+@pytest.fixture
+def aws_settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The usual AWS settings, and none of those of whoever runs the tests."""
+    settings = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION}
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN", "IMAGE_PIPELINE_STACK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return settings
+
+
+@pytest.fixture
+def folder(tmp_path: Path, aws_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to look for a stack's name from; this package's own checkout is out of the way."""
+    monkeypatch.setattr(stack_module, "__file__", str(tmp_path / "installed" / "cli" / "stack.py"))
+    folder = tmp_path / "project" / "photos"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def stack(aws_settings: dict[str, str]) -> Iterator[Stack]:
+    """A stack called "photos", on moto."""
+    with mock_aws():
+        session = boto3.Session(region_name=REGION)
+        session.client("cloudformation").create_stack(StackName=STACK_NAME, TemplateBody=STACK_TEMPLATE)
+        yield Stack.find(session, STACK_NAME)
+
+
+@pytest.fixture
+def pipeline(stack: Stack) -> Iterator[PipelineStandIn]:
+    with PipelineStandIn(stack) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def machines(stack: Stack) -> Iterator[StateMachinesStandIn]:
+    with StateMachinesStandIn(stack) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Callable[..., list[Item]]:
+    """Makes files by name and content, and gives them as items to upload."""
+
+    def make(**contents: bytes) -> list[Item]:
+        paths = [tmp_path / f"{name}.jpg" for name in contents]
+        for path, content in zip(paths, contents.values(), strict=True):
+            path.write_bytes(content)
+        return select(paths).items
+
+    return make

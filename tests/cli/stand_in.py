@@ -1,0 +1,200 @@
+"""The resources of a stack, and stand-ins: a pipeline that answers uploads, state machines that answer events."""
+
+import json
+import threading
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+from boto3.dynamodb.types import TypeSerializer
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.utils import utcnow
+from moto.stepfunctions.models import Execution, stepfunctions_backends
+
+from cli.events import Event, sequencer_of
+from cli.stack import Stack
+
+STACK_NAME = "photos"
+REGION = "eu-west-1"
+
+STACK_TEMPLATE = """
+Resources:
+  Uploads: {Type: AWS::S3::Bucket}
+  Thumbnails: {Type: AWS::S3::Bucket}
+  Queue: {Type: AWS::SQS::Queue}
+  Pipeline:
+    Type: AWS::StepFunctions::StateMachine
+    Properties:
+      RoleArn: arn:aws:iam::123456789012:role/none
+      DefinitionString: '{}'
+  Housekeeping:
+    Type: AWS::StepFunctions::StateMachine
+    Properties:
+      RoleArn: arn:aws:iam::123456789012:role/none
+      DefinitionString: '{}'
+  Uploaded:
+    Type: AWS::Events::Rule
+    Properties:
+      EventPattern: {source: [aws.s3]}
+      Targets: [{Id: Pipeline, Arn: !Ref Pipeline}]
+  Images:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: ImageKey, AttributeType: S}]
+      KeySchema: [{AttributeName: ImageKey, KeyType: HASH}]
+Outputs:
+  UploadsBucket: {Value: !Ref Uploads}
+  ImagesTable: {Value: !Ref Images}
+  ThumbnailsBucket: {Value: !Ref Thumbnails}
+  UndeliveredEventsQueue: {Value: !Ref Queue}
+  ImagePipeline: {Value: !Ref Pipeline}
+  Housekeeping: {Value: !Ref Housekeeping}
+  ImageStatusApiEndpoint: {Value: 'https://api.example.com'}
+"""
+
+MACHINES = ("ImagePipeline", "Housekeeping")
+NOW = "2026-06-01T10:00:00.000Z"
+RENDITIONS = {"small": {"Key": "1f/A1/small.jpg", "Width": 100, "Height": 75, "Format": "JPEG", "Bytes": 3210}}
+
+
+class PipelineStandIn:
+    """Sees new objects as S3's events would show them, and writes the records that a test asks for."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.answers: dict[str, Callable[[], list[dict]]] = {}  # by key: the records to write; none is silence
+        self._sequencers = count(0x100)
+        self._seen: set[str] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "PipelineStandIn":
+        # The same bytes sent twice are two uploads, to S3's events and, by their versions, to the stand-in.
+        self.stack.s3.put_bucket_versioning(
+            Bucket=self.stack.uploads_bucket, VersioningConfiguration={"Status": "Enabled"}
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def stored_keys(self) -> set[str]:
+        """What the bucket holds."""
+        pages = self.stack.s3.get_paginator("list_objects_v2").paginate(Bucket=self.stack.uploads_bucket)
+        return {stored["Key"] for page in pages for stored in page.get("Contents", [])}
+
+    def write(self, key: str, **attributes: object) -> None:
+        """Put one record."""
+        write(self.stack, key, **attributes)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.02):
+            pages = self.stack.s3.get_paginator("list_object_versions").paginate(Bucket=self.stack.uploads_bucket)
+            for version in (version for page in pages for version in page.get("Versions", [])):
+                if version["VersionId"] not in self._seen:
+                    self._seen.add(version["VersionId"])
+                    self._answer(version)
+
+    def _answer(self, version: dict) -> None:
+        about = {
+            "Sequencer": f"{next(self._sequencers):018X}".ljust(64, "0"),
+            "ETag": version["ETag"].strip('"'),
+            "Bytes": version["Size"],
+        }
+        answer = self.answers.get(version["Key"], completed)
+        for attributes in answer():
+            self.write(version["Key"], **about | attributes)
+
+
+class StateMachinesStandIn:
+    """Ends the executions that moto only starts, and writes the records that the state machines would."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.answers: dict[str, dict | None] = {}  # by key: the record's attributes; None leaves it running
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "StateMachinesStandIn":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def started(self, machine: str = "ImagePipeline") -> list[dict]:
+        """The events that executions were started with, oldest first."""
+        return [json.loads(execution.execution_input) for execution in self.executions(machine)]
+
+    def running(self) -> int:
+        return sum(execution.status == "RUNNING" for execution in self.executions("ImagePipeline"))
+
+    def start(self, machine: str, event: dict) -> str:
+        """Start an execution as EventBridge would; returns its ARN."""
+        answer = self.stack.stepfunctions.start_execution(
+            stateMachineArn=self.stack.outputs[machine], input=json.dumps(event)
+        )
+        return answer["executionArn"]
+
+    def end(self, arn: str, status: str) -> None:
+        """End an execution with a status."""
+        [execution] = [e for machine in MACHINES for e in self.executions(machine) if e.execution_arn == arn]
+        execution.status, execution.stop_date = status, utcnow()
+
+    def executions(self, machine: str) -> list[Execution]:
+        """All there were, oldest first."""
+        backend = stepfunctions_backends[DEFAULT_ACCOUNT_ID][REGION]
+        return list(backend.describe_state_machine(self.stack.outputs[machine]).executions)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.02):
+            for machine in MACHINES:
+                for execution in self.executions(machine):
+                    if execution.status == "RUNNING":
+                        self._answer(machine, execution)
+
+    def _answer(self, machine: str, execution: Execution) -> None:
+        event = Event.parse(execution.execution_input)
+        answer = self.answers.get(event.key, {"Renditions": RENDITIONS, "Labels": []})
+        if answer is None:
+            return
+        if machine == "Housekeeping":
+            if self.stack.head(event.key) is None:
+                key = {"ImageKey": {"S": event.key}}
+                self.stack.dynamodb.delete_item(TableName=self.stack.outputs["ImagesTable"], Key=key)
+        elif sequencer_of(self.stack.records([event.key]).get(event.key)) < event.sequencer:
+            about = {"Sequencer": event.sequencer, "ExecutionArn": execution.execution_arn}
+            if answer.get("Status", "COMPLETED") != "COMPLETED":  # only a failure notice is recorded
+                about["AnnouncedAt"] = NOW
+            write(self.stack, event.key, **about | answer)
+        execution.status, execution.stop_date = "SUCCEEDED", utcnow()
+
+
+def write(stack: Stack, key: str, **attributes: object) -> None:
+    """Put one record."""
+    record = {"ImageKey": key, "Status": "COMPLETED", **attributes}
+    serialize = TypeSerializer().serialize
+    item = {name: serialize(value) for name, value in record.items()}
+    stack.dynamodb.put_item(TableName=stack.outputs["ImagesTable"], Item=item)
+
+
+def completed() -> list[dict]:
+    """The answer to a good photo."""
+    return [{"Renditions": RENDITIONS, "Labels": []}]
+
+
+def silence() -> list[dict]:
+    """The answer that never comes."""
+    return []
+
+
+def samconfig(folder: Path, section: str = "global", environment: str = "default", **parameters: str) -> None:
+    """Write a samconfig.toml that says this of one command in one environment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f'{name} = "{value}"' for name, value in parameters.items()]
+    text = "\n".join(["version = 0.1", f"[{environment}.{section}.parameters]", *lines])
+    (folder / "samconfig.toml").write_text(text)

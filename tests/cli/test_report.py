@@ -1,0 +1,80 @@
+"""How results are shown."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.files import Item
+from cli.following import Result
+from cli.report import json_line, line, printable
+
+RENDITIONS = {
+    "large": {"Key": "1f/A/large.jpg", "Width": 1280, "Height": 960, "Format": "JPEG", "Bytes": 99000},
+    "small": {"Key": "1f/A/small.jpg", "Width": 100, "Height": 75, "Format": "JPEG", "Bytes": 3000},
+}
+
+
+def labels(*names: str) -> list[dict]:
+    return [{"Name": name, "Confidence": 98.6} for name in names]
+
+
+def fields(**record: object) -> list[str]:
+    return line(Result("uploads/cat.jpg", "COMPLETED", record={"Bytes": 2_100_000, **record}, seconds=1.26)).split("\t")
+
+
+def test_a_line_has_status_key_size_renditions_labels_and_seconds() -> None:
+    assert fields(Renditions=RENDITIONS, Labels=labels("Cat", "Pet")) == [
+        "COMPLETED",
+        "uploads/cat.jpg",
+        "2.1 MB",
+        "small 100×75, large 1280×960",
+        "Cat 99%, Pet 99%",
+        "1.3",
+        "",
+    ]
+
+
+def test_of_many_labels_the_first_are_shown_and_the_others_counted() -> None:
+    assert fields(Labels=labels("Cat", "Animal", "Pet", "Sofa", "Room"))[4] == "Cat 99%, Animal 99%, Pet 99%, 2 more"
+
+
+@pytest.mark.parametrize("attribute", ["LabelsError", "LabelsSkipped"])
+def test_missing_labels_say_why(attribute: str) -> None:
+    why = {"Name": "ImageTooSmall", "Message": "60x40 is too small"}
+
+    assert fields(**{attribute: why})[4] == "none: 60x40 is too small"
+
+
+def test_a_bad_end_says_why() -> None:
+    error = {"Name": "DamagedImage", "Message": "the JPEG is damaged:\ntruncated"}
+
+    assert line(Result("uploads/cat.jpg", "REJECTED", error=error)).endswith(
+        "\tDamagedImage: the JPEG is damaged:\\ntruncated"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("plain [red]brackets[/red] 100% a+b.jpg", "plain [red]brackets[/red] 100% a+b.jpg"),
+        ("caf\u00e9 \u5bb6\u65cf \U0001f600.jpg", "caf\u00e9 \u5bb6\u65cf \U0001f600.jpg"),
+        ("\U0001f468\u200d\U0001f469.jpg", "\U0001f468\u200d\U0001f469.jpg"),  # one emoji of two, joined
+        ("\x1b[31mred\x07.jpg", r"\x1b[31mred\x07.jpg"),
+        ("two\nlines\tand tabs.jpg", r"two\nlines\tand tabs.jpg"),
+        ("\u202egpj.exe", r"\u202egpj.exe"),  # would turn the rest of the line around
+        ("caf\udce9.jpg", r"caf\udce9.jpg"),  # not UTF-8
+    ],
+)
+def test_nothing_in_a_name_can_steer_the_terminal(key: str, shown: str) -> None:
+    assert printable(key) == shown
+
+
+def test_a_json_line_holds_the_record_and_what_the_client_knows() -> None:
+    item = Item(Path("holiday/caf\u00e9\n.jpg"), "uploads/caf\u00e9\n.jpg", 2100)
+    record = {"ImageKey": item.key, "Status": "COMPLETED", "Bytes": 2100, "Labels": labels("Cat")}
+
+    text = json_line(Result(item.key, "COMPLETED", item, record, seconds=1.26))
+
+    assert len(text.splitlines()) == 1
+    assert json.loads(text) == {**record, "File": str(item.path), "Seconds": 1.26}

@@ -1,0 +1,103 @@
+"""What `make destroy` does before CloudFormation deletes the stack."""
+
+import threading
+import time
+
+import boto3
+import pytest
+from rich.status import Status
+
+from cli.stack import Stack
+from deployment import destroy
+from deployment.destroy import drain, empty
+from tests.cli.stand_in import REGION, STACK_NAME, StateMachinesStandIn
+
+EVENT = {"detail-type": "Object Created", "detail": {"object": {"key": "uploads/a.jpg", "sequencer": "0A"}}}
+
+
+@pytest.fixture
+def parts(stack: Stack) -> destroy._Parts:
+    return destroy._Parts.of(boto3.client("cloudformation", REGION), STACK_NAME)
+
+
+@pytest.fixture
+def running(machines: StateMachinesStandIn) -> str:
+    """An execution that doesn't end by itself."""
+    machines.answers["uploads/a.jpg"] = None
+    return machines.start("Housekeeping", EVENT)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(destroy, "_PAUSE", 0.05)
+
+
+def test_nothing_starts_any_more(stack: Stack, parts: destroy._Parts) -> None:
+    eventbridge = boto3.client("events", REGION)
+
+    drain(stack, eventbridge, parts, Status(""))
+
+    assert [rule["State"] for rule in eventbridge.list_rules()["Rules"]] == ["DISABLED"]
+
+
+def test_a_rule_that_was_deleted_by_hand_is_no_obstacle(stack: Stack, parts: destroy._Parts) -> None:
+    eventbridge = boto3.client("events", REGION)
+    [rule] = parts.rules
+    eventbridge.remove_targets(Rule=rule, Ids=["Pipeline"])
+    eventbridge.delete_rule(Name=rule)
+
+    drain(stack, eventbridge, parts, Status(""))
+
+
+def test_what_runs_is_waited_for(
+    stack: Stack, parts: destroy._Parts, machines: StateMachinesStandIn, running: str
+) -> None:
+    ended = threading.Timer(0.5, machines.end, (running, "SUCCEEDED"))
+    ended.start()
+
+    drain(stack, boto3.client("events", REGION), parts, Status(""))
+
+    assert ended.finished.is_set()
+    assert stack.execution_status(running) == "SUCCEEDED"
+
+
+def test_what_runs_for_too_long_is_stopped(
+    stack: Stack, parts: destroy._Parts, running: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destroy, "_LONGEST_WAIT", 0.2)
+    began = time.monotonic()
+
+    drain(stack, boto3.client("events", REGION), parts, Status(""))
+
+    assert time.monotonic() - began >= 0.2
+    assert stack.execution_status(running) == "ABORTED"
+
+
+def test_old_versions_and_delete_markers_go_too(stack: Stack) -> None:
+    s3, bucket = stack.s3, stack.uploads_bucket
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=bucket, Key="cat.jpg", Body=b"first")
+    s3.put_object(Bucket=bucket, Key="cat.jpg", Body=b"second")
+    s3.delete_object(Bucket=bucket, Key="cat.jpg")
+
+    deleted = empty(s3, bucket, Status(""))
+
+    assert deleted == 3
+    left = s3.list_object_versions(Bucket=bucket)
+    assert not {"Versions", "DeleteMarkers"} & left.keys()
+
+
+def test_more_objects_than_one_call_lists_are_deleted(stack: Stack) -> None:
+    for number in range(1001):
+        stack.s3.put_object(Bucket=stack.uploads_bucket, Key=f"{number}", Body=b"")
+
+    deleted = empty(stack.s3, stack.uploads_bucket, Status(""))
+
+    assert deleted == 1001
+    stack.s3.delete_bucket(Bucket=stack.uploads_bucket)
+
+
+def test_a_bucket_that_was_deleted_by_hand_is_empty(stack: Stack) -> None:
+    stack.s3.delete_bucket(Bucket=stack.uploads_bucket)
+
+    assert empty(stack.s3, stack.uploads_bucket, Status("")) == 0
