@@ -5,7 +5,7 @@ from datetime import datetime
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from imagepipeline import aws, config, objects, ordering, records
+from imagepipeline import aws, config, objects, ordering, records, s3_events
 from imagepipeline.keys import just_after
 from imagepipeline.models import Upload
 
@@ -28,23 +28,14 @@ def handler(event: dict, context: LambdaContext) -> dict:
     logger.info("current version resolved", extra={"action": action})
     if action is not ordering.Action.PROCESS:
         return {"Action": action}
-    return {"Action": action, "Event": created_event(upload, current)}
-
-
-def created_event(upload: Upload, current: dict) -> dict:
-    return {
-        "source": "aws.s3",
-        "detail-type": "Object Created",
-        "time": upload.received_at,
-        "detail": {
-            "bucket": {"name": upload.bucket},
-            "object": {
-                "key": upload.key,
-                "size": current["Bytes"],
-                "etag": current["ETag"],
-                "version-id": current["VersionId"],
-                "sequencer": just_after(upload.sequencer),
-            },
-            "reason": "Version Restored",
-        },
-    }
+    restored = s3_events.object_created(
+        upload.bucket,
+        upload.key,
+        size=current["Bytes"],
+        etag=current["ETag"],
+        version_id=current["VersionId"],
+        sequencer=just_after(upload.sequencer),
+        time=event_time,
+        reason="Version Restored",
+    )
+    return {"Action": action, "Event": restored}
