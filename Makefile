@@ -6,7 +6,7 @@ WITH_TOOLS := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH"
 
 LINTERS := ruff mypy cfn-lint sam-validate statelint
 
-.PHONY: help setup local down test torture lint bench deploy destroy $(LINTERS)
+.PHONY: help setup local down test unit torture lint bench deploy destroy $(LINTERS)
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -23,6 +23,10 @@ down: setup  ## End the local run; what it stored stays in .local [PORT=4566]
 
 test: lint  ## Check everything, then run every test, on this machine alone
 	@$(PYTHON) -m pytest -n auto --dist loadgroup
+
+unit: setup  ## Run the tests that need neither the emulator nor other processes, in under 30 seconds
+	@$(PYTHON) -m pytest -n auto --dist loadgroup -m "not slow" --hypothesis-profile=quick \
+		--ignore=tests/integration --ignore=tests/local
 
 torture: setup  ## Let everything go wrong, on a system of its own, for about fifteen minutes [OPTIONS="--seed 7"]
 	@$(PYTHON) -m tests.torture $(OPTIONS)
@@ -41,7 +45,7 @@ cfn-lint:
 	@.venv/bin/cfn-lint template.yaml
 
 sam-validate:
-	@AWS_DEFAULT_REGION=us-east-1 .venv/bin/sam validate --lint >/dev/null
+	@AWS_DEFAULT_REGION=us-east-1 .venv/bin/sam validate --lint
 
 statelint:
 	@.venv/bin/statelint --eval-jsonata statemachine/*.asl.json

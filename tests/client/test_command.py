@@ -20,6 +20,8 @@ from tests.client.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineSt
 
 CHECKOUT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., subprocess.Popen]
 
 
