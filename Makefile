@@ -4,7 +4,9 @@ export SAM_CLI_TELEMETRY := 0
 # The layers' Makefiles call uv and python3.13.
 WITH_TOOLS := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH"
 
-.PHONY: help setup local down test torture lint bench deploy destroy
+LINTERS := ruff mypy cfn-lint sam-validate statelint
+
+.PHONY: help setup local down test unit torture lint bench deploy destroy $(LINTERS)
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -19,17 +21,34 @@ local: setup  ## Run the whole system on this machine [PORT=4566] [PARAMETERS="M
 down: setup  ## Stop the local run; stored data remains in .local [PORT=4566]
 	@$(PYTHON) -m local down --port $(PORT)
 
-test: setup  ## Run every test, on this machine alone
+test: lint  ## Check everything, then run every test, on this machine alone
 	@$(PYTHON) -m pytest -n auto --dist loadgroup
+
+unit: setup  ## Run the tests that need neither the emulator nor other processes, in under 30 seconds
+	@$(PYTHON) -m pytest -n auto --dist loadgroup -m "not slow" --hypothesis-profile=quick \
+		--ignore=tests/integration --ignore=tests/local
 
 torture: setup  ## Let everything go wrong, on a system of its own, for about fifteen minutes [OPTIONS="--seed 7"]
 	@$(PYTHON) -m tests.torture $(OPTIONS)
 
-lint: setup  ## Check code and template
-	@.venv/bin/ruff check
-	@.venv/bin/ruff format --check
+lint: setup  ## Check style, types, template and state machines
+	@$(MAKE) --no-print-directory --keep-going --jobs 4 $(LINTERS)
+
+ruff:
+	@.venv/bin/ruff check --quiet
+	@.venv/bin/ruff format --check --quiet
+
+mypy:
+	@.venv/bin/mypy --no-error-summary
+
+cfn-lint:
 	@.venv/bin/cfn-lint template.yaml
-	@.venv/bin/sam validate --lint
+
+sam-validate:
+	@AWS_DEFAULT_REGION=us-east-1 .venv/bin/sam validate --lint
+
+statelint:
+	@.venv/bin/statelint --eval-jsonata statemachine/*.asl.json
 
 bench: setup  ## Measure the imaging core against its rivals
 	@$(PYTHON) -m bench

@@ -1,7 +1,9 @@
 """For all tests."""
 
 import os
+from functools import cache
 
+import botocore.loaders
 from hypothesis import settings
 
 # Clients are made while a handler is imported. Whoever runs the tests has their own account left out of it.
@@ -13,5 +15,10 @@ os.environ["POWERTOOLS_SERVICE_NAME"] = "image-pipeline"
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "ImagePipeline"
 
 # A busy machine is no reason to fail, and the checkout no place for a database of examples.
-settings.register_profile("unhurried", deadline=None, database=None)
-settings.load_profile("unhurried")
+settings.register_profile("thorough", deadline=None, database=None)
+settings.register_profile("quick", settings.get_profile("thorough"), max_examples=20)  # for `make unit`
+settings.load_profile("thorough")
+
+# Every session reads the models of AWS's services anew, which takes longer than most tests. They never change: one
+# loader serves all sessions.
+botocore.loaders.create_loader = cache(botocore.loaders.create_loader)

@@ -6,6 +6,7 @@ from pathlib import Path
 import boto3
 import pytest
 from moto import mock_aws
+from moto.sqs.models import SQSBackend
 
 from cli import stack as stack_module
 from cli.files import Item, select
@@ -22,6 +23,17 @@ def aws_settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     return settings
+
+
+@pytest.fixture(autouse=True)
+def empty_queues_answer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turns off moto's long polling: all messages there will be are in the queue before anything reads it."""
+    receive = SQSBackend.receive_message
+
+    def receive_at_once(backend: SQSBackend, queue: str, count: int, _wait_seconds: int, *rest: object) -> list:
+        return receive(backend, queue, count, 0, *rest)
+
+    monkeypatch.setattr(SQSBackend, "receive_message", receive_at_once)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from tests.cli.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStand
 CHECKOUT = Path(__file__).parents[2]
 
 UV_FOLDERS = os.pathsep.join([str(CHECKOUT / ".tools" / "bin"), os.environ["PATH"]])
+pytestmark = pytest.mark.slow
 
 Start = Callable[..., subprocess.Popen]
 

@@ -87,6 +87,7 @@ def test_old_versions_and_delete_markers_go_too(stack: Stack) -> None:
     assert not {"Versions", "DeleteMarkers"} & left.keys()
 
 
+@pytest.mark.slow
 def test_more_objects_than_one_call_lists_are_deleted(stack: Stack) -> None:
     for number in range(1001):
         stack.s3.put_object(Bucket=stack.uploads_bucket, Key=f"{number}", Body=b"")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.template.stack import REPOSITORY, source
 
-pytestmark = pytest.mark.xdist_group("layers")  # built once
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("layers")]  # built once
 
 FUNCTIONS = sorted(app.parent.name for app in (REPOSITORY / "functions").glob("*/app.py"))
 LAYERS = sorted(name for name, said in source()["Resources"].items() if said["Type"] == "AWS::Serverless::LayerVersion")

@@ -38,7 +38,8 @@ NEEDED_OTHERWISE = {
     "pytest-xdist": "pytest -n",
     "pytest-timeout": "timeout in pyproject.toml",
     "cfn-lint": "make lint",
-    "statelint": "the tests of the state machines",
+    "mypy": "make lint",
+    "statelint": "make lint",
 }
 
 

@@ -247,7 +247,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(data[: draw(st.integers(0, len(data)))])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=5 * settings.default.max_examples)
 @given(
     mutated() | st.binary(max_size=400) | st.binary(max_size=400).map(lambda noise: b"Exif\0\0II*\0\x08\0\0\0" + noise)
 )

@@ -190,7 +190,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(data) or b"\0"
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=5 * settings.default.max_examples)
 @given(mutated())
 def test_a_mutated_file_has_a_header_or_a_named_rejection(data: bytes) -> None:
     source = CountingSource(data + bytes(100 * KIB))
@@ -204,7 +204,7 @@ def test_a_mutated_file_has_a_header_or_a_named_rejection(data: bytes) -> None:
     assert source.bytes_read <= MAX_BYTES_READ
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(st.sampled_from([data[:12] for data in EXAMPLES]) | st.just(b""), st.binary(max_size=300))
 def test_noise_behind_any_signature_has_a_header_or_a_named_rejection(signature: bytes, noise: bytes) -> None:
     try:

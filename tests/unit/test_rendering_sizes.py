@@ -56,7 +56,7 @@ def test_a_crop_is_within_the_picture_and_in_its_middle(width, height, box_width
     assert 0 <= plan.scaled[1] - lower - upper <= 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     # Of a picture of a few blocks JPEG keeps too little to compare.
     st.tuples(st.integers(40, 300), st.integers(40, 300)),

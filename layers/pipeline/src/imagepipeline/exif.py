@@ -37,10 +37,10 @@ _OFFSET = re.compile(r"[+-](?:0\d|1[0-4]):[0-5]\d")
 def orientation(exif: bytes | None) -> int:
     """How the picture is to be turned, 1 to 8 as EXIF numbers it; 1 where it doesn't say so in earnest."""
     value = _Tiff.of(exif).first_directory().number(_ORIENTATION)
-    return int(value) if value in range(1, 9) else 1
+    return int(value) if value is not None and value in range(1, 9) else 1
 
 
-def facts(exif: bytes | None, *, location: bool = False) -> dict:
+def facts(exif: bytes | None, *, location: bool = False) -> dict[str, object]:
     """PascalCase facts for state data and record: text, int, bool, and floats of at most six decimals.
 
     `exif` is the raw block as Pillow's `info["exif"]` has it, or a whole TIFF file. `location` adds where it was taken.
@@ -115,7 +115,7 @@ class _Tiff:
     def of(cls, exif: bytes | None) -> "_Tiff":
         """The block that begins near the start of `exif`; an empty one if there is none."""
         header = _TIFF_HEADER.search(exif[: _HEADER_WITHIN + 4]) if exif else None
-        if not header:
+        if exif is None or header is None:
             return cls(b"", "<")
         return cls(exif[header.start() :] if header.start() else exif, "<" if header[0][:1] == b"I" else ">")
 
@@ -161,10 +161,11 @@ def _taken_at(camera: _Directory) -> str | None:
         if not date:
             continue
         try:
-            moment = datetime(*map(int, date.groups())).isoformat()  # noqa: DTZ001 (the camera's clock has no zone)
+            year, month, day, hour, minute, second = map(int, date.groups())
+            moment = datetime(year, month, day, hour, minute, second).isoformat()  # noqa: DTZ001 (the camera has no zone)
         except ValueError:
             continue
-        fraction = re.match(r"\d{0,6}", camera.text(fraction_tag))[0].rstrip("0")
+        fraction = re.split(r"\D", camera.text(fraction_tag), maxsplit=1)[0][:6].rstrip("0")
         offset = _OFFSET.fullmatch(camera.text(offset_tag))
         return moment + ("." + fraction if fraction else "") + (offset[0] if offset else "")
     return None
@@ -177,7 +178,7 @@ def _exposure_time(seconds: float | None) -> str | None:
     return f"1/{round(1 / seconds)}" if seconds <= 0.25 else f"{round(seconds, 1):g}"
 
 
-def _iso(camera: _Directory) -> int | None:
+def _iso(camera: _Directory) -> float | None:
     iso = camera.number(_ISO)
     if iso == _ISO_BEYOND_16_BITS:
         iso = camera.number(_RECOMMENDED_ISO)
@@ -188,7 +189,7 @@ def _flash_fired(flash: float | None) -> bool | None:
     return bool(flash & _FLASH_FIRED) if isinstance(flash, int) else None
 
 
-def _location(gps: _Directory) -> dict | None:
+def _location(gps: _Directory) -> dict[str, float] | None:
     """Decimal degrees, south and west negative, and metres above the sea; None unless both degrees make sense."""
     latitude = _degrees(gps, _LATITUDE, gps.text(_LATITUDE_REF), "N", "S", 90)
     longitude = _degrees(gps, _LONGITUDE, gps.text(_LONGITUDE_REF), "E", "W", 180)
@@ -202,8 +203,8 @@ def _location(gps: _Directory) -> dict | None:
 
 
 def _degrees(gps: _Directory, tag: int, ref: str, positive: str, negative: str, most: int) -> float | None:
-    parts = gps.numbers(tag, 3)
-    if len(parts) < 3 or None in parts or ref not in (positive, negative):
+    parts = [part for part in gps.numbers(tag, 3) if part is not None]
+    if len(parts) < 3 or ref not in (positive, negative):
         return None
     degrees = parts[0] + parts[1] / 60 + parts[2] / 3600
     if not 0 <= degrees <= most:

@@ -23,7 +23,7 @@ class Color:
     hex: str  # "#rrggbb", sRGB
     share: float  # of the pixels, 0 to 1
 
-    def to_state(self) -> dict:
+    def to_state(self) -> dict[str, str | float]:
         """PascalCase, for state data."""
         return {"Hex": self.hex, "Share": self.share}
 
@@ -50,9 +50,9 @@ def palette(image: Image.Image) -> tuple[Color, ...]:
     small = image.copy()
     small.thumbnail((_PALETTE_SIDE, _PALETTE_SIDE), Image.Resampling.BOX)
     reduced = small.quantize(MAX_COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    channels = reduced.getpalette()
+    channels = reduced.getpalette() or []
     pixels = small.width * small.height
-    shares = sorted(((count / pixels, index) for count, index in reduced.getcolors()), reverse=True)
+    shares = sorted(((count / pixels, index) for index, count in enumerate(reduced.histogram()) if count), reverse=True)
     return tuple(
         Color("#{:02x}{:02x}{:02x}".format(*channels[3 * index : 3 * index + 3]), round(share, 3))
         for share, index in shares

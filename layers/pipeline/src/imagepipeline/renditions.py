@@ -14,6 +14,7 @@ filters  `grayscale`, `sepia`, `blur`, `sharpen`, `autocontrast`: any, applied i
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from imagepipeline.errors import ConfigError
 
@@ -93,7 +94,7 @@ def _parse_box(box: str, token: str) -> tuple[int, int]:
     return int(sides[1]), int(sides[2])
 
 
-def _parse_options(options: list[str], token: str) -> dict:
+def _parse_options(options: list[str], token: str) -> dict[str, Any]:
     """Keyword arguments for RenditionSpec."""
     fits = [option for option in options if option in FITS]
     formats = [option for option in options if option in FORMATS]
