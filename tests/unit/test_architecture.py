@@ -16,7 +16,8 @@ OURS = {"imagepipeline", "functions", "local", "client", "bench", "tests"}
 # Modules that reach outside the process: AWS and the environment. All others decide, and are pure.
 EDGE = {f"imagepipeline.{name}" for name in ("aws", "config", "labels", "objects", "records", "cleanup")}
 STANDARD_LIBRARY_ONLY = [
-    f"imagepipeline.{name}" for name in ("errors", "models", "keys", "renditions", "ordering", "notification", "config")
+    f"imagepipeline.{name}"
+    for name in ("errors", "models", "keys", "renditions", "ordering", "notification", "config", "printable")
 ]
 IMAGING = {"PIL", "pillow_heif"}
 # In the runtime layer, and in Lambda's own runtime.
