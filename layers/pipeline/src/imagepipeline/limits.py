@@ -1,7 +1,6 @@
 """What the pipeline refuses for what it would cost, before memory or time is spent on it."""
 
 import re
-import zlib
 from dataclasses import dataclass
 
 from imagepipeline.errors import FileTooLarge, TooComplex, TooManyPixels
@@ -31,11 +30,6 @@ DECODING_BYTES = 1450 * MIB
 
 # A scan of 100 MP takes libjpeg-turbo about 0.1 s; encoders write 10, the most ambitious optimisers under 20.
 MAX_SCANS = 100
-# libpng writes 8 KiB a chunk, so that 100 MiB have 12,800; Pillow spends microseconds on each.
-MAX_PNG_CHUNKS = 100_000
-# What one compressed chunk (iCCP, zTXt, iTXt) and all of them may inflate to: as much as Pillow takes of text.
-MAX_INFLATED_CHUNK_BYTES = 1 * MIB
-MAX_INFLATED_BYTES = 64 * MIB
 
 # In a scan 0xFF is followed by 0x00 (a data byte) or RSTn (a restart); anything else ends the scan.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -75,11 +69,9 @@ def affordable_pixels(header: Header) -> int:
 
 
 def check_contents(header: Header, data: bytes) -> None:
-    """Raise TooComplex for what only the whole file tells: scans of a JPEG, chunks of a PNG."""
+    """Raise TooComplex for what only the whole file tells: the scans of a JPEG."""
     if header.format == "JPEG" and header.progressive and count_scans(data, MAX_SCANS + 1) > MAX_SCANS:
         raise TooComplex(f"the JPEG has more than {MAX_SCANS} scans")
-    if header.format == "PNG":
-        _check_chunks(data)
 
 
 def count_scans(data: bytes, stop_after: int) -> int:
@@ -97,32 +89,3 @@ def count_scans(data: bytes, stop_after: int) -> int:
         if marker not in (_SOI, _TEM):
             position += int.from_bytes(data[position : position + 2])
     return scans
-
-
-def _check_chunks(data: bytes) -> None:
-    """Raise TooComplex for a PNG of too many chunks, or with one that is small here and huge when inflated."""
-    position, inflated = 8, 0
-    for _ in range(MAX_PNG_CHUNKS):
-        length, kind = int.from_bytes(data[position : position + 4]), data[position + 4 : position + 8]
-        if kind == b"IEND" or not kind:
-            return
-        if kind in (b"iCCP", b"zTXt", b"iTXt"):
-            chunk_bytes = _inflated_bytes(kind, data[position + 8 : position + 8 + length])
-            inflated += chunk_bytes
-            if chunk_bytes > MAX_INFLATED_CHUNK_BYTES or inflated > MAX_INFLATED_BYTES:
-                raise TooComplex(f"the PNG's {kind.decode()} chunks inflate beyond {MAX_INFLATED_CHUNK_BYTES:,} bytes")
-        position += 12 + length
-    raise TooComplex(f"the PNG has more than {MAX_PNG_CHUNKS:,} chunks")
-
-
-def _inflated_bytes(kind: bytes, chunk: bytes) -> int:
-    """What the compressed part of a chunk inflates to, or just over the limit. A broken one counts nothing."""
-    rest = chunk.partition(b"\0")[2]  # what follows the keyword begins with the method, in iTXt after a flag
-    if kind == b"iTXt":
-        if not rest.startswith(b"\1"):
-            return 0
-        rest = rest[1:2] + rest[2:].split(b"\0", 2)[-1]  # without language and translated keyword
-    try:
-        return len(zlib.decompressobj().decompress(rest[1:], MAX_INFLATED_CHUNK_BYTES + 1))
-    except zlib.error:
-        return 0  # the decoder ignores it too
