@@ -1,20 +1,26 @@
 """What is refused before it costs anything."""
 
 import io
+import re
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from imagepipeline import limits, renditions
 from imagepipeline.errors import FileTooLarge, TooComplex, TooManyPixels
 from imagepipeline.limits import (
     DECODING_BYTES,
     DEFAULT_MAX_PIXELS,
     MAX_SCANS,
+    MIB,
     Limits,
     affordable_pixels,
     check,
     check_contents,
     count_scans,
+    processor_seconds,
+    worker_bytes,
 )
 from imagepipeline.models import Header
 from imagepipeline.probing import probe_whole
@@ -60,8 +66,24 @@ def test_other_formats_may_have_all_that_the_default_allows(header: Header) -> N
     assert affordable_pixels(header) >= DEFAULT_MAX_PIXELS
 
 
-def test_decoding_leaves_room_in_the_functions_memory() -> None:
-    assert DECODING_BYTES < 1769 * 2**20
+def test_the_budget_is_of_the_memory_that_the_function_has() -> None:
+    template = Path(__file__).parents[2].joinpath("template.yaml").read_text()
+    function = template[template.index("  ThumbnailsFunction:") :]
+
+    assert int(re.search(r"MemorySize: (\d+)", function)[1]) * 2**20 == limits.FUNCTION_BYTES
+
+
+@pytest.mark.parametrize("file_bytes", [0, 100 * MIB])
+def test_the_worker_and_the_files_two_copies_fit_into_the_functions_memory(file_bytes: int) -> None:
+    assert DECODING_BYTES + file_bytes <= worker_bytes(file_bytes)
+    assert worker_bytes(file_bytes) + file_bytes < limits.FUNCTION_BYTES - 100 * MIB
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seconds"), [(renditions.DEFAULT, 10), ("large=4096x4096:avif", 26), ("large=4096x4096:webp", 13)]
+)
+def test_large_renditions_extend_the_processor_time(wanted: str, seconds: int) -> None:
+    assert processor_seconds(renditions.parse(wanted)) == seconds
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from imagepipeline.errors import FileTooLarge, TooComplex, TooManyPixels
 from imagepipeline.models import Header
+from imagepipeline.renditions import RenditionSpec
 
 MIB = 2**20
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -27,6 +28,15 @@ _BYTES_PER_PIXEL_PROGRESSIVE_JPEG = 13
 _BYTES_PER_PIXEL_OTHERS = 4 + 4
 # Of the 1769 MiB of the function that decodes; the rest is for the interpreter (60), the file and the renditions.
 DECODING_BYTES = 1450 * MIB
+
+# The budget of the process that decodes and renders a file, enforced by the kernel (rendering/isolation.py).
+FUNCTION_BYTES = 1769 * MIB  # the function's memory size in template.yaml
+_RESERVED_BYTES = 119 * MIB  # for the function's own process (75) and Lambda's runtime; it holds the file, too
+DECODING_SECONDS = 10
+# Encoders take time by the pixel, whatever the file was: deployments choose the pixels.
+_ENCODING_SECONDS_PER_MEGAPIXEL = {"AVIF": 1.0}
+_ENCODING_SECONDS_PER_MEGAPIXEL_OTHERS = 0.2
+WALL_CLOCK_SECONDS = 90  # of the function's 120: a decoder that waits for itself takes no processor time
 
 # A scan of 100 MP takes libjpeg-turbo about 0.1 s; encoders write 10, the most ambitious optimisers under 20.
 MAX_SCANS = 100
@@ -66,6 +76,23 @@ def affordable_pixels(header: Header) -> int:
     if header.format == "JPEG" and header.progressive:
         return DECODING_BYTES // _BYTES_PER_PIXEL_PROGRESSIVE_JPEG
     return DECODING_BYTES // _BYTES_PER_PIXEL.get(header.format, _BYTES_PER_PIXEL_OTHERS)
+
+
+def processor_seconds(specs: tuple[RenditionSpec, ...]) -> int:
+    """Seconds of processor time that decoding a file and making these renditions may take: 10 by default."""
+    encoding = sum(
+        spec.width
+        * spec.height
+        / 1e6
+        * _ENCODING_SECONDS_PER_MEGAPIXEL.get(spec.format, _ENCODING_SECONDS_PER_MEGAPIXEL_OTHERS)
+        for spec in specs
+    )
+    return DECODING_SECONDS + int(encoding)
+
+
+def worker_bytes(file_bytes: int) -> int:
+    """Bytes that the process which decodes a file of this size may allocate, the file among them."""
+    return FUNCTION_BYTES - _RESERVED_BYTES - file_bytes
 
 
 def check_contents(header: Header, data: bytes) -> None:

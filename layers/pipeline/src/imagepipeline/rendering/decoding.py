@@ -5,19 +5,23 @@ below, and only the plug-in at hand is imported (`Image.open` imports five, 40 m
 """
 
 import importlib
+import re
 import struct
 import zlib
+from collections.abc import Callable
 from io import BytesIO
+from typing import cast
 
 from PIL import Image, ImageFile
 
 from imagepipeline import exif
-from imagepipeline.errors import DamagedImage, ImageRejected, UnsupportedFormat
+from imagepipeline.errors import DamagedImage, ImageRejected, TooComplex, UnsupportedFormat
 from imagepipeline.models import Header
+from imagepipeline.printable import printable
 from imagepipeline.probing import png
 from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.heif import aperture, code_points, refuse_second_header
-from imagepipeline.rendering import geometry, isolation
+from imagepipeline.rendering import geometry
 from imagepipeline.rendering.orientation import upright_size
 from imagepipeline.renditions import RenditionSpec
 
@@ -35,9 +39,6 @@ _DECODERS = {
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "HEIC": ("pillow_heif", "HeifImageFile"),
 }
-
-# libheif's tests and fuzzers keep finding memory errors: see docs/limits.md.
-_CRASHABLE = ("HEIC",)
 
 # What Pillow's plug-ins raise on bytes that break their format's rules.
 _BROKEN = (
@@ -57,7 +58,15 @@ _BROKEN = (
 # What they say of files that keep the rules, in ways that Pillow does not know.
 _UNKNOWN_LAYOUTS = ("unknown pixel mode", "unknown raw mode", "string index out of range", "Unsupported BMP")
 
+_MAX_PROBLEM = 200  # characters of a decoder's message
+
 Image.MAX_IMAGE_PIXELS = None  # limits.check has decided already, from the header
+
+
+def decoder(header: Header) -> Callable[[BytesIO], ImageFile.ImageFile]:
+    """The plug-in class that opens images of the header's format, imported if it was not."""
+    module, name = _DECODERS[header.format]
+    return cast(Callable[[BytesIO], ImageFile.ImageFile], getattr(importlib.import_module(module), name))
 
 
 def open_image(data: bytes, header: Header) -> Image.Image:
@@ -85,13 +94,8 @@ def _open_png(data: bytes, header: Header) -> Image.Image:
 
 def _opened(data: bytes, header: Header) -> Image.Image:
     """What the header's decoder makes of `data`, once it agrees with the header on the size."""
-    module, name = _DECODERS[header.format]
-    decoder = getattr(importlib.import_module(module), name)
     try:
-        if header.format in _CRASHABLE:
-            image = isolation.decode(decoder, data, header.pixels)
-        else:
-            image = decoder(BytesIO(data))
+        image = decoder(header)(BytesIO(data))
     except _BROKEN as error:
         raise _refusal(header, error) from error
     # Sorted, because Pillow gives a TIFF's size, and libheif a HEIC's, as it is once turned upright.
@@ -116,9 +120,12 @@ def _refusal(header: Header, error: Exception) -> ImageRejected:
     """What a decoder's error says of the file."""
     if str(error).startswith(_UNKNOWN_LAYOUTS):
         return UnsupportedFormat(f"a {header.format} with its pixels laid out in a way that is rarely used", ACCEPTED)
+    if re.search(r"\bmemory\b", str(error), re.IGNORECASE):
+        return TooComplex(f"the {header.format} takes more memory to decode than there is")
+    problem = printable(str(error), _MAX_PROBLEM)
     if isinstance(error.__cause__, KeyError):
-        return DamagedImage(header.format, f"it lacks a tag that its decoder needs ({error})")
-    return DamagedImage(header.format, str(error))
+        return DamagedImage(header.format, f"it lacks a tag that its decoder needs ({problem})")
+    return DamagedImage(header.format, problem)
 
 
 def decode(image: Image.Image, header: Header, specs: tuple[RenditionSpec, ...]) -> geometry.Extent:
