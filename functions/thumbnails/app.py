@@ -10,7 +10,8 @@ from imagepipeline import aws, config, objects, renditions
 from imagepipeline.description import describe
 from imagepipeline.keys import rendition_key
 from imagepipeline.models import Execution, Header, Rendition, Upload
-from imagepipeline.rendering import Encoded, render
+from imagepipeline.rendering import Encoded
+from imagepipeline.rendering.isolation import render
 
 logger = Logger()
 aws.make_clients("s3")

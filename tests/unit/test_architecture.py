@@ -20,7 +20,17 @@ OURS = {"imagepipeline", "functions", "local", "cli", "deployment", "bench", "te
 EDGE = {f"imagepipeline.{name}" for name in ("aws", "config", "labels", "objects", "records", "cleanup")}
 STANDARD_LIBRARY_ONLY = [
     f"imagepipeline.{name}"
-    for name in ("errors", "models", "keys", "s3_events", "renditions", "ordering", "notification", "config")
+    for name in (
+        "errors",
+        "models",
+        "keys",
+        "s3_events",
+        "renditions",
+        "ordering",
+        "notification",
+        "config",
+        "printable",
+    )
 ]
 IMAGING = {"PIL", "pillow_heif"}
 # In the runtime layer, and in Lambda's own runtime.

@@ -11,7 +11,7 @@ from imagepipeline.errors import DamagedImage, ImageRejected, UnsupportedFormat
 from imagepipeline.models import Header
 from imagepipeline.rendering import render
 from tests.unit import samples
-from tests.unit.photos import rendered
+from tests.unit.photos import rendered, rendition
 
 SIZE = (200, 150)
 SPECS = renditions.parse("small=30x30")
@@ -58,6 +58,25 @@ def test_a_png_with_one_bit_flipped_in_its_pixels_is_rejected():
 
     with pytest.raises(DamagedImage, match=r"IDAT chunk at byte .* fails its checksum"):
         rendered(bytes(file))
+
+
+@pytest.mark.parametrize(
+    "animation",
+    [
+        samples.png_chunk(b"acTL", bytes(8)),
+        samples.png_chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0)),
+        samples.png_chunk(b"acTL", struct.pack(">II", 2, 0)) + samples.png_chunk(b"fcTL", bytes(26)),
+        samples.png_chunk(b"acTL", b"short"),
+        samples.png_chunk(b"fdAT", bytes(3)),
+        samples.png_chunk(b"tRNS", b"\0"),
+        samples.png_chunk(b"tEXt", b"no end")[:-1] + b"?",
+    ],
+    ids=["no frames", "2**31 frames", "an empty frame", "short", "no sequence number", "tRNS", "checksum"],
+)
+def test_a_png_that_every_viewer_shows_is_rendered(animation):
+    file = samples.png_with_chunks(animation)
+
+    assert rendition(file, "small=40x30:png").tobytes() == samples.photo().tobytes()
 
 
 @pytest.mark.parametrize("actual", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM", "TGA", "EPS", "PDF"])

@@ -1,83 +1,202 @@
-"""A decoder that crashes takes its own process with it, and the file is named as the cause."""
+"""The budget of the process that renders: whatever a file does to it, the file is named as the cause."""
 
 import ctypes
 import faulthandler
 import os
+import signal
+import socket
 import time
+from contextlib import suppress
 
 import pytest
-from PIL import Image
 
-from imagepipeline.errors import DamagedImage
+from imagepipeline import exif, limits, renditions
+from imagepipeline.errors import DamagedImage, TooComplex
 from imagepipeline.models import Header
-from imagepipeline.rendering import decoding, isolation
+from imagepipeline.probing import probe_whole
+from imagepipeline.rendering import isolation
+from imagepipeline.rendering import render as render_here
 from tests.unit import samples
 
-
-def crash(by):
-    """In the other process, without the report that pytest would print of its end."""
-    faulthandler.disable()
-    by()
+SPECS = renditions.parse("small=20x20")
+JPEG = samples.encoded("JPEG")
 
 
-class Decoder:
-    """What a plug-in's class is to the code that uses it."""
-
-    def __init__(self, load) -> None:
-        self._load = load
-
-    def __call__(self, file) -> Image.Image:
-        image = Image.new("RGBA", (3, 2), (1, 2, 3, 4))
-        image.info = {"exif": b"Exif\0\0", "icc_profile": b"profile", "other": object()}
-        image.load = self._load
-        return image
+@pytest.fixture(autouse=True)
+def new_worker():
+    """Each test forks a worker of its own, from the process as the test has changed it."""
+    isolation.end_worker()
+    yield
+    isolation.end_worker()
 
 
-def test_pixels_exif_and_profile_come_out_of_the_other_process():
-    image = isolation.decode(Decoder(lambda: None), b"", pixels=6)
+@pytest.fixture
+def while_rendering(monkeypatch):
+    """Let something else happen where the worker renders: `while_rendering(os.abort)`."""
 
-    assert (image.mode, image.size, image.getpixel((2, 1))) == ("RGBA", (3, 2), (1, 2, 3, 4))
-    assert image.info == {"exif": b"Exif\0\0", "icc_profile": b"profile"}
+    def happens(action):
+        def in_place_of_render(*arguments):
+            faulthandler.disable()  # or pytest would print a report of the crash
+            action()
+            return render_here(*arguments)
 
+        monkeypatch.setattr(isolation, "render_here", in_place_of_render)
 
-def test_a_decoder_that_reads_where_it_should_not_is_a_crash():
-    with pytest.raises(isolation.Crashed, match="SIGSEGV"):
-        isolation.decode(Decoder(lambda: crash(by=lambda: ctypes.string_at(0))), b"", pixels=6)
-
-
-def test_a_decoder_that_ends_its_process_is_a_crash():
-    with pytest.raises(isolation.Crashed):
-        isolation.decode(Decoder(lambda: os._exit(3)), b"", pixels=6)
+    return happens
 
 
-def test_an_image_larger_than_its_header_said_is_an_error():
-    with pytest.raises(ValueError, match="3x2 pixels"):
-        isolation.decode(Decoder(lambda: pytest.fail("decoded all the same")), b"", pixels=5)
+def rendered(file=JPEG):
+    return isolation.render(file, probe_whole(file), SPECS)
 
 
-def test_a_decoder_that_never_ends_is_ended(monkeypatch):
-    monkeypatch.setattr(isolation, "_MOST_SECONDS", 1)
-
-    with pytest.raises(isolation.Crashed, match="SIGALRM"):
-        isolation.decode(Decoder(lambda: time.sleep(30)), b"", pixels=6)
+def worker():
+    """The process that waits for the next file, or None."""
+    return isolation._Worker.waiting._process if isolation._Worker.waiting else None
 
 
-def test_no_process_is_left_behind(monkeypatch):
+def burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "TIFF", "HEIC"])
+def test_the_worker_renders_what_this_process_would(format_name):
+    file = samples.heic("photo") if format_name == "HEIC" else samples.encoded(format_name)
+
+    assert rendered(file) == render_here(file, probe_whole(file), SPECS)
+
+
+def test_the_exif_of_a_tiff_comes_out_of_the_worker():
+    tags = {0x010F: "Apple", 0x0110: "iPhone 12"}
+    file = samples.encoded("TIFF", tiffinfo=tags)
+
+    assert exif.facts(rendered(file).picture.exif) == {"Camera": "Apple iPhone 12"}
+
+
+def test_a_rejection_comes_out_with_its_name_and_message():
+    with pytest.raises(DamagedImage, match="its header says 41x30, its content 40x30"):
+        isolation.render(JPEG, Header("JPEG", 41, 30), SPECS)
+
+
+@pytest.mark.parametrize(("crash", "name"), [(lambda: ctypes.string_at(0), "SIGSEGV"), (os.abort, "SIGABRT")])
+def test_a_decoder_that_crashes_is_a_damaged_image(while_rendering, crash, name):
+    while_rendering(crash)
+
+    with pytest.raises(DamagedImage, match=f"crashed the decoder .{name}"):
+        rendered()
+
+
+def test_a_decoder_that_ends_its_process_is_a_damaged_image(while_rendering):
+    while_rendering(lambda: os._exit(3))
+
+    with pytest.raises(DamagedImage, match="exit status 3"):
+        rendered()
+
+
+def test_a_decoder_that_takes_too_much_processor_time_is_ended(while_rendering, monkeypatch):
+    monkeypatch.setattr(limits, "DECODING_SECONDS", 1)
+    while_rendering(lambda: burn(10))
+
+    with pytest.raises(TooComplex, match="the JPEG takes more than 1 seconds of processor time"):
+        rendered()
+
+
+def test_each_file_has_the_whole_processor_time(while_rendering, monkeypatch):
+    monkeypatch.setattr(limits, "DECODING_SECONDS", 1)
+    while_rendering(lambda: burn(0.8))
+
+    assert rendered() == rendered() == rendered()
+
+
+def test_a_decoder_that_takes_too_much_memory_is_refused(while_rendering):
+    while_rendering(lambda: bytearray(limits.FUNCTION_BYTES))
+
+    with pytest.raises(TooComplex, match="more memory"):
+        rendered()
+
+
+def test_a_worker_that_the_kernel_kills_for_memory_is_a_refusal(while_rendering):
+    while_rendering(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+    with pytest.raises(TooComplex, match="more memory"):
+        rendered()
+
+
+def test_a_decoder_that_waits_forever_is_ended(while_rendering, monkeypatch):
+    monkeypatch.setattr(limits, "WALL_CLOCK_SECONDS", 1)
+    while_rendering(lambda: time.sleep(30))
+
+    with pytest.raises(TooComplex, match="not decoded within 1 seconds"):
+        rendered()
+
+
+def test_a_bug_of_the_pipeline_is_no_rejection(while_rendering):
+    while_rendering(lambda: {}["a bug"])
+
+    with pytest.raises(isolation.WorkerFailed, match="KeyError: 'a bug'"):
+        rendered()
+
+
+def test_one_worker_serves_the_next_file():
+    rendered()
+    first = worker()
+    rendered(samples.encoded("PNG"))
+
+    assert first == worker() is not None
+
+
+def test_no_worker_serves_another_file_after_a_rejection(while_rendering):
+    rendered()
+    with pytest.raises(DamagedImage):
+        rendered(JPEG[:-20])
+
+    assert worker() is None
+
+
+def test_no_worker_serves_another_file_after_a_heic():
+    rendered(samples.heic("photo"))
+
+    assert worker() is None
+
+
+def test_no_worker_serves_another_file_after_a_large_one(while_rendering):
+    while_rendering(lambda: bytes(bytearray(b"x") * isolation._REUSABLE_BYTES))
+    rendered()
+
+    assert worker() is None
+
+
+@pytest.mark.parametrize("action", [lambda: None, os.abort, lambda: os._exit(1)], ids=["ends", "crashes", "exits"])
+def test_no_process_is_left_behind(while_rendering, monkeypatch, action):
     forked = []
     fork = os.fork
     monkeypatch.setattr(os, "fork", lambda: forked.append(fork()) or forked[-1])
+    while_rendering(action)
 
-    isolation.decode(Decoder(lambda: None), b"", pixels=6)
+    with suppress(DamagedImage):
+        rendered()
+    isolation.end_worker()
 
-    [child] = forked
+    [process] = forked
     with pytest.raises(ChildProcessError):
-        os.waitpid(child, os.WNOHANG)
+        os.waitpid(process, os.WNOHANG)
 
 
-def test_a_heic_that_crashes_its_decoder_is_named_damaged(monkeypatch):
-    import pillow_heif
+def test_a_worker_that_died_while_it_waited_is_replaced():
+    rendered()
+    os.kill(worker(), signal.SIGKILL)
+    time.sleep(0.1)
 
-    monkeypatch.setattr(pillow_heif, "HeifImageFile", Decoder(lambda: crash(by=os.abort)))
+    assert rendered().renditions["small"].width == 20
 
-    with pytest.raises(DamagedImage, match="SIGABRT"):
-        decoding.open_image(samples.heic("photo"), Header("HEIC", 120, 80))
+
+def test_a_worker_keeps_no_connection_of_the_function_open():
+    one, other = socket.socketpair()
+    with other:
+        rendered()
+        one.close()
+        other.settimeout(5)
+
+        assert worker()
+        assert other.recv(1) == b""

@@ -268,3 +268,14 @@ def test_metadata_stays_behind():
     for output in ("jpeg", "webp", "avif", "png"):
         small = opened(rendered(file, f"small=30x30:{output}").renditions["small"].data)
         assert not {"exif", "icc_profile", "comment", "xmp"} & small.info.keys()
+
+
+def test_the_transparent_shade_of_a_deep_grey_png_is_the_only_transparent_one():
+    rows = b"".join(b"\0" + struct.pack(">40H", *[40_000] * 20, *[40_001] * 20) for _ in range(30))
+    png = samples.raw_png(40, 30, 16, 0, rows=rows)
+    file = png[:33] + samples.png_chunk(b"tRNS", struct.pack(">H", 40_000)) + png[33:]
+
+    small = rendition(file, "small=40x30:png")
+
+    assert small.getpixel((5, 5))[-1] == 0
+    assert small.getpixel((35, 5)) == (156, 255)

@@ -117,3 +117,13 @@ def test_broken_exif_is_ignored(format_name, broken):
 
     assert distance(small, scaled(samples.photo(*SIZE), (30, 20))) < 4
     assert rendered(file).picture.orientation == 1
+
+
+def test_the_exif_orientation_in_a_text_chunk_of_imagemagick_counts():
+    text = b"Raw profile type exif\0\nexif\n       0\n" + exif(6).hex().encode() + b"\n"
+    png = samples.encoded("PNG", size=SIZE)
+
+    result = rendered(png[:33] + samples.png_chunk(b"tEXt", text) + png[33:])
+
+    assert result.picture.orientation == 6
+    assert (result.picture.width, result.picture.height) == SIZE[::-1]

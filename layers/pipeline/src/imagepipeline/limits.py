@@ -1,11 +1,11 @@
 """What the pipeline refuses for what it would cost, before memory or time is spent on it."""
 
 import re
-import zlib
 from dataclasses import dataclass
 
 from imagepipeline.errors import FileTooLarge, TooComplex, TooManyPixels
 from imagepipeline.models import Header
+from imagepipeline.renditions import RenditionSpec
 
 MIB = 2**20
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -29,13 +29,17 @@ _BYTES_PER_PIXEL_OTHERS = 4 + 4
 # Of the 1769 MiB of the function that decodes; the rest is for the interpreter (60), the file and the renditions.
 DECODING_BYTES = 1450 * MIB
 
+# The budget of the process that decodes and renders a file, enforced by the kernel (rendering/isolation.py).
+FUNCTION_BYTES = 1769 * MIB  # the function's memory size in template.yaml
+_RESERVED_BYTES = 119 * MIB  # for the function's own process (75) and Lambda's runtime; it holds the file, too
+DECODING_SECONDS = 10
+# Encoders take time by the pixel, whatever the file was: deployments choose the pixels.
+_ENCODING_SECONDS_PER_MEGAPIXEL = {"AVIF": 1.0}
+_ENCODING_SECONDS_PER_MEGAPIXEL_OTHERS = 0.2
+WALL_CLOCK_SECONDS = 90  # of the function's 120: a decoder that waits for itself takes no processor time
+
 # A scan of 100 MP takes libjpeg-turbo about 0.1 s; encoders write 10, the most ambitious optimisers under 20.
 MAX_SCANS = 100
-# libpng writes 8 KiB a chunk, so that 100 MiB have 12,800; Pillow spends microseconds on each.
-MAX_PNG_CHUNKS = 100_000
-# What one compressed chunk (iCCP, zTXt, iTXt) and all of them may inflate to: as much as Pillow takes of text.
-MAX_INFLATED_CHUNK_BYTES = 1 * MIB
-MAX_INFLATED_BYTES = 64 * MIB
 
 # In a scan 0xFF is followed by 0x00 (a data byte) or RSTn (a restart); anything else ends the scan.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -74,12 +78,27 @@ def affordable_pixels(header: Header) -> int:
     return DECODING_BYTES // _BYTES_PER_PIXEL.get(header.format, _BYTES_PER_PIXEL_OTHERS)
 
 
+def processor_seconds(specs: tuple[RenditionSpec, ...]) -> int:
+    """Seconds of processor time that decoding a file and making these renditions may take: 10 by default."""
+    encoding = sum(
+        spec.width
+        * spec.height
+        / 1e6
+        * _ENCODING_SECONDS_PER_MEGAPIXEL.get(spec.format, _ENCODING_SECONDS_PER_MEGAPIXEL_OTHERS)
+        for spec in specs
+    )
+    return DECODING_SECONDS + int(encoding)
+
+
+def worker_bytes(file_bytes: int) -> int:
+    """Bytes that the process which decodes a file of this size may allocate, the file among them."""
+    return FUNCTION_BYTES - _RESERVED_BYTES - file_bytes
+
+
 def check_contents(header: Header, data: bytes) -> None:
-    """Raise TooComplex for what only the whole file tells: scans of a JPEG, chunks of a PNG."""
+    """Raise TooComplex for what only the whole file tells: the scans of a JPEG."""
     if header.format == "JPEG" and header.progressive and count_scans(data, MAX_SCANS + 1) > MAX_SCANS:
         raise TooComplex(f"the JPEG has more than {MAX_SCANS} scans")
-    if header.format == "PNG":
-        _check_chunks(data)
 
 
 def count_scans(data: bytes, stop_after: int) -> int:
@@ -97,32 +116,3 @@ def count_scans(data: bytes, stop_after: int) -> int:
         if marker not in (_SOI, _TEM):
             position += int.from_bytes(data[position : position + 2])
     return scans
-
-
-def _check_chunks(data: bytes) -> None:
-    """Raise TooComplex for a PNG of too many chunks, or with one that is small here and huge when inflated."""
-    position, inflated = 8, 0
-    for _ in range(MAX_PNG_CHUNKS):
-        length, kind = int.from_bytes(data[position : position + 4]), data[position + 4 : position + 8]
-        if kind == b"IEND" or not kind:
-            return
-        if kind in (b"iCCP", b"zTXt", b"iTXt"):
-            chunk_bytes = _inflated_bytes(kind, data[position + 8 : position + 8 + length])
-            inflated += chunk_bytes
-            if chunk_bytes > MAX_INFLATED_CHUNK_BYTES or inflated > MAX_INFLATED_BYTES:
-                raise TooComplex(f"the PNG's {kind.decode()} chunks inflate beyond {MAX_INFLATED_CHUNK_BYTES:,} bytes")
-        position += 12 + length
-    raise TooComplex(f"the PNG has more than {MAX_PNG_CHUNKS:,} chunks")
-
-
-def _inflated_bytes(kind: bytes, chunk: bytes) -> int:
-    """What the compressed part of a chunk inflates to, or just over the limit. A broken one counts nothing."""
-    rest = chunk.partition(b"\0")[2]  # what follows the keyword begins with the method, in iTXt after a flag
-    if kind == b"iTXt":
-        if not rest.startswith(b"\1"):
-            return 0
-        rest = rest[1:2] + rest[2:].split(b"\0", 2)[-1]  # without language and translated keyword
-    try:
-        return len(zlib.decompressobj().decompress(rest[1:], MAX_INFLATED_CHUNK_BYTES + 1))
-    except zlib.error:
-        return 0  # the decoder ignores it too

@@ -5,6 +5,7 @@ again. https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html desc
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 OBJECT_CREATED = "Object Created"
 OBJECT_DELETED = "Object Deleted"
@@ -20,21 +21,27 @@ def object_created(
     sequencer: str,
     time: datetime,
     reason: str,
-) -> dict:
+) -> dict[str, Any]:
     """The event of an upload. `version_id` is "null" in a bucket without versions; `time` has a time zone."""
     return _event(OBJECT_CREATED, bucket, {"key": key, "size": size, "etag": etag}, version_id, sequencer, time, reason)
 
 
 def object_deleted(
     bucket: str, key: str, *, version_id: str = "null", sequencer: str, time: datetime, reason: str
-) -> dict:
+) -> dict[str, Any]:
     """The event of a deletion, with the same conventions."""
     return _event(OBJECT_DELETED, bucket, {"key": key}, version_id, sequencer, time, reason)
 
 
 def _event(
-    detail_type: str, bucket: str, described: dict, version_id: str, sequencer: str, time: datetime, reason: str
-) -> dict:
+    detail_type: str,
+    bucket: str,
+    described: dict[str, Any],
+    version_id: str,
+    sequencer: str,
+    time: datetime,
+    reason: str,
+) -> dict[str, Any]:
     # S3 leaves the attribute out where there is no version ID.
     version = {} if version_id == "null" else {"version-id": version_id}
     return {

@@ -1,8 +1,10 @@
 """GIF headers (GIF89a specification): the logical screen and the blocks up to the first picture."""
 
-from imagepipeline.errors import DamagedImage
+from imagepipeline.errors import DamagedImage, TooComplex
 from imagepipeline.models import Header
 from imagepipeline.probing.ranges import Ranges
+
+MAX_BLOCKS = 100_000  # before the picture: 4 MiB of the longest blocks are 16,000
 
 _EXTENSION, _PICTURE, _TRAILER = 0x21, 0x2C, 0x3B
 _HAS_COLOR_TABLE, _INTERLACED = 0x80, 0x40
@@ -15,12 +17,8 @@ def read_header(file: Ranges) -> Header:
     hide a picture of 65,535x65,535.
     """
     screen = file.take(6, 7)
-    position = 13 + _color_table_bytes(screen[4])
-    while (kind := file.take(position, 1)[0]) == _EXTENSION:
-        position += 2
-        while block_length := file.take(position, 1)[0]:
-            position += 1 + block_length
-        position += 1
+    position = _first_picture(file, 13 + _color_table_bytes(screen[4]))
+    kind = file.take(position, 1)[0]
     if kind != _PICTURE:
         raise DamagedImage("GIF", "it has no picture" if kind == _TRAILER else f"byte {position:,} begins no block")
     left, top, picture_width, picture_height = _shorts(file.take(position + 1, 8))
@@ -38,23 +36,41 @@ def read_header(file: Ranges) -> Header:
     )
 
 
-def _count_pictures(file: Ranges, position: int) -> int:
-    """How many pictures begin from `position` on, as far as the bytes at hand go, and at least one."""
-    count = 0
-    while kind := file.peek(position, 1):
-        if kind[0] == _PICTURE:
-            count += 1
-            flags = file.peek(position + 9, 1)
-            if not flags:
-                break
-            position += 11 + _color_table_bytes(flags[0])
-        elif kind[0] == _EXTENSION:
+def _first_picture(file: Ranges, position: int) -> int:
+    """Where the first block is that is no extension. Raises TooComplex if there are too many blocks before it."""
+    within_extension = False
+    for _ in range(MAX_BLOCKS):
+        first_byte = file.take(position, 1)[0]
+        if within_extension:  # it is the length of a data block; 0 ends the extension
+            within_extension = first_byte > 0
+            position += 1 + first_byte
+        elif first_byte == _EXTENSION:
+            within_extension = True
             position += 2
         else:
+            return position
+    raise TooComplex(f"the GIF has more than {MAX_BLOCKS:,} blocks before its picture")
+
+
+def _count_pictures(file: Ranges, position: int) -> int:
+    """How many pictures begin from `position` on, within the bytes at hand and `MAX_BLOCKS` blocks: at least one."""
+    count, within_data = 0, False
+    for _ in range(MAX_BLOCKS):
+        first_byte = file.peek(position, 1)
+        if not first_byte:
             break
-        while (block_length := file.peek(position, 1)) and block_length[0]:
-            position += 1 + block_length[0]
-        position += 1
+        if within_data:
+            within_data = first_byte[0] > 0
+            position += 1 + first_byte[0]
+        elif first_byte[0] == _EXTENSION:
+            within_data = True
+            position += 2
+        elif first_byte[0] == _PICTURE and (flags := file.peek(position + 9, 1)):
+            count += 1
+            within_data = True
+            position += 11 + _color_table_bytes(flags[0])
+        else:
+            break
     return max(count, 1)
 
 

@@ -49,12 +49,16 @@ class _Items:
 
     primary: int | None = None
     kinds: dict[int, str] = field(default_factory=dict)
-    properties: dict[int, list[tuple[str, bytes]]] = field(default_factory=dict)
-    references: list[tuple[str, int, tuple[int, ...]]] = field(default_factory=list)  # kind, from, to
+    properties: dict[int, dict[str, list[bytes]]] = field(default_factory=dict)  # by item, then by name
+    references: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # by kind and referring item
+
+    def all(self, item: int, name: str) -> list[bytes]:
+        """The contents of an item's properties of this name."""
+        return self.properties.get(item, {}).get(name, [])
 
     def property(self, item: int, name: str) -> bytes | None:
         """The content of an item's first property of this name."""
-        return next((content for kind, content in self.properties.get(item, ()) if kind == name), None)
+        return next(iter(self.all(item, name)), None)
 
     def size(self, item: int) -> tuple[int, int]:
         """Width and height in pixels."""
@@ -64,12 +68,12 @@ class _Items:
         return struct.unpack_from(">II", extent, 4)
 
     def inputs(self, item: int) -> list[int]:
-        """The items that a derived one is made of."""
-        return [to for kind, source, targets in self.references if (kind, source) == ("dimg", item) for to in targets]
+        """The items that a derived item is made of."""
+        return self.references.get(("dimg", item), [])
 
-    def alphas(self, *of: int) -> list[int]:
+    def alphas(self, of: set[int]) -> list[int]:
         """The items that hold the transparency of these."""
-        auxiliaries = (source for kind, source, targets in self.references if kind == "auxl" and {*of} & {*targets})
+        auxiliaries = [item for (kind, item), to in self.references.items() if kind == "auxl" and not of.isdisjoint(to)]
         return [item for item in auxiliaries if (self.property(item, "auxC") or b"")[4:].startswith(_ALPHA_URNS)]
 
 
@@ -163,7 +167,7 @@ def _read_items(meta: bytes) -> _Items:
         elif kind == "iprp":
             items.properties = _item_properties(content)
         elif kind == "iref":
-            items.references = list(_item_references(content[4:], wide))
+            items.references = _item_references(content[4:], wide)
     return items
 
 
@@ -182,10 +186,10 @@ def _item_kinds(entries: bytes) -> Iterator[tuple[int, str]]:
         yield number, kind.decode("latin-1")
 
 
-def _item_properties(iprp: bytes) -> dict[int, list[tuple[str, bytes]]]:
+def _item_properties(iprp: bytes) -> dict[int, dict[str, list[bytes]]]:
     boxes = list(_boxes(iprp))
     known = [box for kind, content in boxes if kind == "ipco" for box in _boxes(content)]
-    properties: dict[int, list[tuple[str, bytes]]] = {}
+    properties: dict[int, dict[str, list[bytes]]] = {}
     for ipma in (content for kind, content in boxes if kind == "ipma"):
         number_format, index_bytes = ">I" if ipma[0] else ">H", 2 if ipma[3] & 1 else 1
         position = 8
@@ -197,16 +201,20 @@ def _item_properties(iprp: bytes) -> dict[int, list[tuple[str, bytes]]]:
                 essential_bit = 0x80 << 8 * (index_bytes - 1)
                 index = int.from_bytes(ipma[at : at + index_bytes]) & ~essential_bit
                 if index:  # counted from one; zero is no property
-                    properties.setdefault(item, []).append(known[index - 1])
+                    name, content = known[index - 1]
+                    properties.setdefault(item, {}).setdefault(name, []).append(content)
             position = indexes_end
     return properties
 
 
-def _item_references(boxes: bytes, wide: bool) -> Iterator[tuple[str, int, tuple[int, ...]]]:
+def _item_references(boxes: bytes, wide: bool) -> dict[tuple[str, int], list[int]]:
     number = "I" if wide else "H"
+    references: dict[tuple[str, int], list[int]] = {}
     for kind, content in _boxes(boxes):
         source, count = struct.unpack_from(f">{number}H", content)
-        yield kind, source, struct.unpack_from(f">{count}{number}", content, struct.calcsize(f">{number}H"))
+        targets = struct.unpack_from(f">{count}{number}", content, struct.calcsize(f">{number}H"))
+        references.setdefault((kind, source), []).extend(targets)
+    return references
 
 
 def _describe(items: _Items, frames: int) -> Header:
@@ -215,7 +223,7 @@ def _describe(items: _Items, frames: int) -> Header:
         raise DamagedImage("HEIF", "it does not say which of its items is the picture")
     width, height = items.size(primary)
     format_name = _codec(items, primary, width * height)
-    alphas = items.alphas(primary, *items.inputs(primary))
+    alphas = items.alphas({primary, *items.inputs(primary)})
     for alpha in alphas:
         if _codec(items, alpha, width * height) != format_name:
             raise UnsupportedFormat("a HEIF file whose transparency is coded otherwise than its picture", ACCEPTED)
@@ -240,8 +248,8 @@ def code_points(data: bytes) -> tuple[int, int] | None:
     """Primaries and transfer that the picture in a whole file states (`colr` of type nclx), or None."""
     items = _items_of(data)
     for item in (items.primary, *items.inputs(items.primary)[:1]):  # of a grid, the tiles may say it
-        for kind, content in items.properties.get(item, ()):
-            if kind == "colr" and content.startswith(b"nclx") and len(content) >= 8:
+        for content in items.all(item, "colr"):
+            if content.startswith(b"nclx") and len(content) >= 8:
                 return struct.unpack_from(">HH", content, 4)
     return None
 

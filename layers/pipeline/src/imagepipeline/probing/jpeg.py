@@ -1,5 +1,7 @@
 """JPEG headers (ITU-T T.81, annex B): markers and their segments up to the first scan."""
 
+from collections.abc import Iterator
+
 from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
 from imagepipeline.models import Header
 from imagepipeline.probing.formats import ACCEPTED
@@ -7,7 +9,7 @@ from imagepipeline.probing.ranges import Ranges
 
 # An ICC profile may take 255 segments, an extended XMP packet about as many; Pillow keeps every one of them.
 MAX_SEGMENTS = 1000
-MAX_STRAY_BYTES = 4096  # between two segments
+MAX_STRAY_BYTES = 16_384  # between segments, in total
 
 _SOI, _EOI, _SOS, _APP14 = 0xD8, 0xD9, 0xDA, 0xEE
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # TEM and RSTn: no length follows
@@ -19,19 +21,11 @@ _ADOBE_YCCK = 2
 
 
 def read_header(file: Ranges) -> Header:
-    """The header of a JPEG. `progressive` also tells of a sequential one that comes in several scans."""
+    """The header of a JPEG. `progressive` also means a sequential one that comes in several scans."""
     frame = None
     adobe_transform = 0
-    position = 2
-    for _ in range(MAX_SEGMENTS):
-        marker, position = _next_marker(file, position)
-        if marker in _STANDALONE:
-            continue
-        if marker in (_SOI, _EOI):
-            raise DamagedImage("JPEG", "it ends before its picture begins")
+    for marker, position in _segments(file):
         length = int.from_bytes(file.take(position, 2))
-        if length < 2:
-            raise DamagedImage("JPEG", f"segment {marker:02X} has the impossible length {length}")
         if marker in _FRAMES:
             if frame is not None:
                 raise DamagedImage("JPEG", "it has two frame headers")
@@ -42,22 +36,34 @@ def read_header(file: Ranges) -> Header:
             if frame is None:
                 raise DamagedImage("JPEG", "no frame header (SOF) comes before its first scan")
             return _header(frame, adobe_transform, components_in_scan=file.take(position + 2, 1)[0])
-        position += length
     raise TooComplex(f"the JPEG has more than {MAX_SEGMENTS:,} segments before its picture")
 
 
-def _next_marker(file: Ranges, position: int) -> tuple[int, int]:
-    """The next marker from `position` on, and where its segment starts.
+def _segments(file: Ranges) -> Iterator[tuple[int, int]]:
+    """The markers that a segment follows, and where it starts; at most `MAX_SEGMENTS`.
 
     Decoders skip bytes between segments, and cameras have left some there; 0xFF may fill any space before a marker.
     """
-    strays = 0
-    while (pair := file.take(position, 2)) == b"\xff\xff" or pair[0] != 0xFF or pair[1] == 0:
-        strays += 1
-        if strays > MAX_STRAY_BYTES:
-            raise DamagedImage("JPEG", f"there is no marker before byte {position:,}")
-        position += 1
-    return pair[1], position + 2
+    position, strays, segments = 2, 0, 0
+    while segments < MAX_SEGMENTS:
+        first, marker = file.take(position, 2)
+        if first != 0xFF or marker in (0x00, 0xFF):
+            strays += 1
+            if strays > MAX_STRAY_BYTES:
+                raise DamagedImage("JPEG", f"{strays:,} bytes before byte {position:,} belong to no segment")
+            position += 1
+            continue
+        segments += 1
+        position += 2
+        if marker in _STANDALONE:
+            continue
+        if marker in (_SOI, _EOI):
+            raise DamagedImage("JPEG", "it ends before its picture begins")
+        length = int.from_bytes(file.take(position, 2))
+        if length < 2:
+            raise DamagedImage("JPEG", f"segment {marker:02X} has the impossible length {length}")
+        yield marker, position
+        position += length
 
 
 def _read_frame(marker: int, segment: bytes) -> tuple[int, bytes]:

@@ -10,11 +10,16 @@ from imagepipeline.probing.ranges import Ranges
 
 MAX_TAGS = 1000  # real directories have under a hundred; a directory can claim 65,535, BigTIFF 2**64
 MAX_PARTS = 500_000  # strips or tiles, which Pillow lists: a strip a row and channel of 100 MP makes some 30,000
+MAX_NUMBERS = 4 * MAX_PARTS  # in all tags: Pillow makes an object of each
+MAX_FRACTIONS = 10_000  # in all tags, which have a dozen: Pillow takes 2 microseconds and 230 bytes for each
 MAX_PAGES = 10_000
 _PART_PIXELS = 4_000_000  # a tile may be larger than a small picture, but not enormous
 
 _TYPE_FORMATS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # BYTE, SHORT, LONG, IFD, LONG8, IFD8
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+
+_NUMBERS = frozenset(_TYPE_BYTES) - {1, 2, 7}  # of BYTE, ASCII and UNDEFINED, Pillow keeps the bytes
+_FRACTIONS = frozenset((5, 10))  # RATIONAL, SRATIONAL
 
 _NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _SAMPLES, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS = 273, 277, 284, 322, 323, 324
@@ -69,6 +74,10 @@ class _Directory:
     def bytes_of_values(self) -> int:
         """Bytes of all tags' values together."""
         return sum(count * _TYPE_BYTES.get(kind, 0) for kind, count, _ in self.entries.values())
+
+    def count(self, kinds: frozenset[int]) -> int:
+        """Values of all tags of these types together."""
+        return sum(count for kind, count, _ in self.entries.values() if kind in kinds)
 
 
 def read_header(file: Ranges) -> Header:
@@ -127,6 +136,8 @@ def _refuse_bombs(directory: _Directory, width: int, height: int) -> None:
     """Raise for directories that cost far more memory than the picture: Pillow keeps every value and every part."""
     if directory.bytes_of_values() > directory.file.size:
         raise TooComplex("the TIFF's tags claim more bytes than the file has")
+    if directory.count(_NUMBERS) > MAX_NUMBERS or directory.count(_FRACTIONS) > MAX_FRACTIONS:
+        raise TooComplex(f"the TIFF's tags have more than {MAX_NUMBERS:,} numbers or {MAX_FRACTIONS:,} fractions")
     parts = max(directory.entries.get(tag, (0, 0))[1] for tag in (_STRIP_OFFSETS, _TILE_OFFSETS))
     if parts > MAX_PARTS:
         raise TooComplex(f"the TIFF is cut into {parts:,} parts; the limit is {MAX_PARTS:,}")

@@ -5,18 +5,23 @@ below, and only the plug-in at hand is imported (`Image.open` imports five, 40 m
 """
 
 import importlib
+import re
 import struct
 import zlib
+from collections.abc import Callable
 from io import BytesIO
+from typing import cast
 
 from PIL import Image, ImageFile
 
 from imagepipeline import exif
-from imagepipeline.errors import DamagedImage, ImageRejected, UnsupportedFormat
+from imagepipeline.errors import DamagedImage, ImageRejected, TooComplex, UnsupportedFormat
 from imagepipeline.models import Header
+from imagepipeline.printable import printable
+from imagepipeline.probing import png
 from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.heif import aperture, code_points, refuse_second_header
-from imagepipeline.rendering import geometry, isolation
+from imagepipeline.rendering import geometry
 from imagepipeline.rendering.orientation import upright_size
 from imagepipeline.renditions import RenditionSpec
 
@@ -34,9 +39,6 @@ _DECODERS = {
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "HEIC": ("pillow_heif", "HeifImageFile"),
 }
-
-# libheif's tests and fuzzers keep finding memory errors: see docs/limits.md.
-_CRASHABLE = ("HEIC",)
 
 # What Pillow's plug-ins raise on bytes that break their format's rules.
 _BROKEN = (
@@ -56,7 +58,15 @@ _BROKEN = (
 # What they say of files that keep the rules, in ways that Pillow does not know.
 _UNKNOWN_LAYOUTS = ("unknown pixel mode", "unknown raw mode", "string index out of range", "Unsupported BMP")
 
+_MAX_PROBLEM = 200  # characters of a decoder's message
+
 Image.MAX_IMAGE_PIXELS = None  # limits.check has decided already, from the header
+
+
+def decoder(header: Header) -> Callable[[BytesIO], ImageFile.ImageFile]:
+    """The plug-in class that opens images of the header's format, imported if it was not."""
+    module, name = _DECODERS[header.format]
+    return cast(Callable[[BytesIO], ImageFile.ImageFile], getattr(importlib.import_module(module), name))
 
 
 def open_image(data: bytes, header: Header) -> Image.Image:
@@ -66,23 +76,33 @@ def open_image(data: bytes, header: Header) -> Image.Image:
     for what keeps the rules in a way that the decoder doesn't know.
     """
     if header.format == "PNG":
-        _check_sums(data)
-    elif header.format == "HEIC":
+        return _open_png(data, header)
+    if header.format == "HEIC":
         refuse_second_header(data)
-    module, name = _DECODERS[header.format]
-    decoder = getattr(importlib.import_module(module), name)
+    image = _opened(data, header)
+    return _cropped(image, header, data) if header.format == "AVIF" else image
+
+
+def _open_png(data: bytes, header: Header) -> Image.Image:
+    """A PNG, of which Pillow gets the pixels alone. The rest is in `info`, where Pillow would have put it."""
+    contents = png.read_contents(data)
+    image = _opened(contents.picture, header)
+    found = {"icc_profile": contents.profile, "cicp": contents.code_points, "exif": contents.exif}
+    image.info |= {name: value for name, value in found.items() if value}
+    return image
+
+
+def _opened(data: bytes, header: Header) -> Image.Image:
+    """What the header's decoder makes of `data`, once it agrees with the header on the size."""
     try:
-        if header.format in _CRASHABLE:
-            image = isolation.decode(decoder, data, header.pixels)
-        else:
-            image = decoder(BytesIO(data))
+        image = decoder(header)(BytesIO(data))
     except _BROKEN as error:
         raise _refusal(header, error) from error
     # Sorted, because Pillow gives a TIFF's size, and libheif a HEIC's, as it is once turned upright.
     if sorted(image.size) != sorted((header.width, header.height)):
         seen = "x".join(map(str, image.size))
         raise DamagedImage(header.format, f"its header says {header.width}x{header.height}, its content {seen}")
-    return _cropped(image, header, data) if header.format == "AVIF" else image
+    return image
 
 
 def _cropped(image: Image.Image, header: Header, data: bytes) -> Image.Image:
@@ -100,9 +120,12 @@ def _refusal(header: Header, error: Exception) -> ImageRejected:
     """What a decoder's error says of the file."""
     if str(error).startswith(_UNKNOWN_LAYOUTS):
         return UnsupportedFormat(f"a {header.format} with its pixels laid out in a way that is rarely used", ACCEPTED)
+    if re.search(r"\bmemory\b", str(error), re.IGNORECASE):
+        return TooComplex(f"the {header.format} takes more memory to decode than there is")
+    problem = printable(str(error), _MAX_PROBLEM)
     if isinstance(error.__cause__, KeyError):
-        return DamagedImage(header.format, f"it lacks a tag that its decoder needs ({error})")
-    return DamagedImage(header.format, str(error))
+        return DamagedImage(header.format, f"it lacks a tag that its decoder needs ({problem})")
+    return DamagedImage(header.format, problem)
 
 
 def decode(image: Image.Image, header: Header, specs: tuple[RenditionSpec, ...]) -> geometry.Extent:
@@ -125,7 +148,7 @@ def decode(image: Image.Image, header: Header, specs: tuple[RenditionSpec, ...])
 
 
 def orientation(image: ImageFile.ImageFile, header: Header, data: bytes) -> int:
-    """How the stored picture has to be turned, as EXIF numbers it, 1 to 8. In a PNG it is known only once decoded."""
+    """How the stored picture has to be turned, as EXIF numbers it, 1 to 8."""
     if header.format in ("AVIF", "HEIC"):
         return header.orientation  # HEIF says that its own properties count, and EXIF's does not
     return exif.orientation(raw_exif(image, header, data))
@@ -150,7 +173,7 @@ def profile(image: ImageFile.ImageFile, header: Header, data: bytes) -> bytes | 
     """The ICC profile of the picture: embedded, or made of the code points that it states instead. Empty for sRGB."""
     embedded = image.info.get("icc_profile")
     if header.format == "PNG":
-        stated = _of_code_points(_png_code_points(data), header)
+        stated = _of_code_points(image.info.get("cicp"), header)
         return embedded if stated is None else stated  # PNG's specification lets code points win
     if header.format in ("AVIF", "HEIC"):
         return embedded or _of_code_points(code_points(data), header)
@@ -167,17 +190,6 @@ def _of_code_points(stated: tuple[int, int] | None, header: Header) -> bytes | N
     return cicp.profile(cicp.CodePoints(1 if header.color_mode in ("1", "L", "LA") else primaries, transfer))
 
 
-def _png_code_points(data: bytes) -> tuple[int, int] | None:
-    """The primaries and the transfer of a PNG's cICP chunk. Its chunks are known to be whole."""
-    position, kind = 8, b""
-    while kind not in (b"IDAT", b"IEND"):
-        length, kind = int.from_bytes(data[position : position + 4]), data[position + 4 : position + 8]
-        if kind == b"cICP" and length == 4:
-            return data[position + 8], data[position + 9]
-        position += 12 + length
-    return None
-
-
 def _is_ycbcr(image: ImageFile.ImageFile) -> bool:
     """Whether libjpeg finds three components to be YCbCr: by its own rules, in its order."""
     if image.mode != "RGB":
@@ -187,17 +199,3 @@ def _is_ycbcr(image: ImageFile.ImageFile) -> bool:
     if "adobe" in image.info:
         return image.info.get("adobe_transform") != 0
     return bytes(component[0] for component in image.layer) != b"RGB"
-
-
-def _check_sums(data: bytes) -> None:
-    """Raise DamagedImage unless every chunk of a PNG up to its end is there and unbroken: Pillow skips some."""
-    position, kind = 8, b""
-    while kind != b"IEND":
-        length, kind = int.from_bytes(data[position : position + 4]), data[position + 4 : position + 8]
-        content_end = position + 8 + length
-        if len(data) < content_end + 4:
-            raise DamagedImage("PNG", f"it is cut short at byte {len(data):,}")
-        checksum = zlib.crc32(memoryview(data)[position + 4 : content_end])
-        if checksum != int.from_bytes(data[content_end : content_end + 4]):
-            raise DamagedImage("PNG", f"the {kind.decode('latin-1')} chunk at byte {position:,} fails its checksum")
-        position = content_end + 4

@@ -1,74 +1,184 @@
-"""Decoding in a process of its own, for a decoder that a malicious file can crash or make write where it should not.
+"""Rendering in a process of its own, within a budget of processor time and memory that the kernel enforces.
 
-The child shares nothing with its parent but a piece of memory for the pixels. It is forked, so it has all modules and
-the file already: a HEIC of 12 MP takes 1.1 to 1.3 times as long. Lambda has no /dev/shm, which rules multiprocessing
-out.
+No file can crash the function, exhaust its memory or keep it busy: what becomes of the worker process decides on the
+rejection. The worker is forked, so it has the modules already, and serves one file after another, because in a new
+process every page of memory has to be faulted in again: 40 % of a 12 MP JPEG's time, where handing the file over costs
+2 %. Lambda has no /dev/shm, which rules multiprocessing out.
 """
 
-import base64
-import json
-import mmap
+import math
 import os
+import pickle
+import resource
 import signal
-from collections.abc import Callable
-from io import BytesIO
+import socket
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Never, cast
 
-from PIL import Image, ImageFile
+from imagepipeline import errors, limits
+from imagepipeline.errors import DamagedImage, ImageRejected, TooComplex
+from imagepipeline.models import Header
+from imagepipeline.rendering import Rendered, decoding
+from imagepipeline.rendering import render as render_here
+from imagepipeline.renditions import RenditionSpec
 
-_MAX_BYTES_PER_PIXEL = 4  # RGBA
-_STRIP = 64  # rows
-_MOST_SECONDS = 60  # half the function's timeout, and three times what the costliest picture takes: docs/limits.md
-_INFO = ("exif", "icc_profile")
+# libheif's tests and fuzzers keep finding memory errors (docs/limits.md): what it may have overwritten ends with it.
+_CRASHABLE = ("HEIC",)
+# A worker that held more has a heap in pieces, in which a large picture may find no room that a new worker has.
+_REUSABLE_BYTES = 256 * limits.MIB
 
 
-class Crashed(RuntimeError):
-    """The decoder's process ended without an answer."""
+class WorkerFailed(RuntimeError):
+    """The worker raised something that is no rejection: a bug of the pipeline. The message has its traceback."""
 
 
-def decode(decoder: Callable[[BytesIO], ImageFile.ImageFile], data: bytes, pixels: int) -> Image.Image:
-    """What `decoder` makes of `data`: an image of at most `pixels`, with its EXIF and its ICC profile in `info`.
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a worker says of one file: exactly one of the first three is set."""
 
-    Raises Crashed, or ValueError with the decoder's own message.
+    rendered: Rendered | None = None
+    rejection: tuple[str, str] | None = None  # name of the error's class, message
+    failure: str | None = None  # traceback
+    peak_bytes: int = 0  # of resident memory, since the worker began
+
+
+def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Rendered:
+    """All renditions of the image in `data`, as `rendering.render` makes them, by the worker process.
+
+    Raises the same errors, TooComplex if the budget runs out, and DamagedImage if the decoder crashes.
     """
-    room = mmap.mmap(-1, max(1, pixels) * _MAX_BYTES_PER_PIXEL)
-    receiving, sending = os.pipe()
-    child = os.fork()
-    if child == 0:
-        # Whatever happens, only _exit: the parent's cleanup is not the child's to do.
+    worker = _Worker.waiting if _Worker.waiting and _Worker.waiting.is_running() else _Worker(header)
+    _Worker.waiting = None
+    answer = worker.ask(data, header, specs)
+    if answer.rendered and answer.peak_bytes <= _REUSABLE_BYTES and header.format not in _CRASHABLE:
+        _Worker.waiting = worker
+    else:
+        worker.end()
+    if answer.failure:
+        raise WorkerFailed(answer.failure)
+    if answer.rejection:
+        name, message = answer.rejection
+        error: type[ImageRejected] = getattr(errors, name)
+        raise error.__new__(error, message)  # without __init__, which words the message from its parts
+    rendered = cast(Rendered, answer.rendered)
+    if header.format == "TIFF":  # its EXIF block is the file itself, which never left this process
+        rendered = replace(rendered, picture=replace(rendered.picture, exif=data))
+    return rendered
+
+
+def end_worker() -> None:
+    """End the process that waits for the next file, if there is one."""
+    if _Worker.waiting:
+        _Worker.waiting.end()
+    _Worker.waiting = None
+
+
+class _Worker:
+    """A forked process that renders the files it is handed, one at a time."""
+
+    waiting: "_Worker | None" = None  # for the next file
+
+    def __init__(self, header: Header) -> None:
+        decoding.decoder(header)  # imported here, so that every later worker has it
+        self._connection, theirs = socket.socketpair()
+        self._process = os.fork()
+        if not self._process:
+            _serve(theirs)
+        theirs.close()
+        self._connection.settimeout(limits.WALL_CLOCK_SECONDS)
+        self._stream = self._connection.makefile("rwb")
+
+    def is_running(self) -> bool:
+        ended, _ = os.waitpid(self._process, os.WNOHANG)
+        if ended:
+            self._process = 0
+            self.end()
+        return not ended
+
+    def ask(self, data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> _Answer:
+        """The worker's answer. If it ends without one, the answer is a rejection that follows from how it ended."""
         try:
-            os.close(receiving)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, whatever C code is at it
-            signal.alarm(_MOST_SECONDS)
-            answer = _decode_into(room, decoder, data)
-            with open(sending, "w") as pipe:  # noqa: PTH123 - a file descriptor
-                json.dump(answer, pipe)
-        finally:
-            os._exit(0)
-    os.close(sending)
-    with open(receiving) as pipe:  # noqa: PTH123
-        told = pipe.read()
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status) or not told:
-        name = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "no answer"
-        raise Crashed(f"decoding it crashed the decoder ({name})")
-    answer = json.loads(told)
-    if "error" in answer:
-        raise ValueError(answer["error"])
-    image = Image.frombuffer(answer["mode"], tuple(answer["size"]), room, "raw", answer["mode"], 0, 1)
-    image.info = {name: base64.b64decode(value) for name, value in answer["info"].items()}
-    return image
+            pickle.dump((data, header, specs), self._stream)
+            self._stream.flush()
+            # The worker has this process's credentials: by what is unpickled it gains nothing.
+            return cast(_Answer, pickle.load(self._stream))  # noqa: S301
+        except TimeoutError:
+            seconds = limits.WALL_CLOCK_SECONDS
+            return _rejected(TooComplex(f"the {header.format} was not decoded within {seconds} seconds"))
+        except (OSError, EOFError, pickle.UnpicklingError):
+            _, status = os.waitpid(self._process, 0)
+            self._process = 0
+            return _rejected(_explain(status, header, limits.processor_seconds(specs)))
+
+    def end(self) -> None:
+        """End the process, whatever it is doing."""
+        if self._process:
+            os.kill(self._process, signal.SIGKILL)
+            os.waitpid(self._process, 0)
+        with suppress(OSError):  # closing sends what is still buffered
+            self._stream.close()
+        self._connection.close()
 
 
-def _decode_into(room: mmap.mmap, decoder: Callable[[BytesIO], ImageFile.ImageFile], data: bytes) -> dict:
+def _explain(status: int, header: Header, seconds: int) -> ImageRejected:
+    """The rejection that follows from a worker's exit status.
+
+    A crash says that the file breaks the format's rules in a way that the decoder does not expect, so the image is
+    damaged. A file may keep all the rules and still exceed the budget, so that is TooComplex.
+    """
+    ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    if ended_by == signal.SIGXCPU:
+        return TooComplex(f"the {header.format} takes more than {seconds} seconds of processor time to decode")
+    if ended_by == signal.SIGKILL:  # sent by the kernel where memory ends
+        return TooComplex(f"the {header.format} takes more memory to decode than the function has")
+    reason = signal.Signals(ended_by).name if ended_by else f"exit status {os.WEXITSTATUS(status)}"
+    return DamagedImage(header.format, f"decoding it crashed the decoder ({reason})")
+
+
+# ---------------------------------------------------------------------------------------------------------- the worker
+
+
+def _serve(connection: socket.socket) -> Never:
+    """Answer one request after another, until the function's process ends or the kernel ends this one."""
     try:
-        image = decoder(BytesIO(data))
-        if image.width * image.height > len(room) // _MAX_BYTES_PER_PIXEL:
-            raise ValueError(f"its content is {image.width}x{image.height} pixels, and its header says less")
-        image.load()
-        # In strips: a copy of the whole picture would cost more in page faults than in copying.
-        for top in range(0, image.height, _STRIP):
-            room.write(image.crop((0, top, image.width, min(top + _STRIP, image.height))).tobytes())
-    except Exception as error:  # noqa: BLE001 - told to the parent, which knows what to make of it
-        return {"error": f"{type(error).__name__}: {error}"}
-    info = {name: base64.b64encode(image.info[name]).decode() for name in _INFO if image.info.get(name)}
-    return {"mode": image.mode, "size": image.size, "info": info}
+        # Connections to AWS belong to the function's process. An open copy here would keep them from closing.
+        os.closerange(3, connection.fileno())
+        os.closerange(connection.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        _limit(resource.RLIMIT_CORE, 0)
+        stream = connection.makefile("rwb")
+        while True:
+            data, header, specs = pickle.load(stream)  # noqa: S301 (from the function's process)
+            pickle.dump(_answer(data, header, specs), stream)
+            stream.flush()
+    finally:
+        # Nothing else: what would be cleaned up is the function's process's to clean up.
+        os._exit(0)
+
+
+def _answer(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> _Answer:
+    _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + limits.processor_seconds(specs))
+    _limit(resource.RLIMIT_DATA, limits.worker_bytes(len(data)))
+    try:
+        rendered = render_here(data, header, specs)
+    except ImageRejected as rejection:
+        return _rejected(rejection)
+    except MemoryError:
+        return _rejected(TooComplex(f"the {header.format} takes more memory to decode than the function has"))
+    except Exception:  # noqa: BLE001 (raised again in the function's process)
+        return _Answer(failure=traceback.format_exc())
+    if header.format == "TIFF":
+        rendered = replace(rendered, picture=replace(rendered.picture, exif=None))
+    return _Answer(rendered, peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def _rejected(error: ImageRejected) -> _Answer:
+    return _Answer(rejection=(type(error).__name__, str(error)))
+
+
+def _limit(kind: int, most: int) -> None:
+    """Set the soft limit, which the next file may raise again."""
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
