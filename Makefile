@@ -6,7 +6,7 @@ WITH_TOOLS := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH"
 
 LINTERS := ruff mypy cfn-lint sam-validate statelint
 
-.PHONY: help setup local down test unit torture lint bench deploy destroy $(LINTERS)
+.PHONY: help setup local down test unit torture lint bench simulate deploy destroy $(LINTERS)
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -52,6 +52,9 @@ statelint:
 
 bench: setup  ## Measure the imaging core against its rivals
 	@$(PYTHON) -m bench
+
+simulate: setup  ## Simulate bursts of uploads against an account's quotas [OPTIONS="--seed 7"]
+	@$(PYTHON) -m bench.quotas $(OPTIONS)
 
 deploy: setup  ## Build and deploy to your AWS account [OPTIONS="--guided"]
 	@$(WITH_TOOLS) python -m deployment.deploy $(OPTIONS)
