@@ -70,8 +70,6 @@ class Step:
 
     name: str
     rules: tuple[RetryRule, ...]
-    optional: bool = False  # whether the image goes on when the step's retries are used up, or fails
-    fallback: "Step | None" = None  # what runs instead of an optional step
 
     def first_match(self, error: str) -> int | None:
         """The index of the rule that decides about `error`."""
@@ -90,7 +88,7 @@ class Machine:
     def from_asl(cls, definition: dict) -> "Machine":
         states = definition["States"]
         path = _walk(states, definition["StartAt"])
-        steps = tuple(_step(states, name, path) for name in path if _invokes_lambda(states[name]))
+        steps = tuple(Step(name, _rules(states[name])) for name in path if _invokes_lambda(states[name]))
         return cls(steps, len(path), definition.get("TimeoutSeconds", math.inf))
 
 
@@ -105,16 +103,6 @@ def _walk(states: dict, name: str | None) -> list[str]:
 
 def _invokes_lambda(state: dict) -> bool:
     return state["Type"] == "Task" and state["Resource"].endswith(":lambda:invoke")
-
-
-def _step(states: dict, name: str, path: list[str]) -> Step:
-    catchers = (rule["Next"] for rule in states[name].get("Catch", []) if "States.ALL" in rule["ErrorEquals"])
-    invoked = [caught for caught in _walk(states, next(catchers, None)) if _invokes_lambda(states[caught])]
-    later = path[path.index(name) + 1 :]
-    if invoked and invoked[-1] in later:
-        fallback = None if invoked[0] in later else Step(invoked[0], _rules(states[invoked[0]]))
-        return Step(name, _rules(states[name]), optional=True, fallback=fallback)
-    return Step(name, _rules(states[name]))
 
 
 def _rules(state: dict) -> tuple[RetryRule, ...]:
@@ -167,7 +155,6 @@ class Durations:
             "StoreResult": 0.15,  # one write, one read, one listing
         }
     )
-    without_rekognition: float = 0.05  # ExtractMetadata when it does not ask Rekognition
     spread: float = 0.5  # a run takes from 1 - spread to 1 + spread times the mean
     between_steps: float = 0.05  # for Step Functions to go on, while another image may take the execution
     refused_call: float = 0.1  # how long Rekognition takes to refuse a call
@@ -234,7 +221,6 @@ class Simulation:
     def __init__(self, machine: Machine, scenario: Scenario, durations: Durations, seed: int) -> None:
         self.machine = machine
         self.durations = durations
-        self._rekognition_position = [step.name for step in machine.steps].index(REKOGNITION_STEP)
         self.rng = random.Random(seed)  # noqa: S311 (not for secrets)
         self.images = [Image(n / scenario.rate, machine.steps[0]) for n in range(scenario.images)]
         self.free = scenario.account.executions
@@ -268,7 +254,7 @@ class Simulation:
             self._refuse(now, image, LAMBDA_THROTTLED)
         else:
             self.free -= 1
-            if image.step.name == REKOGNITION_STEP and image.has_labels:
+            if image.step.name == REKOGNITION_STEP:
                 self._call(now, image, now, 1)
             else:
                 self._schedule(now + self._duration(image), self._succeed, image)
@@ -289,10 +275,8 @@ class Simulation:
             self._schedule(answered, self._throttled, image)
 
     def _duration(self, image: Image) -> float:
-        without_rekognition = not image.has_labels and image.position == self._rekognition_position
-        durations = self.durations
-        mean = durations.without_rekognition if without_rekognition else durations.steps[image.step.name]
-        return mean * self.rng.uniform(1 - durations.spread, 1 + durations.spread)
+        spread = self.durations.spread
+        return self.durations.steps[image.step.name] * self.rng.uniform(1 - spread, 1 + spread)
 
     def _throttled(self, now: float, image: Image) -> None:
         self.free += 1
@@ -306,12 +290,8 @@ class Simulation:
             image.retries[index] += 1
             image.entries += 1
             self._schedule(now + delay, self._attempt, image)
-        elif image.step.optional and image.step.fallback:
-            image.has_labels = False
-            image.entries += 1
-            image.enter(image.step.fallback)
-            self._schedule(now, self._attempt, image)
-        elif image.step.optional:
+        elif image.step.name == REKOGNITION_STEP:
+            # Its catcher leads on to the next step.
             image.has_labels = False
             self._advance(now, image)
         else:

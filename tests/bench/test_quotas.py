@@ -38,24 +38,21 @@ def at_once(images: int, executions: int, calls: float = math.inf) -> Scenario:
     return Scenario("a test's", images, math.inf, Account(executions, calls, bucket=1))
 
 
-def task(*retry: dict, catch: str | None = None, successor: str) -> dict:
-    catchers = [{"ErrorEquals": ["States.ALL"], "Next": catch}] if catch else []
+def task(*retry: dict, successor: str) -> dict:
     resource = "arn:${Partition}:states:::lambda:invoke"
-    return {"Type": "Task", "Resource": resource, "Retry": list(retry), "Catch": catchers, "Next": successor}
+    return {"Type": "Task", "Resource": resource, "Retry": list(retry), "Next": successor}
 
 
 def definition(*retry: dict, **fields: object) -> dict:
-    """A state machine of the four steps with the same Retry list; ExtractMetadata is optional."""
+    """A state machine of the four steps with the same Retry list."""
     return {
         "StartAt": "ValidateImage",
         "States": {
-            "ValidateImage": task(*retry, catch="Failed", successor="CreateThumbnails"),
-            "CreateThumbnails": task(*retry, catch="Failed", successor="ExtractMetadata"),
-            "ExtractMetadata": task(*retry, catch="DescribeWithoutLabels", successor="StoreResult"),
-            "DescribeWithoutLabels": task(*retry, catch="Failed", successor="StoreResult"),
-            "StoreResult": task(*retry, catch="Failed", successor="Completed"),
+            "ValidateImage": task(*retry, successor="CreateThumbnails"),
+            "CreateThumbnails": task(*retry, successor="ExtractMetadata"),
+            "ExtractMetadata": task(*retry, successor="StoreResult"),
+            "StoreResult": task(*retry, successor="Completed"),
             "Completed": {"Type": "Succeed"},
-            "Failed": {"Type": "Fail"},
         },
         **fields,
     }
@@ -128,22 +125,11 @@ def test_each_rule_counts_its_own_attempts():
 
 def test_the_real_machine_has_the_four_steps():
     assert tuple(step.name for step in REAL.steps) == STEPS
-    assert [step.name for step in REAL.steps if step.optional] == ["ExtractMetadata"]
     assert REAL.timeout < math.inf
 
 
 def test_transitions_are_counted_along_the_successful_path():
     assert Machine.from_asl(definition()).transitions == 5  # four steps and Completed
-
-
-def test_a_step_may_be_skipped_when_its_catcher_says_so():
-    states = definition()["States"]
-    states["ExtractMetadata"]["Catch"][0]["Next"] = "DescribeLabelsError"
-    states["DescribeLabelsError"] = {"Type": "Pass", "Next": "StoreResult"}
-
-    machine = Machine.from_asl({"StartAt": "ValidateImage", "States": states})
-
-    assert [(step.optional, step.fallback) for step in machine.steps][2] == (True, None)
 
 
 def test_the_simulation_calls_rekognition_as_often_as_the_function(monkeypatch: pytest.MonkeyPatch):
