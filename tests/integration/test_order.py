@@ -160,7 +160,8 @@ def test_a_restored_version_is_processed_though_s3_sends_no_upload_event(deploye
 
     deployed.s3.delete_object(Bucket=bucket, Key=key, VersionId=marker["VersionId"])
 
-    record = deployed.eventually(lambda: (found := deployed.record(key)) and "AnnouncedAt" in found and found)
+    deployed.settled(key)
+    record = deployed.record(key)
     deployed.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
     assert record["Status"] == "COMPLETED"
     assert record["VersionId"] == first["VersionId"] != "null"

@@ -662,6 +662,14 @@ def test_a_takeover_whose_response_was_lost_is_repeated_harmlessly(pipeline: Sta
     assert execution.outcomes_announced == ("FAILURE",)
 
 
+@pytest.mark.parametrize(("status", "announced"), [("FAILED", ()), ("ABORTED", ("FAILURE",))])
+def test_a_table_that_stays_busy_is_announced_once(pipeline: StateMachine, status: str, announced: tuple[str, ...]):
+    execution = pipeline.run(resumed(ABANDONED, status), {"dynamodb:putItem": 14 * [BUSY_TABLE]})
+
+    assert execution.outcomes_announced == announced
+    assert execution.status == "FAILED"
+
+
 def test_an_upload_that_had_not_begun_is_processed(pipeline: StateMachine):
     execution = pipeline.run(resumed(ABANDONED))
 

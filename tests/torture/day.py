@@ -13,7 +13,7 @@ from random import Random
 from PIL import Image
 
 from cli.events import Event
-from cli.failures import NOT_REMOVED, PATIENCE, UNLABELLED, Failure, in_stack
+from cli.failures import FAILED, NOT_REMOVED, PATIENCE, STUCK, UNANNOUNCED, Failure, in_stack
 from cli.redrive import redrive
 from cli.stack import Stack
 from imagepipeline.keys import renditions_prefix
@@ -40,7 +40,7 @@ FAULTS = [
     ("states:StartExecution", "throttle"),
 ]
 # What an execution may have done without having noted it.
-TELLING = {"NotifySuccess", "RecordAnnouncement", "NotifyFailure", "RecordFailureAnnouncement"}
+TELLING = {"NotifySuccess", "NotifyFailure", "RecordAnnouncement"}
 
 
 @dataclass
@@ -295,7 +295,9 @@ class Day:
 
 def is_unannounced(failure: Failure) -> bool:
     """Whether the image still lacks a notification."""
-    return failure.kind != UNLABELLED and "AnnouncedAt" not in failure.record
+    if failure.kind == FAILED:
+        return "AnnouncedAt" not in failure.record
+    return failure.kind in (STUCK, UNANNOUNCED)
 
 
 def tells_of(body: str, record: dict) -> bool:
