@@ -19,7 +19,7 @@ from local.deployment import PROJECT, InvalidParameter, SamFailed, parse_paramet
 from local.stack import AlreadyRunning, Busy, LocalStack, PortTaken
 
 DEFAULT_PORT = 4566  # the usual port of an AWS emulator
-PIPED_WIDTH = 140  # characters per line when the output is not a terminal
+PIPED_WIDTH = 160  # characters per line when the output is not a terminal
 
 
 def main() -> int:
