@@ -201,7 +201,7 @@ def _of_message(message: dict) -> Failure:
 
 
 def in_image_pipeline(stack: Stack, now: datetime, explained: Collection[str] = ()) -> list[Failure]:
-    """The images whose execution ended early in the last two weeks, as far as no record shows the failure.
+    """The images whose execution ended early in the last two weeks, unless a record shows the failure.
 
     `explained` are ARNs of executions that need no look, because their records are listed already.
     """
@@ -226,7 +226,7 @@ def _completed(record: Record, execution: str) -> bool:
 
 
 def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:
-    """The events of executions that failed in the last two weeks, as far as their work is still to be done."""
+    """The events of executions that failed in the last two weeks, if their work is still to be done."""
     found: dict[str, Failure] = {}
     for execution, event, record in _ended_early(stack, "Housekeeping", now):
         if reason := _left_behind(stack, event.key, record):

@@ -1,4 +1,4 @@
-"""Running again what failed, and following each key to its end in the pipeline."""
+"""Processing images again, and following each to a terminal state."""
 
 import json
 import threading
@@ -66,7 +66,7 @@ def redrive(
 
 
 class _Starter:
-    """Starts what a key needs, from several threads."""
+    """Starts the executions that a key needs, from several threads."""
 
     def __init__(
         self, stack: Stack, failures: Iterable[Failure], undelivered: UndeliveredEvents | None, always: bool

@@ -27,7 +27,7 @@ _in_one_thread = TransferConfig(use_threads=False)  # several files are sent at 
 
 @dataclass(slots=True, kw_only=True)
 class _Upload(Followed):
-    """An object that was sent, and how its record is told from older and newer ones."""
+    """An object that was sent, and how its record is distinguished from older and newer ones."""
 
     etag: str
     older: str  # sequencer of the record there was before
@@ -135,7 +135,7 @@ class _Sender:
                     Config=_in_one_thread,
                 )
         except _StoppedError:
-            if item.key not in self._etags:  # with an ETag the upload was complete, and only its progress was not told
+            if item.key not in self._etags:  # with an ETag, the upload itself is complete
                 raise
 
     def _sent(self, count: int) -> None:
