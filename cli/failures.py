@@ -24,6 +24,7 @@ OF_RECORDS = frozenset({FAILED, STUCK, UNANNOUNCED, UNLABELLED})
 
 PATIENCE = timedelta(minutes=10)  # longer than the retries of a notification and the recovery of an execution take
 LOOK_BACK = timedelta(days=14)  # as long as the queue keeps an event
+ENDED_EARLY = ("FAILED", "TIMED_OUT", "ABORTED")  # statuses of an execution
 _THREADS = 4  # that scan the table, one segment each, or ask Step Functions
 _HIDDEN_SECONDS = 300  # how long a message stays hidden from other readers if this process dies
 
@@ -82,19 +83,22 @@ def in_table(
             on_progress(page["ScannedCount"])
             yield from filter(None, (of_record(from_item(item), now) for item in page["Items"]))
 
-    def has_ended(suspect: Failure) -> bool:
-        return stack.execution_status(suspect.record["ExecutionArn"]) != "RUNNING"
+    def confirmed(failure: Failure) -> bool:
+        if failure.kind == STUCK:
+            return stack.execution_status(failure.record["ExecutionArn"]) != "RUNNING"
+        if failure.kind == UNANNOUNCED and failure.record["Status"] == "COMPLETED":
+            # NotificationError remains when a retry succeeds; only the execution shows whether one did.
+            return stack.execution_status(failure.record["ExecutionArn"]) in ENDED_EARLY
+        return True
 
     with ThreadPoolExecutor(_THREADS, "scan") as pool:
         parts = pool.map(lambda segment: list(scan(segment)), range(_THREADS))
-        found = {failure.key: failure for part in parts for failure in part}
-        suspects = [failure for failure in found.values() if failure.kind == STUCK]
-        stuck = {suspect.key for suspect, ended in zip(suspects, pool.map(has_ended, suspects), strict=True) if ended}
-    return [found[key] for key in sorted(found) if found[key].kind != STUCK or key in stuck]
+        found = sorted((failure for part in parts for failure in part), key=lambda failure: failure.key)
+        return [failure for failure, is_one in zip(found, pool.map(confirmed, found), strict=True) if is_one]
 
 
 def of_record(record: Record, now: datetime) -> Failure | None:
-    """The failure that a record shows, if any. STUCK still requires that its execution has ended."""
+    """The failure that a record shows, if any. `in_table` confirms some of them by the status of the execution."""
     key, status = record["ImageKey"], record["Status"]
     if status == "PROCESSING":
         if now - _moment(record["StartedAt"]) <= PATIENCE:
@@ -255,7 +259,7 @@ def _ended_early(
 
 
 def _listed(stack: Stack, machine: str, after: datetime) -> Iterator[str]:
-    for status in ("FAILED", "TIMED_OUT", "ABORTED"):
+    for status in ENDED_EARLY:
         pages = stack.stepfunctions.get_paginator("list_executions").paginate(
             stateMachineArn=stack.outputs[machine], statusFilter=status
         )
