@@ -8,7 +8,7 @@ from itertools import batched
 from typing import Self
 
 from cli.events import Event
-from cli.stack import Record, Stack, from_item
+from cli.stack import Document, Record, Stack, from_item
 from imagepipeline.keys import renditions_prefix
 
 FAILED = "FAILED"
@@ -42,7 +42,7 @@ class Failure:
     kind: str  # one of those above
     error: dict[str, str]  # {"Name", "Message"}
     since: str  # ISO 8601, UTC
-    record: Record = field(default_factory=dict)  # the attributes that the scan reads
+    record: Record = field(default_factory=Document)  # the attributes that the scan reads
     event: Event | None = None  # to be started again unchanged
     receipt: str = ""  # of the message in the queue that holds the event
 
@@ -120,9 +120,9 @@ def of_record(record: Record, now: datetime) -> Failure | None:
     return None
 
 
-def _pages(stack: Stack, segment: int, rejected: bool) -> Iterable[dict]:
+def _pages(stack: Stack, segment: int, rejected: bool) -> Iterable[Document]:
     unannounced = "attribute_not_exists(AnnouncedAt) AND (#status = :rejected OR attribute_exists(NotificationError))"
-    return stack.dynamodb.get_paginator("scan").paginate(
+    pages: Iterable[Document] = stack.dynamodb.get_paginator("scan").paginate(
         TableName=stack.outputs["ImagesTable"],
         Segment=segment,
         TotalSegments=_THREADS,
@@ -134,6 +134,7 @@ def _pages(stack: Stack, segment: int, rejected: bool) -> Iterable[dict]:
             f":{status.lower()}": {"S": status} for status in ("FAILED", "PROCESSING", "REJECTED")
         },
     )
+    return pages
 
 
 # ----------------------------------------------------------------------------------------------------------- the queue
@@ -173,7 +174,7 @@ class UndeliveredEvents:
         self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=failure.receipt)
         self._hidden.discard(failure.receipt)
 
-    def _receive(self) -> list[dict]:
+    def _receive(self) -> list[Document]:
         answer = self._sqs.receive_message(
             QueueUrl=self._url,
             MaxNumberOfMessages=10,
@@ -182,10 +183,11 @@ class UndeliveredEvents:
             MessageAttributeNames=["ERROR_CODE", "ERROR_MESSAGE"],
             MessageSystemAttributeNames=["SentTimestamp"],
         )
-        return answer.get("Messages", [])
+        messages: list[Document] = answer.get("Messages", [])
+        return messages
 
 
-def _of_message(message: dict) -> Failure:
+def _of_message(message: Document) -> Failure:
     attributes = {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()}
     sent = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
     try:
@@ -242,11 +244,12 @@ def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:
 
 def _ended_early(
     stack: Stack, machine: str, now: datetime, explained: Collection[str] = ()
-) -> Iterator[tuple[dict, Event, Record]]:
+) -> Iterator[tuple[Document, Event, Record]]:
     """Executions that ended early, each with its event and the record that its key has now, which may be empty."""
 
-    def described(arn: str) -> dict:
-        return stack.stepfunctions.describe_execution(executionArn=arn)
+    def described(arn: str) -> Document:
+        execution: Document = stack.stepfunctions.describe_execution(executionArn=arn)
+        return execution
 
     arns = [arn for arn in _listed(stack, machine, now - LOOK_BACK) if arn not in explained]
     with ThreadPoolExecutor(_THREADS, "describe") as pool:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from cli.failures import FAILED, Failure
 from cli.following import Result
+from cli.stack import Record
 
 _COLOURS = {
     **dict.fromkeys(("COMPLETED", "UPLOADED", "REMOVED"), "green"),
@@ -103,7 +104,9 @@ class Report:
         noun = "file" if self._uploads else "image"
         return f"{len(self._keys)} {noun if len(self._keys) == 1 else noun + 's'}: {', '.join(parts)}"
 
-    def _row(self, status: Text, key: str, size: str, renditions: str, labels: str, seconds: str, style="") -> None:
+    def _row(
+        self, status: Text, key: str, size: str, renditions: str, labels: str, seconds: str, style: str = ""
+    ) -> None:
         table = Table(box=None, show_header=False, expand=True, padding=(0, 2, 0, 0), pad_edge=False)
         table.add_column(width=_STATUS_WIDTH)
         table.add_column(
@@ -194,12 +197,12 @@ def _cells(result: Result) -> tuple[str, str, str, str, str]:
     )
 
 
-def _renditions(renditions: dict) -> str:
+def _renditions(renditions: Record) -> str:
     by_size = sorted(renditions.items(), key=lambda entry: entry[1]["Width"] * entry[1]["Height"])
     return ", ".join(f"{printable(name)} {image['Width']}×{image['Height']}" for name, image in by_size)
 
 
-def _labels(record: dict) -> str:
+def _labels(record: Record) -> str:
     if problem := record.get("LabelsError") or record.get("LabelsSkipped"):
         return f"none: {problem['Message']}"
     labels = record.get("Labels", [])

@@ -12,7 +12,6 @@ from typing import Any
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer
-from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -22,6 +21,8 @@ KEYS_PER_READ = 100  # BatchGetItem's limit
 MAX_CONNECTIONS = 16  # at least one for each upload in progress, and one to follow them
 
 Record = dict[str, Any]
+Document = dict[str, Any]  # JSON
+Client = Any  # boto3 makes the methods of a client at run time
 
 # The outputs that are needed for uploading, and for listing and redriving failures.
 TO_UPLOAD = ("UploadsBucket", "ImagesTable")
@@ -36,10 +37,10 @@ class Stack:
 
     name: str
     outputs: Mapping[str, str]
-    s3: BaseClient
-    dynamodb: BaseClient
-    stepfunctions: BaseClient
-    sqs: BaseClient
+    s3: Client
+    dynamodb: Client
+    stepfunctions: Client
+    sqs: Client
 
     @classmethod
     def find(cls, session: boto3.Session, name: str, needed: Iterable[str] = TO_UPLOAD) -> "Stack":
@@ -101,28 +102,30 @@ class Stack:
                 found[record["ImageKey"]] = record
         return found
 
-    def head(self, key: str) -> dict | None:
+    def head(self, key: str) -> Document | None:
         """S3's HeadObject of an upload, or None if there is no object.
 
         Without permission for s3:ListBucket, S3 denies access to an object that does not exist: that error is raised.
         """
         try:
-            return self.s3.head_object(Bucket=self.uploads_bucket, Key=key)
+            head: Document = self.s3.head_object(Bucket=self.uploads_bucket, Key=key)
         except ClientError as error:
             if code(error) != "404":
                 raise
             return None
+        return head
 
     def execution_status(self, arn: str) -> str:
         """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED, or GONE: Step Functions deletes executions after 90 days."""
         try:
-            return self.stepfunctions.describe_execution(executionArn=arn)["status"]
+            status: str = self.stepfunctions.describe_execution(executionArn=arn)["status"]
         except ClientError as error:
             if code(error) != "ExecutionDoesNotExist":
                 raise
             return "GONE"
+        return status
 
-    def _read(self, keys: list[dict], consistent: bool) -> Iterable[dict]:
+    def _read(self, keys: list[Document], consistent: bool) -> Iterable[Document]:
         request = {self.outputs["ImagesTable"]: {"Keys": keys, "ConsistentRead": consistent}}
         pause = 0.05  # seconds
         while request:
@@ -135,7 +138,7 @@ class Stack:
                 pause = min(2 * pause, 2)
 
 
-def from_item(item: dict) -> Record:
+def from_item(item: Document) -> Record:
     """A DynamoDB item as plain values; numbers are int or float."""
     return {name: _plain(_deserialize(value)) for name, value in item.items()}
 

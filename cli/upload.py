@@ -2,10 +2,10 @@
 
 import mimetypes
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import batched
-from typing import Self
+from typing import Any, Self
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
@@ -46,7 +46,7 @@ def upload_and_follow(
     follow: bool = True,
     timeout: float = DEFAULT_TIMEOUT,
     stop: threading.Event | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Upload `items` (keys distinct) and yield each one's Result as soon as it is known.
 
     `on_progress` is called from the uploading threads with the number of bytes just sent, negative when a retry starts
@@ -144,10 +144,10 @@ class _Sender:
         self._on_progress(count)
 
     @staticmethod
-    def _note_key(params: dict, context: dict, **_: object) -> None:
+    def _note_key(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
         context["image_key"] = params["Key"]
 
-    def _note_etag(self, parsed: dict, context: dict, **_: object) -> None:
+    def _note_etag(self, parsed: dict[str, Any], context: dict[str, Any], **_: object) -> None:
         if "ETag" in parsed:
             self._etags[context["image_key"]] = parsed["ETag"].strip('"')
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from botocore.client import BaseClient
 from rich.console import Console
 from rich.status import Status as Spinner
 
 from cli.problems import AWS_ERRORS, SetupError, code, explain
-from cli.stack import Stack
+from cli.stack import Client, Stack
 from deployment.sam import sam
 from deployment.target import Target, options_of_a_target
 
@@ -63,7 +62,7 @@ class _Parts:
     machines: list[str]
 
     @classmethod
-    def of(cls, cloudformation: BaseClient, stack_name: str) -> "_Parts":
+    def of(cls, cloudformation: Client, stack_name: str) -> "_Parts":
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name)
         existing = [
             (resource["ResourceType"], resource["PhysicalResourceId"])
@@ -78,7 +77,7 @@ class _Parts:
         return cls(buckets, rules, machines)
 
 
-def drain(stack: Stack, eventbridge: BaseClient, parts: _Parts, spinner: Spinner) -> None:
+def drain(stack: Stack, eventbridge: Client, parts: _Parts, spinner: Spinner) -> None:
     """Disable the rules that start executions, and wait until none is running.
 
     Otherwise every deleted object would start an execution, and the renditions and logs that executions write would
@@ -97,14 +96,14 @@ def drain(stack: Stack, eventbridge: BaseClient, parts: _Parts, spinner: Spinner
         time.sleep(_PAUSE)
 
 
-def _running(stepfunctions: BaseClient, machines: list[str]) -> Iterator[str]:
+def _running(stepfunctions: Client, machines: list[str]) -> Iterator[str]:
     for machine in machines:
         pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine, statusFilter="RUNNING")
         with suppress(stepfunctions.exceptions.StateMachineDoesNotExist):
             yield from (execution["executionArn"] for page in pages for execution in page["executions"])
 
 
-def empty(s3: BaseClient, bucket: str, spinner: Spinner) -> int:
+def empty(s3: Client, bucket: str, spinner: Spinner) -> int:
     """Delete every version of every object, and every delete marker. Returns their number. Raises SetupError."""
     deleted = 0
     while versions := _some_versions(s3, bucket):
@@ -118,7 +117,7 @@ def empty(s3: BaseClient, bucket: str, spinner: Spinner) -> int:
     return deleted
 
 
-def _some_versions(s3: BaseClient, bucket: str) -> list[dict[str, str]]:
+def _some_versions(s3: Client, bucket: str) -> list[dict[str, str]]:
     """At most the first thousand, which one call can delete; none if the bucket was deleted by hand."""
     try:
         page = s3.list_object_versions(Bucket=bucket)
