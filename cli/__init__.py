@@ -1,7 +1,7 @@
-"""The `image-pipeline` command: uploads to any deployed stack, on AWS or the local run, and follows what becomes of it.
+"""The `image-pipeline` command: uploads images to a deployed stack and follows their processing, on AWS or locally.
 
-Knows only AWS's APIs and the stack's outputs; imports nothing of the pipeline itself. Whoever uploads needs
-cloudformation:DescribeStacks on the stack, dynamodb:BatchGetItem on its table and s3:PutObject on its uploads bucket;
-with s3:GetObject there, too, an upload is told reliably from one that came just before it under the same key. What
-`failures` and `redrive` need stands in docs/operations.md.
+It calls AWS's APIs and reads the stack's outputs; of the pipeline it imports only modules that need nothing but the
+standard library. Uploading requires cloudformation:DescribeStacks on the stack, dynamodb:BatchGetItem on its table and
+s3:PutObject on its uploads bucket. With s3:GetObject on that bucket, an upload is also reliably distinguished from one
+that came just before it under the same key. docs/operations.md lists what `failures` and `redrive` require.
 """

@@ -1,4 +1,4 @@
-"""`python -m cli` is the `image-pipeline` command."""
+"""`python -m cli` runs the `image-pipeline` command."""
 
 import sys
 

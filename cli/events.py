@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from cli.stack import Record
+from cli.stack import Document, Record
 from imagepipeline import s3_events
 from imagepipeline.keys import SEQUENCER_LENGTH, comparable, just_after
 
@@ -15,7 +15,7 @@ _REASON = "Redrive"
 class Event:
     """One event, and what the pipeline makes of it."""
 
-    document: dict  # as EventBridge delivers it
+    document: Document  # as EventBridge delivers it
     machine: str  # the stack's output that names the state machine for this event
     key: str
     sequencer: str  # comparable; of the S3 event that started the execution, if this event is about an execution
@@ -29,7 +29,7 @@ class Event:
             raise ValueError("it is not an event of S3 or Step Functions") from error
 
     @classmethod
-    def of(cls, document: dict) -> "Event":
+    def of(cls, document: Document) -> "Event":
         """The event in a parsed document. Raises ValueError, or what a lookup raises, for anything else."""
         match document["detail-type"]:
             case s3_events.OBJECT_CREATED:
@@ -57,7 +57,7 @@ def next_sequencer(record: Record) -> str:
     return just_after(sequencer_of(record))
 
 
-def first_sequencer(head: dict) -> str:
+def first_sequencer(head: Document) -> str:
     """A sequencer for an object without a record.
 
     It is older than any that S3 sends, whose first digits are a time: the object's own event may be late and not lost.
@@ -66,7 +66,7 @@ def first_sequencer(head: dict) -> str:
     return f"{int(head['LastModified'].timestamp()):0{SEQUENCER_LENGTH}X}"
 
 
-def created(bucket: str, key: str, head: dict, sequencer: str) -> Event:
+def created(bucket: str, key: str, head: Document, sequencer: str) -> Event:
     """The event that S3 would send for the object that HeadObject described."""
     return Event.of(
         s3_events.object_created(

@@ -8,7 +8,7 @@ from itertools import batched
 from typing import Self
 
 from cli.events import Event
-from cli.stack import Record, Stack, from_item
+from cli.stack import Document, Record, Stack, from_item
 from imagepipeline.keys import renditions_prefix
 
 FAILED = "FAILED"
@@ -24,6 +24,7 @@ OF_RECORDS = frozenset({FAILED, STUCK, UNANNOUNCED, UNLABELLED})
 
 PATIENCE = timedelta(minutes=10)  # longer than the retries of a notification and the recovery of an execution take
 LOOK_BACK = timedelta(days=14)  # as long as the queue keeps an event
+ENDED_EARLY = ("FAILED", "TIMED_OUT", "ABORTED")  # statuses of an execution
 _THREADS = 4  # that scan the table, one segment each, or ask Step Functions
 _HIDDEN_SECONDS = 300  # how long a message stays hidden from other readers if this process dies
 
@@ -41,7 +42,7 @@ class Failure:
     kind: str  # one of those above
     error: dict[str, str]  # {"Name", "Message"}
     since: str  # ISO 8601, UTC
-    record: Record = field(default_factory=dict)  # the attributes that the scan reads
+    record: Record = field(default_factory=Document)  # the attributes that the scan reads
     event: Event | None = None  # to be started again unchanged
     receipt: str = ""  # of the message in the queue that holds the event
 
@@ -82,19 +83,22 @@ def in_table(
             on_progress(page["ScannedCount"])
             yield from filter(None, (of_record(from_item(item), now) for item in page["Items"]))
 
-    def has_ended(suspect: Failure) -> bool:
-        return stack.execution_status(suspect.record["ExecutionArn"]) != "RUNNING"
+    def confirmed(failure: Failure) -> bool:
+        if failure.kind == STUCK:
+            return stack.execution_status(failure.record["ExecutionArn"]) != "RUNNING"
+        if failure.kind == UNANNOUNCED and failure.record["Status"] == "COMPLETED":
+            # NotificationError remains when a retry succeeds; only the execution shows whether one did.
+            return stack.execution_status(failure.record["ExecutionArn"]) in ENDED_EARLY
+        return True
 
     with ThreadPoolExecutor(_THREADS, "scan") as pool:
         parts = pool.map(lambda segment: list(scan(segment)), range(_THREADS))
-        found = {failure.key: failure for part in parts for failure in part}
-        suspects = [failure for failure in found.values() if failure.kind == STUCK]
-        stuck = {suspect.key for suspect, ended in zip(suspects, pool.map(has_ended, suspects), strict=True) if ended}
-    return [found[key] for key in sorted(found) if found[key].kind != STUCK or key in stuck]
+        found = sorted((failure for part in parts for failure in part), key=lambda failure: failure.key)
+        return [failure for failure, is_one in zip(found, pool.map(confirmed, found), strict=True) if is_one]
 
 
 def of_record(record: Record, now: datetime) -> Failure | None:
-    """The failure that a record shows, if any. STUCK still requires that its execution has ended."""
+    """The failure that a record shows, if any. `in_table` confirms some of them by the status of the execution."""
     key, status = record["ImageKey"], record["Status"]
     if status == "PROCESSING":
         if now - _moment(record["StartedAt"]) <= PATIENCE:
@@ -116,9 +120,9 @@ def of_record(record: Record, now: datetime) -> Failure | None:
     return None
 
 
-def _pages(stack: Stack, segment: int, rejected: bool) -> Iterable[dict]:
+def _pages(stack: Stack, segment: int, rejected: bool) -> Iterable[Document]:
     unannounced = "attribute_not_exists(AnnouncedAt) AND (#status = :rejected OR attribute_exists(NotificationError))"
-    return stack.dynamodb.get_paginator("scan").paginate(
+    pages: Iterable[Document] = stack.dynamodb.get_paginator("scan").paginate(
         TableName=stack.outputs["ImagesTable"],
         Segment=segment,
         TotalSegments=_THREADS,
@@ -130,6 +134,7 @@ def _pages(stack: Stack, segment: int, rejected: bool) -> Iterable[dict]:
             f":{status.lower()}": {"S": status} for status in ("FAILED", "PROCESSING", "REJECTED")
         },
     )
+    return pages
 
 
 # ----------------------------------------------------------------------------------------------------------- the queue
@@ -169,7 +174,7 @@ class UndeliveredEvents:
         self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=failure.receipt)
         self._hidden.discard(failure.receipt)
 
-    def _receive(self) -> list[dict]:
+    def _receive(self) -> list[Document]:
         answer = self._sqs.receive_message(
             QueueUrl=self._url,
             MaxNumberOfMessages=10,
@@ -178,10 +183,11 @@ class UndeliveredEvents:
             MessageAttributeNames=["ERROR_CODE", "ERROR_MESSAGE"],
             MessageSystemAttributeNames=["SentTimestamp"],
         )
-        return answer.get("Messages", [])
+        messages: list[Document] = answer.get("Messages", [])
+        return messages
 
 
-def _of_message(message: dict) -> Failure:
+def _of_message(message: Document) -> Failure:
     attributes = {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()}
     sent = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
     try:
@@ -201,7 +207,7 @@ def _of_message(message: dict) -> Failure:
 
 
 def in_image_pipeline(stack: Stack, now: datetime, explained: Collection[str] = ()) -> list[Failure]:
-    """The images whose execution ended early in the last two weeks, as far as no record shows the failure.
+    """The images whose execution ended early in the last two weeks, unless a record shows the failure.
 
     `explained` are ARNs of executions that need no look, because their records are listed already.
     """
@@ -226,7 +232,7 @@ def _completed(record: Record, execution: str) -> bool:
 
 
 def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:
-    """The events of executions that failed in the last two weeks, as far as their work is still to be done."""
+    """The events of executions that failed in the last two weeks, if their work is still to be done."""
     found: dict[str, Failure] = {}
     for execution, event, record in _ended_early(stack, "Housekeeping", now):
         if reason := _left_behind(stack, event.key, record):
@@ -238,11 +244,12 @@ def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:
 
 def _ended_early(
     stack: Stack, machine: str, now: datetime, explained: Collection[str] = ()
-) -> Iterator[tuple[dict, Event, Record]]:
+) -> Iterator[tuple[Document, Event, Record]]:
     """Executions that ended early, each with its event and the record that its key has now, which may be empty."""
 
-    def described(arn: str) -> dict:
-        return stack.stepfunctions.describe_execution(executionArn=arn)
+    def described(arn: str) -> Document:
+        execution: Document = stack.stepfunctions.describe_execution(executionArn=arn)
+        return execution
 
     arns = [arn for arn in _listed(stack, machine, now - LOOK_BACK) if arn not in explained]
     with ThreadPoolExecutor(_THREADS, "describe") as pool:
@@ -255,7 +262,7 @@ def _ended_early(
 
 
 def _listed(stack: Stack, machine: str, after: datetime) -> Iterator[str]:
-    for status in ("FAILED", "TIMED_OUT", "ABORTED"):
+    for status in ENDED_EARLY:
         pages = stack.stepfunctions.get_paginator("list_executions").paginate(
             stateMachineArn=stack.outputs[machine], statusFilter=status
         )

@@ -1,4 +1,4 @@
-"""Which files are meant, and under which key each goes. Everything that can't be uploaded is named beforehand."""
+"""Selecting the files to upload, and their keys. Everything that cannot be uploaded is reported beforehand."""
 
 import os
 import stat
@@ -22,29 +22,29 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The files that were found, how many entries were passed over as hidden, and what stands in the way."""
+    """The files that were found, how many hidden entries were skipped, and what prevents the upload."""
 
     items: list[Item]
     hidden: int
-    problems: list[str]  # one line each; with any of them nothing should be uploaded
+    problems: list[str]  # one line each; if there are any, nothing should be uploaded
 
 
 class _Unusable(Exception):
-    """One path can't be uploaded."""
+    """One path cannot be uploaded."""
 
 
 def select(paths: Iterable[Path], prefix: str = "") -> Selection:
-    """The files meant by `paths`, with their keys.
+    """The files at `paths`, with their keys.
 
-    A file `cat.jpg` goes to `uploads/cat.jpg`; a directory `trip` to `uploads/trip/<path within it>`, wherever it lies
-    and however it is spelt (`trip`, `trip/`, `.` inside it). `prefix`, without slashes around it, is put after
-    `uploads/`. Names are left as the file system has them. Hidden files within directories are passed over; links are
-    followed.
+    A file `cat.jpg` gets the key `uploads/cat.jpg`, and one in a directory `trip` the key `uploads/trip/<path within
+    it>`, wherever the path leads and however it is written (`trip`, `trip/`, `.` inside it). `prefix`, without slashes
+    around it, is inserted after `uploads/`. Names are used as the file system has them. Hidden files within directories
+    are skipped; links are followed.
     """
     start = UPLOADS_PREFIX + (f"{prefix}/" if prefix else "")
     walk = _Walk()
     for path in paths:
-        # Not resolve(): a link keeps the name by which the user calls it.
+        # Not resolve(): a link keeps its own name.
         walk.argument(path, (start + Path(os.path.normpath(path.absolute())).name).rstrip("/"))
     return Selection(list(walk.items.values()), walk.hidden, walk.problems)
 
@@ -67,13 +67,13 @@ class _Walk:
             identity = (status.st_dev, status.st_ino)
             if not stat.S_ISDIR(status.st_mode):
                 self._file(path, key, status)
-            elif identity not in ancestors:  # else a link leads back to where it lies
+            elif identity not in ancestors:  # otherwise a link points to a directory above it
                 for child in self._visible(path):
                     self._visit(child, f"{key}/{child.name}", ancestors | {identity})
         except FileNotFoundError:
-            self.problems.append(f"{path}: {'the link leads nowhere' if path.is_symlink() else 'no such file'}")
+            self.problems.append(f"{path}: {'the link is broken' if path.is_symlink() else 'no such file'}")
         except OSError as error:
-            self.problems.append(f"{path}: can't be read ({error.strerror})")
+            self.problems.append(f"{path}: cannot be read ({error.strerror})")
         except _Unusable as reason:
             self.problems.append(f"{path}: {reason}")
 
@@ -86,14 +86,14 @@ class _Walk:
 
     def _file(self, path: Path, key: str, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
-            raise _Unusable("is neither a file nor a directory")
+            raise _Unusable("it is neither a file nor a directory")
         try:
             length = len(key.encode())
         except UnicodeEncodeError:
-            raise _Unusable("its name is not valid UTF-8, as S3 keys have to be") from None
+            raise _Unusable("its name is not valid UTF-8, which S3 requires of keys") from None
         if length > MAX_KEY_BYTES:
             raise _Unusable(f"its key would have {length:,} bytes; S3's limit is {MAX_KEY_BYTES:,}")
         if key in self.items:
-            raise _Unusable(f"would have the same key as {self.items[key].path}: {key}")
+            raise _Unusable(f"it would have the same key as {self.items[key].path}: {key}")
         path.open("rb").close()
         self.items[key] = Item(path, key, status.st_size)

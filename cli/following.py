@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -68,7 +68,7 @@ def start_and_follow[Entry, Started: Followed](
     in_flight: int | None = None,
     abort: Callable[[], None] = lambda: None,
     abandoned: str,
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Start each of the `entries` and yield its Result as soon as it is known.
 
     `start` runs in several threads. It returns a Result if there is nothing to follow, and raises only the errors
@@ -112,7 +112,7 @@ def start_and_follow[Entry, Started: Followed](
         raise fatal
 
 
-def _done(starting: set[Future], stop: threading.Event) -> set[Future]:
+def _done[T](starting: set[Future[T]], stop: threading.Event) -> set[Future[T]]:
     """The futures that are done by now or within a tick."""
     if not starting:
         stop.wait(_TICK)

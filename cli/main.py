@@ -1,7 +1,7 @@
-"""The command line: arguments in, results out, an exit status that tells.
+"""The command line: parses arguments, prints results and returns an exit status.
 
-0: every image is COMPLETED, nothing failed. 1: some are not. 2: the arguments, the settings or the stack are wrong.
-130: interrupted.
+0: every image is COMPLETED, or nothing failed. 1: at least one image is not, or something failed. 2: the arguments, the
+settings or the stack are wrong. 130: interrupted.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 
 from rich.console import Console
@@ -33,10 +34,12 @@ _SUCCESSES = {"COMPLETED", upload.UPLOADED, redrive.REMOVED}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not end the run
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not end the command
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options)
+        status: int = options.command(options)
+        return status
     except SetupError as error:
         _say(str(error))
         return SETUP_PROBLEM
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(explain(error))
         return SETUP_PROBLEM
     except BrokenPipeError:
-        # The reader of our output has gone ("| head"). What is still buffered must not fail again at exit.
+        # The reader of the output has closed it ("| head"). Flushing the buffer at exit must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_ALL_COMPLETED
     except KeyboardInterrupt:
@@ -55,66 +58,69 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="image-pipeline",
-        description="Send images to a deployed image pipeline, on AWS or the local run, and see what becomes of them. "
-        "Account, region and endpoint come from the usual AWS settings.",
-        epilog="Exit status: 0 all completed and nothing failed, 1 some not, 2 wrong arguments or settings, "
-        "130 interrupted.",
+        description="Upload images to a deployed image pipeline, on AWS or locally, and follow their processing. "
+        "The account, region and endpoint come from the usual AWS settings.",
+        epilog="Exit status: 0 if all images are completed and nothing failed, 1 if not, 2 if the arguments or the "
+        "settings are wrong, 130 if interrupted.",
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
-        "--stack", metavar="NAME", help="default: IMAGE_PIPELINE_STACK, else stack_name in the nearest samconfig.toml"
+        "--stack",
+        metavar="NAME",
+        help="name of the stack (default: IMAGE_PIPELINE_STACK, then stack_name in the nearest samconfig.toml)",
     )
-    common.add_argument("--json", action="store_true", help="print one JSON object a line, and nothing else")
+    common.add_argument("--json", action="store_true", help="print one JSON object per line")
     following = argparse.ArgumentParser(add_help=False)
     following.add_argument(
         "--timeout",
         type=_seconds,
         default=DEFAULT_TIMEOUT,
         metavar="SECONDS",
-        help="how long to follow each image once it is on its way (default: %(default)g)",
+        help="how long to follow each image after its upload or start (default: %(default)g)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     uploading = commands.add_parser(
         "upload",
         parents=[common, following],
-        help="upload files and directories, and follow each file to its end",
-        description="Upload files and follow each to its end. The file cat.jpg gets the key uploads/cat.jpg, wherever "
-        "it lies; a directory trip gets uploads/trip/, then the path within it. Hidden files in directories are "
-        "skipped.",
+        help="upload files and directories, and follow their processing",
+        description="Upload files and follow the processing of each. The key of a file is uploads/ and its name, "
+        "whatever folder it is in; the keys of the files in a directory trip are uploads/trip/ and the path within it. "
+        "Hidden files in directories are skipped.",
     )
-    uploading.add_argument("paths", nargs="+", type=_path, metavar="FILE|DIR")
+    uploading.add_argument("paths", nargs="+", type=_path, metavar="FILE|DIR", help="what to upload")
     uploading.add_argument(
-        "--prefix", default="", type=_prefix, metavar="P", help="put after uploads/: uploads/P/cat.jpg"
+        "--prefix", default="", type=_prefix, metavar="P", help="insert P after uploads/: uploads/P/cat.jpg"
     )
-    uploading.add_argument("--no-follow", dest="follow", action="store_false", help="upload, and don't wait")
+    uploading.add_argument("--no-follow", dest="follow", action="store_false", help="do not wait for the processing")
     uploading.set_defaults(command=_upload)
 
-    status = commands.add_parser("status", parents=[common], help="show what the pipeline knows of images")
+    status = commands.add_parser("status", parents=[common], help="show the processing status of images")
     status.add_argument("keys", nargs="+", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
     status.set_defaults(command=_status)
 
     failing = commands.add_parser(
         "failures",
         parents=[common],
-        help="list what failed, why, and what to do",
-        description="List what failed, was not announced, lacks labels, was not delivered or not removed. "
-        "Reads the whole table, and the queue of undelivered events, which are hidden from other readers meanwhile.",
+        help="list failures, their reasons and what to do",
+        description="List images that failed, are stuck, were not announced or lack labels, events that were not "
+        "delivered, and data that was not removed. Reads the whole table and the queue of undelivered events, whose "
+        "messages are hidden from other readers for that time.",
     )
-    failing.add_argument("--rejected", action="store_true", help="also the files that the pipeline doesn't take")
+    failing.add_argument("--rejected", action="store_true", help="also list files that the pipeline rejected")
     failing.set_defaults(command=_failures)
 
     redriving = commands.add_parser(
         "redrive",
         parents=[common, following],
-        help="run again what failed, and follow each image to its end",
-        description="Run images again, whatever became of them before, or all that failed, and follow each to its end. "
-        "Done twice it does no harm: each image is announced again, and nothing is lost.",
+        help="process images again, and follow their processing",
+        description="Process images again, whatever their status, or everything that failed, and follow their "
+        "processing. Repeating a redrive is safe: it sends another notification for each image.",
     )
     redriving.add_argument("keys", nargs="*", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
     selection = redriving.add_mutually_exclusive_group()
-    selection.add_argument("--all", action="store_true", help="everything that `failures` lists")
-    selection.add_argument("--labels", action="store_true", help="the images that lack labels, and nothing else")
+    selection.add_argument("--all", action="store_true", help="redrive everything that `failures` lists")
+    selection.add_argument("--labels", action="store_true", help="redrive only the images that lack labels")
     redriving.set_defaults(command=_redrive)
     return parser
 
@@ -139,7 +145,7 @@ def _upload(options: argparse.Namespace) -> int:
 
 
 def _show(shown: report.Report, results: Generator[Result], stop: threading.Event) -> int:
-    """Print results as they come, then how many there were of each; returns the exit status."""
+    """Print results as they arrive, then how many there were of each status; returns the exit status."""
     try:
         with _ctrl_c_sets(stop), closing(results), shown:
             for result in results:
@@ -172,7 +178,7 @@ def _failures(options: argparse.Namespace) -> int:
 
 def _redrive(options: argparse.Namespace) -> int:
     if bool(options.keys) == (options.all or options.labels):
-        raise SetupError("what is to be redriven? name keys, or say --all or --labels")
+        raise SetupError("nothing selected to redrive: give keys, or --all, or --labels")
     stack = _stack(options, TO_OPERATE)
     if options.labels:
         found = [failure for failure in _scan(failures.in_table, stack) if "LabelsError" in failure.record]
@@ -224,12 +230,12 @@ def _kinds(found: list[Failure]) -> str:
 def _back_in_the_queue(undelivered: UndeliveredEvents) -> str:
     if not undelivered.failures:
         return ""
-    return "; the undelivered events were looked at, and are all back in the queue"
+    return "; the undelivered events are visible in the queue again"
 
 
 def _known(key: str, record: Record | None) -> Result:
     if record is None:
-        error = {"Name": "NotFound", "Message": "the pipeline knows no image under this key"}
+        error = {"Name": "NotFound", "Message": "there is no record of this key"}
         return Result(key, "NOT_FOUND", error=error)
     return Result(key, record["Status"], record=record, seconds=_seconds_taken(record), error=record.get("Error"))
 
@@ -247,7 +253,7 @@ def _stack(options: argparse.Namespace, needed: Sequence[str] = TO_UPLOAD) -> St
 
 @contextmanager
 def _ctrl_c_sets(stop: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C sets `stop`, so that the run ends in order; the second one interrupts."""
+    """The first Ctrl-C sets `stop`, so that the command ends in order; the second one interrupts it."""
     usual = signal.getsignal(signal.SIGINT)
 
     def end_in_order(*_: object) -> None:
@@ -266,7 +272,7 @@ def _say(text: str) -> None:
 
 
 def _path(text: str) -> Path:
-    if not text:  # Path("") would be the current folder, to the surprise of whoever has an unset variable there
+    if not text:  # Path("") is the current folder, which nobody means who passes an unset variable
         raise argparse.ArgumentTypeError("a path is empty")
     return Path(text)
 
@@ -274,7 +280,7 @@ def _path(text: str) -> Path:
 def _prefix(text: str) -> str:
     prefix = text.strip("/")
     if prefix and any(part in ("", ".", "..") for part in prefix.split("/")):
-        raise argparse.ArgumentTypeError(f"{text!r} has an empty part, . or .. in it")
+        raise argparse.ArgumentTypeError(f'{text!r} contains an empty part, "." or ".."')
     return prefix
 
 
@@ -284,13 +290,15 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0
     if not 0 < seconds < threading.TIMEOUT_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return seconds
 
 
 def _key(text: str) -> str:
     if not text.startswith(UPLOADS_PREFIX):
-        raise argparse.ArgumentTypeError(f"{text!r}: keys begin with uploads/, as in {UPLOADS_PREFIX}{text}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} does not start with {UPLOADS_PREFIX}; did you mean {UPLOADS_PREFIX}{text}?"
+        )
     if len(text.encode(errors="surrogatepass")) > MAX_KEY_BYTES:
-        raise argparse.ArgumentTypeError(f"no key has more than {MAX_KEY_BYTES:,} bytes")
+        raise argparse.ArgumentTypeError(f"the key is longer than {MAX_KEY_BYTES:,} bytes")
     return text

@@ -1,13 +1,13 @@
-"""What went wrong, why, and what to do about it, in one line for the person at the keyboard."""
+"""Explains errors in one line for the user: what went wrong, why, and what to do about it."""
 
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
 AWS_ERRORS = (BotoCoreError, ClientError)
 
-_SIGN_IN = 'choose credentials with AWS_PROFILE or "aws configure"; for the local run: eval "$(python -m local env)"'
+_SIGN_IN = 'choose credentials with AWS_PROFILE or "aws configure"; for the local system: eval "$(python -m local env)"'
 _SIGN_IN_AGAIN = 'sign in again ("aws sso login", or renew the session token)'
-_REACH = "check the network, AWS_ENDPOINT_URL and the region; the local run starts with: make local"
+_REACH = "check the network, AWS_ENDPOINT_URL and the region; to start the local system: make local"
 
 _NO_CREDENTIALS = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError)
 _SIGNED_OUT = (boto.SSOError, boto.TokenRetrievalError, boto.NoAuthTokenError)
@@ -40,16 +40,16 @@ _RESOURCE_MISSING = {
 
 
 class SetupError(Exception):
-    """Nothing can be done until a setting, an argument or the stack changes. One line: what, why, what to do."""
+    """A setting, an argument or the stack has to change first. One line: what, why, what to do."""
 
 
 def code(error: BaseException) -> str:
-    """The name of an error: AWS's own code where there is one, else the exception's class."""
+    """The name of an error: AWS's own code if there is one, otherwise the exception's class."""
     return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
 
 
 def message(error: BaseException) -> str:
-    """The error's own words, without botocore's preamble."""
+    """The error's own message, without botocore's preamble."""
     return error.response["Error"].get("Message", "") if isinstance(error, ClientError) else str(error)
 
 
@@ -70,24 +70,24 @@ def explain(error: BotoCoreError | ClientError) -> str:
     if isinstance(error, _NO_CREDENTIALS):
         return f"no usable AWS credentials ({error}): {_SIGN_IN}"
     if isinstance(error, _SIGNED_OUT):
-        return f"the AWS sign-in does not hold ({error}): {_SIGN_IN_AGAIN}"
+        return f"the AWS sign-in is not valid ({error}): {_SIGN_IN_AGAIN}"
     if isinstance(error, boto.NoRegionError):
-        return "no AWS region is set: set AWS_REGION, or the profile's region"
+        return "no AWS region is configured: set AWS_REGION, or a region in the profile"
     if isinstance(error, boto.ProfileNotFound):
         return f"{error}: check AWS_PROFILE against ~/.aws/config"
     if isinstance(error, _UNREACHABLE):
-        return f"AWS can't be reached ({error}): {_REACH}"
+        return f"AWS cannot be reached ({error}): {_REACH}"
     return f"the call to AWS failed ({code(error)}): {error}"
 
 
 def _explain_answer(error: ClientError) -> str:
     name, operation, words = code(error), error.operation_name, message(error)
     if name in _DENIED:
-        return f"no permission for {operation} ({words}): use a profile that has it, or ask the account's owner"
+        return f"access denied for {operation} ({words}): use a profile that has it, or ask the account's owner"
     if name in _EXPIRED:
         return f"the AWS session has expired ({words}): {_SIGN_IN_AGAIN}"
     if name in _BAD_CREDENTIALS:
         return f"AWS does not accept these credentials ({words}): {_SIGN_IN}"
     if name in _RESOURCE_MISSING:
-        return f"a resource of the stack is gone ({operation}: {words}): deploy the stack again"
+        return f"a resource of the stack does not exist ({operation}: {words}): deploy the stack again"
     return f"{operation} failed ({name}): {words}"

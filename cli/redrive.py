@@ -1,9 +1,9 @@
-"""Running again what failed, and following each key to its end in the pipeline."""
+"""Processing images again, and following each to a terminal state."""
 
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -41,7 +41,7 @@ def redrive(
     always: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
     stop: threading.Event | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Run each of the `keys` (distinct) again and yield its Result as soon as it is known.
 
     Events among the `failures` are started as they are, and their messages removed from `undelivered` afterwards.
@@ -66,7 +66,7 @@ def redrive(
 
 
 class _Starter:
-    """Starts what a key needs, from several threads."""
+    """Starts the executions that a key needs, from several threads."""
 
     def __init__(
         self, stack: Stack, failures: Iterable[Failure], undelivered: UndeliveredEvents | None, always: bool
@@ -95,9 +95,9 @@ class _Starter:
         for failure in failures:
             if failure.event:
                 self._run(run, failure.event)
-            if failure.receipt:
-                self._undelivered.remove(failure)
-                delivered = max(delivered, failure.event.sequencer)
+                if self._undelivered and failure.receipt:
+                    self._undelivered.remove(failure)
+                    delivered = max(delivered, failure.event.sequencer)
 
         if delivered > sequencer_of(record):
             run.sequencer = delivered
@@ -120,13 +120,11 @@ class _Starter:
         """The event that S3 would send for the key as it is now; None if there is neither an object nor a record."""
         now = datetime.now(UTC)  # before S3 is asked, so that every later upload is newer than the deletion
         head = self._stack.head(key)
-        if head is None and record is None:
-            return None
         bucket = self._stack.uploads_bucket
-        if head is None:
-            return events.deleted(bucket, key, events.next_sequencer(record), now)
-        sequencer = events.next_sequencer(record) if record else events.first_sequencer(head)
-        return events.created(bucket, key, head, sequencer)
+        if head:
+            sequencer = events.next_sequencer(record) if record else events.first_sequencer(head)
+            return events.created(bucket, key, head, sequencer)
+        return events.deleted(bucket, key, events.next_sequencer(record), now) if record else None
 
     def _run(self, run: _Run, event: Event) -> None:
         started = self._stack.stepfunctions.start_execution(

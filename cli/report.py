@@ -1,4 +1,4 @@
-"""Results as a table for people, as lines for pipes, as JSON for scripts."""
+"""Prints results: a table on a terminal, tab-separated lines in a pipe, JSON on request."""
 
 import json
 import sys
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from cli.failures import FAILED, Failure
 from cli.following import Result
+from cli.stack import Record
 
 _COLOURS = {
     **dict.fromkeys(("COMPLETED", "UPLOADED", "REMOVED"), "green"),
@@ -24,12 +25,12 @@ _COLOURS = {
 }
 _LABELS_SHOWN = 3
 _STATUS_WIDTH = len("NOT_UPLOADED")
-_WIDTH_OF_THE_REST = 80  # columns beside the key's for a table in which nothing wraps much
-_JOINERS = "\u200c\u200d"  # not printable by Unicode's word, yet part of Persian and Hindi words and of emoji
+_WIDTH_OF_THE_REST = 80  # columns beside the key's for a table in which little wraps
+_JOINERS = "\u200c\u200d"  # not printable according to Unicode, but part of Persian and Hindi words and of emoji
 
 
 def printable(text: str) -> str:
-    """`text` with everything that could steer a terminal or break a line written as an escape."""
+    """`text` with everything that could control a terminal or break a line written as an escape."""
     return "".join(
         char if char.isprintable() or char in _JOINERS else char.encode("unicode_escape", "surrogatepass").decode()
         for char in text
@@ -37,16 +38,16 @@ def printable(text: str) -> str:
 
 
 class Report:
-    """Prints results as they come, with a progress bar; a context manager.
+    """Prints results as they arrive, with a progress bar; a context manager.
 
-    A table on a terminal, lines of seven tab-separated fields elsewhere, or JSON Lines. Where the results are piped
-    away, the bar is on stderr, if that is a terminal.
+    A table on a terminal, lines of seven tab-separated fields elsewhere, or JSON Lines. If the output is not a
+    terminal, the bar is on stderr, if that is one.
     """
 
     def __init__(self, keys: Sequence[str], upload_bytes: int | None = None, *, as_json: bool = False) -> None:
-        """`keys` are all that will come; `upload_bytes` is what their uploads amount to, None without any.
+        """`keys` are those of all expected results; `upload_bytes` is the size of all uploads, None without any.
 
-        The bar shows the bytes uploaded, or else the keys that have come.
+        The bar shows the bytes uploaded, or the number of results if nothing is uploaded.
         """
         self.ends: Counter[str] = Counter()  # how many results there were of each status
         self._keys = keys
@@ -79,11 +80,11 @@ class Report:
         self._progress.stop()
 
     def sent(self, count: int) -> None:
-        """So many more bytes were uploaded; from any thread."""
+        """Count more uploaded bytes; may be called from any thread."""
         self._progress.advance(self._task, count)
 
     def add(self, result: Result) -> None:
-        """Print one result; in the table, what doesn't fit stands beneath its row, and the reason of a bad end."""
+        """Print one result. In the table, details that do not fit and the reason of a failure go below its row."""
         self.ends[result.status] += 1
         self._progress.update(self._task, ended=self.ends.total(), advance=0 if self._uploads else 1)
         if self._as_json:
@@ -96,14 +97,16 @@ class Report:
             self._beneath(Text(_reason(result), colour))
 
     def summary(self) -> str:
-        """How many came to which end: `3 files: 2 completed, 1 rejected`."""
+        """How many there were of each status: `3 files: 2 completed, 1 rejected`."""
         parts = counted(self.ends)
         if rest := len(self._keys) - self.ends.total():
             parts.append(f"{rest} not {'uploaded' if self._uploads else 'started'}")
         noun = "file" if self._uploads else "image"
         return f"{len(self._keys)} {noun if len(self._keys) == 1 else noun + 's'}: {', '.join(parts)}"
 
-    def _row(self, status: Text, key: str, size: str, renditions: str, labels: str, seconds: str, style="") -> None:
+    def _row(
+        self, status: Text, key: str, size: str, renditions: str, labels: str, seconds: str, style: str = ""
+    ) -> None:
         table = Table(box=None, show_header=False, expand=True, padding=(0, 2, 0, 0), pad_edge=False)
         table.add_column(width=_STATUS_WIDTH)
         table.add_column(
@@ -126,17 +129,17 @@ class Report:
 
 
 def counted(ends: Counter[str]) -> list[str]:
-    """`["2 completed", "1 not started"]`: how many of each, the most first."""
+    """`["2 completed", "1 not started"]`: how many of each, the most frequent first."""
     return [f"{count} {end.lower().replace('_', ' ')}" for end, count in ends.most_common()]
 
 
 def line(result: Result) -> str:
-    """One result in a line of seven fields between tabs, as in the table; the last is the reason."""
+    """One result as a line of seven tab-separated fields: those of the table, then the reason."""
     return "\t".join((result.status, *_cells(result), _reason(result)))
 
 
 def json_line(result: Result) -> str:
-    """One result as a JSON object in a line: the record's attributes, and what the command knows beyond them."""
+    """One result as a JSON object in a line: the record's attributes, and what the command adds to them."""
     document: dict[str, Any] = {"ImageKey": result.key, **result.record, "Status": result.status}
     if result.item:
         document |= {"File": str(result.item.path), "Bytes": result.item.size}
@@ -148,7 +151,7 @@ def json_line(result: Result) -> str:
 
 
 def print_failures(failures: Sequence[Failure], *, as_json: bool) -> None:
-    """One line each: what, key, since when, why, what to do. A table on a terminal; tabs or JSON elsewhere."""
+    """One line each: kind, key, since when, why, what to do. A table on a terminal; tabs or JSON elsewhere."""
     if as_json or not sys.stdout.isatty():
         for failure in failures:
             print(json_of_failure(failure) if as_json else "\t".join(_failure_cells(failure)))
@@ -194,12 +197,12 @@ def _cells(result: Result) -> tuple[str, str, str, str, str]:
     )
 
 
-def _renditions(renditions: dict) -> str:
+def _renditions(renditions: Record) -> str:
     by_size = sorted(renditions.items(), key=lambda entry: entry[1]["Width"] * entry[1]["Height"])
     return ", ".join(f"{printable(name)} {image['Width']}×{image['Height']}" for name, image in by_size)
 
 
-def _labels(record: dict) -> str:
+def _labels(record: Record) -> str:
     if problem := record.get("LabelsError") or record.get("LabelsSkipped"):
         return f"none: {problem['Message']}"
     labels = record.get("Labels", [])

@@ -1,4 +1,4 @@
-"""A deployed stack: how it is found, and its table read."""
+"""A deployed stack: finding it, and reading its table."""
 
 import os
 import time
@@ -12,18 +12,19 @@ from typing import Any
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer
-from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cli.problems import SetupError, code
 
 KEYS_PER_READ = 100  # BatchGetItem's limit
-MAX_CONNECTIONS = 16  # at least one for each upload in flight, and one to follow
+MAX_CONNECTIONS = 16  # at least one for each upload in progress, and one to follow them
 
 Record = dict[str, Any]
+Document = dict[str, Any]  # JSON
+Client = Any  # boto3 makes the methods of a client at run time
 
-# Outputs without which a stack can't be used: for uploading, and for finding and redriving what failed.
+# The outputs that are needed for uploading, and for listing and redriving failures.
 TO_UPLOAD = ("UploadsBucket", "ImagesTable")
 TO_OPERATE = (*TO_UPLOAD, "ThumbnailsBucket", "ImagePipeline", "Housekeeping", "UndeliveredEventsQueue")
 
@@ -32,21 +33,21 @@ _deserialize = TypeDeserializer().deserialize
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One deployed image pipeline, with the clients to use it."""
+    """One deployed image pipeline, with the boto3 clients to use it."""
 
     name: str
     outputs: Mapping[str, str]
-    s3: BaseClient
-    dynamodb: BaseClient
-    stepfunctions: BaseClient
-    sqs: BaseClient
+    s3: Client
+    dynamodb: Client
+    stepfunctions: Client
+    sqs: Client
 
     @classmethod
     def find(cls, session: boto3.Session, name: str, needed: Iterable[str] = TO_UPLOAD) -> "Stack":
         """The stack called `name` in the session's account and region, with the `needed` outputs.
 
-        Raises SetupError when there is none or it is no image pipeline, and botocore's errors for everything else;
-        `cli.problems.explain` puts those into words.
+        Raises SetupError if there is none or it is not an image pipeline, and botocore's errors for everything else;
+        `cli.problems.explain` explains those.
         """
         config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},
@@ -64,16 +65,16 @@ class Stack:
             if "does not exist" not in error.response["Error"]["Message"]:
                 raise
             raise SetupError(
-                f'no stack "{name}" at {cloudformation.meta.endpoint_url}: '
+                f'stack "{name}" does not exist at {cloudformation.meta.endpoint_url}: '
                 "check --stack, AWS_REGION and AWS_PROFILE, or deploy it"
             ) from error
         outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", ())}
         if missing := [output for output in needed if output not in outputs]:
             raise SetupError(
-                f'the stack "{name}" ({description["StackStatus"]}) has no output {" and no ".join(missing)}: '
+                f'stack "{name}" ({description["StackStatus"]}) has no output {" and no ".join(missing)}: '
                 "check that it is an image pipeline and that its deployment succeeded"
             )
-        # Step Functions' quotas are the smallest of all: wait as they ask.
+        # Step Functions has the smallest quotas of all: adapt to its throttling.
         patient = config.merge(Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
         return cls(
             name,
@@ -86,13 +87,13 @@ class Stack:
 
     @property
     def uploads_bucket(self) -> str:
-        """Name of the bucket that takes the images."""
+        """Name of the bucket for the images to process."""
         return self.outputs["UploadsBucket"]
 
     def records(self, keys: Iterable[str], *, consistent: bool = False) -> dict[str, Record]:
-        """What the table says of `keys`, by key; those it doesn't know are left out. Numbers are int or float.
+        """The records of `keys`, by key; keys without a record are left out. Numbers are int or float.
 
-        `consistent` costs twice as much, and sees every write that was finished before.
+        `consistent` costs twice as much, and sees every earlier write.
         """
         found = {}
         for batch in batched(dict.fromkeys(keys), KEYS_PER_READ, strict=False):
@@ -101,71 +102,73 @@ class Stack:
                 found[record["ImageKey"]] = record
         return found
 
-    def head(self, key: str) -> dict | None:
-        """S3's HeadObject of an upload, or None if there is none (any more).
+    def head(self, key: str) -> Document | None:
+        """S3's HeadObject of an upload, or None if there is no object.
 
-        Without permission for s3:ListBucket S3 doesn't say which it is: that is raised as the refusal it is.
+        Without permission for s3:ListBucket, S3 denies access to an object that does not exist: that error is raised.
         """
         try:
-            return self.s3.head_object(Bucket=self.uploads_bucket, Key=key)
+            head: Document = self.s3.head_object(Bucket=self.uploads_bucket, Key=key)
         except ClientError as error:
             if code(error) != "404":
                 raise
             return None
+        return head
 
     def execution_status(self, arn: str) -> str:
-        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED, or GONE: Step Functions forgets them after 90 days."""
+        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED, or GONE: Step Functions deletes executions after 90 days."""
         try:
-            return self.stepfunctions.describe_execution(executionArn=arn)["status"]
+            status: str = self.stepfunctions.describe_execution(executionArn=arn)["status"]
         except ClientError as error:
             if code(error) != "ExecutionDoesNotExist":
                 raise
             return "GONE"
+        return status
 
-    def _read(self, keys: list[dict], consistent: bool) -> Iterable[dict]:
+    def _read(self, keys: list[Document], consistent: bool) -> Iterable[Document]:
         request = {self.outputs["ImagesTable"]: {"Keys": keys, "ConsistentRead": consistent}}
         pause = 0.05  # seconds
         while request:
             answer = self.dynamodb.batch_get_item(RequestItems=request)
             yield from answer["Responses"].get(self.outputs["ImagesTable"], ())
-            # An answer is cut at 16 MB, or where the table throttles; one that reads nothing at all is an error.
+            # A response ends at 16 MB, or where the table throttles; one that read nothing at all is an error.
             request = answer.get("UnprocessedKeys")
             if request:
                 time.sleep(pause)
                 pause = min(2 * pause, 2)
 
 
-def from_item(item: dict) -> Record:
+def from_item(item: Document) -> Record:
     """A DynamoDB item as plain values; numbers are int or float."""
     return {name: _plain(_deserialize(value)) for name, value in item.items()}
 
 
 def default_session() -> boto3.Session:
-    """A session by the usual AWS settings. The environment's region comes first, then the nearest samconfig.toml's, as
-    in the SAM CLI, then the profile's.
+    """A session with the usual AWS settings. The region is the environment's, otherwise that of the nearest
+    samconfig.toml, as in the SAM CLI, otherwise the profile's.
 
-    boto3 itself doesn't look at AWS_REGION; the AWS CLI does, and it wins.
+    boto3 itself ignores AWS_REGION; as in the AWS CLI, it takes precedence.
     """
     named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return boto3.Session(region_name=named or samconfig(Path.cwd()).get("region"))
 
 
 def default_name(start: Path, environment: str = "default") -> str:
-    """The stack to use when none is named: IMAGE_PIPELINE_STACK, else the nearest samconfig.toml's. Or SetupError."""
+    """The stack to use by default: IMAGE_PIPELINE_STACK, otherwise the nearest samconfig.toml's. Raises SetupError."""
     if name := os.environ.get("IMAGE_PIPELINE_STACK") or samconfig(start, environment).get("stack_name"):
         return name
-    raise SetupError("which stack? name it with --stack or IMAGE_PIPELINE_STACK: no samconfig.toml here names one")
+    raise SetupError("no stack specified: set --stack or IMAGE_PIPELINE_STACK, or stack_name in samconfig.toml")
 
 
 def samconfig(start: Path, environment: str = "default") -> dict[str, Any]:
-    """What the nearest samconfig.toml that names a stack says of deploying it; nothing if there is none.
+    """The deployment settings in the nearest samconfig.toml that names a stack; empty if there is none.
 
-    Looked for from the folder `start` upwards, then beside this package's checkout. Raises SetupError.
+    The search goes from the folder `start` upwards, then to this package's own checkout. Raises SetupError.
     """
     checkout = Path(__file__).resolve().parent.parent
     for folder in (start, *start.parents, checkout):
         settings = _read_samconfig(folder / "samconfig.toml").get(environment, {})
-        # The more specific wins, as in the SAM CLI.
+        # The more specific section takes precedence, as in the SAM CLI.
         saved = {
             name: value
             for command in ("global", "deploy")
@@ -183,7 +186,7 @@ def _read_samconfig(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SetupError(
-            f"{file} can't be read ({error}): correct it, or name the stack (--stack) and AWS_REGION"
+            f"{file} cannot be read ({error}): correct it, or set --stack and AWS_REGION instead"
         ) from error
 
 

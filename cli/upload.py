@@ -2,10 +2,10 @@
 
 import mimetypes
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import batched
-from typing import Self
+from typing import Any, Self
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
@@ -27,7 +27,7 @@ _in_one_thread = TransferConfig(use_threads=False)  # several files are sent at 
 
 @dataclass(slots=True, kw_only=True)
 class _Upload(Followed):
-    """An object that was sent, and how its record is told from older and newer ones."""
+    """An object that was sent, and how its record is distinguished from older and newer ones."""
 
     etag: str
     older: str  # sequencer of the record there was before
@@ -46,7 +46,7 @@ def upload_and_follow(
     follow: bool = True,
     timeout: float = DEFAULT_TIMEOUT,
     stop: threading.Event | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Upload `items` (keys distinct) and yield each one's Result as soon as it is known.
 
     `on_progress` is called from the uploading threads with the number of bytes just sent, negative when a retry starts
@@ -135,7 +135,7 @@ class _Sender:
                     Config=_in_one_thread,
                 )
         except _StoppedError:
-            if item.key not in self._etags:  # with an ETag the upload was complete, and only its progress was not told
+            if item.key not in self._etags:  # with an ETag, the upload itself is complete
                 raise
 
     def _sent(self, count: int) -> None:
@@ -144,10 +144,10 @@ class _Sender:
         self._on_progress(count)
 
     @staticmethod
-    def _note_key(params: dict, context: dict, **_: object) -> None:
+    def _note_key(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
         context["image_key"] = params["Key"]
 
-    def _note_etag(self, parsed: dict, context: dict, **_: object) -> None:
+    def _note_etag(self, parsed: dict[str, Any], context: dict[str, Any], **_: object) -> None:
         if "ETag" in parsed:
             self._etags[context["image_key"]] = parsed["ETag"].strip('"')
 

@@ -1,4 +1,4 @@
-"""`make deploy`: build, deploy to the AWS account of the usual settings, and say how to use it."""
+"""`make deploy`: builds the stack, deploys it to the AWS account of the usual settings, and prints how to use it."""
 
 import sys
 
@@ -11,24 +11,24 @@ from deployment.target import Target
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-event-notifications-eventbridge.html
 _NEW = """
-A new bucket on AWS takes about five minutes until it tells of uploads. One that got no record by then is not lost:
+It takes about five minutes before S3 starts sending events for a new bucket. To process an image uploaded before that:
                         .venv/bin/image-pipeline redrive uploads/FILE"""
 
 
 def main(deploy_options: list[str]) -> int:
-    """Run `sam build` and `sam deploy`, the latter with these options too. Returns an exit status."""
+    """Run `sam build`, and `sam deploy` with these options. Returns an exit status."""
     try:
         target = Target.of(deploy_options)
         cloudformation = target.session.client("cloudformation")
         region = cloudformation.meta.region_name
         account = target.session.client("sts").get_caller_identity()["Account"]
         print(f"Deploying to account {account} at {cloudformation.meta.endpoint_url}", flush=True)
-        if warning := _no_labels(target.session, region):
+        if warning := _rekognition_warning(target.session, region):
             print(warning, flush=True)
-        deploy = ["deploy", *target.options, *deploy_options]  # of options given twice the last counts
+        deploy = ["deploy", *target.options, *deploy_options]  # the last of several equal options takes precedence
         for command in (["build"], deploy):
             if sam(*command) != 0:
-                print(f"make deploy: sam {command[0]} failed; its message is above", file=sys.stderr)
+                print(f"make deploy: sam {command[0]} failed: see its message above", file=sys.stderr)
                 return 1
         target = Target.of(deploy_options, after_asking="--guided" in deploy_options or "-g" in deploy_options)
         outputs = Stack.find(target.session, target.name).outputs
@@ -40,22 +40,22 @@ def main(deploy_options: list[str]) -> int:
         print(f"make deploy: {explain(error)}", file=sys.stderr)
         return 2
     print(f"""
-Deployed. Images go to  s3://{outputs["UploadsBucket"]}/uploads/
-Their status is at      {outputs["ImageStatusApiEndpoint"]}/images/uploads/FILE/status
+Deployed. Upload to     s3://{outputs["UploadsBucket"]}/uploads/
+Get the status at       {outputs["ImageStatusApiEndpoint"]}/images/uploads/FILE/status
 Try it                  .venv/bin/image-pipeline upload PHOTO""")
     if new:
         print(_NEW)
     return 0
 
 
-def _no_labels(session: boto3.Session, region: str) -> str:
-    """What to say of a region without Rekognition, as far as boto3 knows; nothing of the others."""
+def _rekognition_warning(session: boto3.Session, region: str) -> str:
+    """A warning if the region has no Amazon Rekognition, according to boto3; otherwise empty."""
     partition = session.get_partition_for_region(region)
     if region in session.get_available_regions("rekognition", partition_name=partition):
         return ""
     return (
-        f"As far as boto3 knows there is no Amazon Rekognition in {region}. Without it every image completes late and\n"
-        "with a LabelsError; deploy with the parameter DetectLabels=false there."
+        f"Amazon Rekognition does not seem to be available in {region}. Without it, every image completes late and\n"
+        "with a LabelsError: deploy with the parameter DetectLabels=false."
     )
 
 

@@ -1,4 +1,4 @@
-"""`make destroy`: empty the stack's buckets, every version, and delete the stack, after asking."""
+"""`make destroy`: empties the stack's buckets, including all versions, and deletes the stack, after confirmation."""
 
 import sys
 import time
@@ -6,24 +6,23 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from botocore.client import BaseClient
 from rich.console import Console
 from rich.status import Status as Spinner
 
 from cli.problems import AWS_ERRORS, SetupError, code, explain
-from cli.stack import Stack
+from cli.stack import Client, Stack
 from deployment.sam import sam
 from deployment.target import Target, options_of_a_target
 
-_LONGEST_WAIT = 300  # seconds; most executions take some, and Housekeeping waits 130 for what still writes renditions
+_LONGEST_WAIT = 300  # seconds; most executions take a few, and Housekeeping waits 130 for functions that still write
 _PAUSE = 2  # seconds between two looks at them
 
 
 def main(arguments: list[str]) -> int:
-    """Ask, unless --yes is among the arguments, and destroy. Returns an exit status."""
-    # Strictly: whoever misspells the name of a stack must not lose another.
+    """Ask for confirmation, unless --yes is given, and destroy the stack. Returns an exit status."""
+    # Unknown options are refused: a misspelled --stack-name must not destroy another stack.
     parser = options_of_a_target(prog="make destroy", add_help=True, description="Empty and delete a stack.")
-    parser.add_argument("--yes", action="store_true", help="don't ask")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     confirmed = parser.parse_args(arguments).yes
     begun = False
     try:
@@ -31,8 +30,8 @@ def main(arguments: list[str]) -> int:
         stack = Stack.find(target.session, target.name, needed=())
         cloudformation = target.session.client("cloudformation")
         parts = _Parts.of(cloudformation, stack.name)
-        print(f"This deletes the stack {stack.name} at {cloudformation.meta.endpoint_url} for good,")
-        print(f"with all its records and everything in: {', '.join(parts.buckets) or 'no bucket'}")
+        print(f"This permanently deletes the stack {stack.name} at {cloudformation.meta.endpoint_url},")
+        print(f"all its records and all objects in: {', '.join(parts.buckets) or 'no bucket'}")
         if not confirmed and not _confirmed(stack.name):
             print("\nNothing was deleted.")
             return 1
@@ -48,7 +47,7 @@ def main(arguments: list[str]) -> int:
         print(f"make destroy: {explain(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        done = "the stack takes no more uploads: run it again to finish" if begun else "nothing was deleted"
+        done = "the stack no longer processes uploads; run it again to finish" if begun else "nothing was deleted"
         print(f"\nmake destroy: interrupted; {done}", file=sys.stderr)
         return 130
     return sam("delete", "--no-prompts", *target.options)
@@ -56,14 +55,14 @@ def main(arguments: list[str]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """Physical ids of the stack's resources of the kinds that something has to be done with, as far as they exist."""
+    """The physical IDs of the resources to empty or stop, if they exist."""
 
     buckets: list[str]
     rules: list[str]
     machines: list[str]
 
     @classmethod
-    def of(cls, cloudformation: BaseClient, stack_name: str) -> "_Parts":
+    def of(cls, cloudformation: Client, stack_name: str) -> "_Parts":
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name)
         existing = [
             (resource["ResourceType"], resource["PhysicalResourceId"])
@@ -78,46 +77,48 @@ class _Parts:
         return cls(buckets, rules, machines)
 
 
-def drain(stack: Stack, eventbridge: BaseClient, parts: _Parts, spinner: Spinner) -> None:
-    """Let nothing start any more, and wait until nothing runs.
+def drain(stack: Stack, eventbridge: Client, parts: _Parts, spinner: Spinner) -> None:
+    """Disable the rules that start executions, and wait until none is running.
 
-    Else every object that is deleted would start an execution, and what they write (renditions, logs) would keep the
-    stack from being deleted or stay behind it. Executions that take too long are stopped.
+    Otherwise every deleted object would start an execution, and the renditions and logs that executions write would
+    prevent the stack's deletion or remain after it. Executions that take too long are stopped.
     """
     for rule in parts.rules:
-        with suppress(eventbridge.exceptions.ResourceNotFoundException):  # somebody has deleted it by hand
+        with suppress(eventbridge.exceptions.ResourceNotFoundException):  # deleted by hand
             eventbridge.disable_rule(Name=rule)
     deadline = time.monotonic() + _LONGEST_WAIT
     while running := list(_running(stack.stepfunctions, parts.machines)):
         if time.monotonic() > deadline:
             for execution in running:
-                stack.stepfunctions.stop_execution(executionArn=execution, cause="the stack is being deleted")
+                stack.stepfunctions.stop_execution(executionArn=execution, cause="The stack is being deleted.")
             return
         spinner.update(f"{len(running)} executions are still running")
         time.sleep(_PAUSE)
 
 
-def _running(stepfunctions: BaseClient, machines: list[str]) -> Iterator[str]:
+def _running(stepfunctions: Client, machines: list[str]) -> Iterator[str]:
     for machine in machines:
         pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine, statusFilter="RUNNING")
         with suppress(stepfunctions.exceptions.StateMachineDoesNotExist):
             yield from (execution["executionArn"] for page in pages for execution in page["executions"])
 
 
-def empty(s3: BaseClient, bucket: str, spinner: Spinner) -> int:
-    """Delete every version of every object, and every delete marker. Returns how many; SetupError if one stays."""
+def empty(s3: Client, bucket: str, spinner: Spinner) -> int:
+    """Delete every version of every object, and every delete marker. Returns their number. Raises SetupError."""
     deleted = 0
     while versions := _some_versions(s3, bucket):
         answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
         if errors := answer.get("Errors"):
-            raise SetupError(f"{errors[0]['Key']} stays in {bucket} ({errors[0]['Message']}): remove it and run again")
+            raise SetupError(
+                f"{errors[0]['Key']} in {bucket} could not be deleted ({errors[0]['Message']}): delete it and run again"
+            )
         deleted += len(versions)
         spinner.update(f"{deleted} objects deleted from {bucket}")
     return deleted
 
 
-def _some_versions(s3: BaseClient, bucket: str) -> list[dict[str, str]]:
-    """The first thousand at most: as many as one call may delete. None of a bucket that was deleted by hand."""
+def _some_versions(s3: Client, bucket: str) -> list[dict[str, str]]:
+    """At most the first thousand, which one call can delete; none if the bucket was deleted by hand."""
     try:
         page = s3.list_object_versions(Bucket=bucket)
     except s3.exceptions.ClientError as error:
@@ -132,7 +133,7 @@ def _some_versions(s3: BaseClient, bucket: str) -> list[dict[str, str]]:
 
 def _confirmed(stack_name: str) -> bool:
     try:
-        return input("Type the stack's name to go on: ").strip() == stack_name
+        return input("Type the name of the stack to confirm: ").strip() == stack_name
     except EOFError:
         return False
 

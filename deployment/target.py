@@ -1,4 +1,4 @@
-"""Which stack a deployment means, and where: as the SAM CLI reads its options, samconfig.toml and the environment."""
+"""The stack to deploy or destroy, and its region, from the options, the environment and samconfig.toml."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ from cli.stack import default_name, samconfig
 
 
 def options_of_a_target(**settings: Any) -> argparse.ArgumentParser:
-    """A parser of those of the SAM CLI's options that say which stack is meant; `settings` are ArgumentParser's."""
+    """A parser of the SAM CLI's options that select a stack; `settings` are ArgumentParser's."""
     parser = argparse.ArgumentParser(**{"add_help": False, "allow_abbrev": False, **settings})
     for option in ("--stack-name", "--region", "--profile", "--config-env"):
         parser.add_argument(option)
@@ -26,14 +26,14 @@ class Target:
 
     name: str
     session: boto3.Session
-    profile: str | None  # if it is to be another than the environment's
+    profile: str | None  # None for the environment's
 
     @classmethod
     def of(cls, options: Sequence[str], *, after_asking: bool = False) -> "Target":
-        """The target of `sam deploy` or `sam delete` with these options; others than those of a target are passed over.
+        """The target of `sam deploy` or `sam delete` with these options; unrelated options are ignored.
 
-        After `--guided` has asked, what it saved in samconfig.toml comes before the environment. Raises SetupError
-        where nothing names a stack, and botocore's errors for profiles that don't exist.
+        With `after_asking`, the answers that `--guided` saved in samconfig.toml take precedence over the environment.
+        Raises SetupError if nothing names a stack, and botocore's errors for profiles that do not exist.
         """
         given, _ = options_of_a_target().parse_known_args(options)
         environment = given.config_env or "default"
@@ -49,7 +49,7 @@ class Target:
 
     @property
     def options(self) -> list[str]:
-        """For the SAM CLI, which alone would not look at AWS_REGION and IMAGE_PIPELINE_STACK."""
+        """Options for the SAM CLI, which itself ignores AWS_REGION and IMAGE_PIPELINE_STACK."""
         return [
             *("--stack-name", self.name),
             *(("--region", self.session.region_name) if self.session.region_name else ()),

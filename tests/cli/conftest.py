@@ -1,4 +1,4 @@
-"""A deployed stack on moto, with a pipeline that answers."""
+"""A deployed stack on moto, with a stand-in for its pipeline."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.cli.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStand
 
 @pytest.fixture
 def aws_settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The usual AWS settings, and none of those of whoever runs the tests."""
+    """AWS settings that replace those of whoever runs the tests."""
     settings = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION}
     for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN", "IMAGE_PIPELINE_STACK"):
         monkeypatch.delenv(name, raising=False)
@@ -38,7 +38,7 @@ def empty_queues_answer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, aws_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to look for a stack's name from; this package's own checkout is out of the way."""
+    """A folder from which to search for a samconfig.toml, and where that of this checkout is not found."""
     monkeypatch.setattr(stack_module, "__file__", str(tmp_path / "installed" / "cli" / "stack.py"))
     folder = tmp_path / "project" / "photos"
     folder.mkdir(parents=True)
@@ -68,7 +68,7 @@ def machines(stack: Stack) -> Iterator[StateMachinesStandIn]:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Callable[..., list[Item]]:
-    """Makes files by name and content, and gives them as items to upload."""
+    """Creates files by name and content, and returns them as items to upload."""
 
     def make(**contents: bytes) -> list[Item]:
         paths = [tmp_path / f"{name}.jpg" for name in contents]

@@ -1,4 +1,4 @@
-"""The resources of a stack, and stand-ins: a pipeline that answers uploads, state machines that answer events."""
+"""A minimal stack, and stand-ins: a pipeline that records uploads, and state machines that process events."""
 
 import json
 import threading
@@ -59,18 +59,18 @@ RENDITIONS = {"small": {"Key": "1f/A1/small.jpg", "Width": 100, "Height": 75, "F
 
 
 class PipelineStandIn:
-    """Sees new objects as S3's events would show them, and writes the records that a test asks for."""
+    """Finds new objects, as S3's events would announce them, and writes the records that a test specifies."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.answers: dict[str, Callable[[], list[dict]]] = {}  # by key: the records to write; none is silence
+        self.answers: dict[str, Callable[[], list[dict]]] = {}  # by key: the records to write
         self._sequencers = count(0x100)
         self._seen: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> "PipelineStandIn":
-        # The same bytes sent twice are two uploads, to S3's events and, by their versions, to the stand-in.
+        # With versions, the same bytes uploaded twice are two uploads.
         self.stack.s3.put_bucket_versioning(
             Bucket=self.stack.uploads_bucket, VersioningConfiguration={"Status": "Enabled"}
         )
@@ -82,7 +82,7 @@ class PipelineStandIn:
         self._thread.join()
 
     def stored_keys(self) -> set[str]:
-        """What the bucket holds."""
+        """The keys in the uploads bucket."""
         pages = self.stack.s3.get_paginator("list_objects_v2").paginate(Bucket=self.stack.uploads_bucket)
         return {stored["Key"] for page in pages for stored in page.get("Contents", [])}
 
@@ -110,7 +110,7 @@ class PipelineStandIn:
 
 
 class StateMachinesStandIn:
-    """Ends the executions that moto only starts, and writes the records that the state machines would."""
+    """Ends the executions that moto only starts, and writes the records that the state machines would write."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -127,7 +127,7 @@ class StateMachinesStandIn:
         self._thread.join()
 
     def started(self, machine: str = "ImagePipeline") -> list[dict]:
-        """The events that executions were started with, oldest first."""
+        """The events of all executions, oldest first."""
         return [json.loads(execution.execution_input) for execution in self.executions(machine)]
 
     def running(self) -> int:
@@ -146,7 +146,7 @@ class StateMachinesStandIn:
         execution.status, execution.stop_date = status, utcnow()
 
     def executions(self, machine: str) -> list[Execution]:
-        """All there were, oldest first."""
+        """All executions, oldest first."""
         backend = stepfunctions_backends[DEFAULT_ACCOUNT_ID][REGION]
         return list(backend.describe_state_machine(self.stack.outputs[machine]).executions)
 
@@ -183,17 +183,17 @@ def write(stack: Stack, key: str, **attributes: object) -> None:
 
 
 def completed() -> list[dict]:
-    """The answer to a good photo."""
+    """The records of an image that is completed."""
     return [{"Renditions": RENDITIONS, "Labels": []}]
 
 
 def silence() -> list[dict]:
-    """The answer that never comes."""
+    """The records of an image that is never processed."""
     return []
 
 
 def samconfig(folder: Path, section: str = "global", environment: str = "default", **parameters: str) -> None:
-    """Write a samconfig.toml that says this of one command in one environment."""
+    """Write a samconfig.toml with these parameters of one command in one environment."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f'{name} = "{value}"' for name, value in parameters.items()]
     text = "\n".join(["version = 0.1", f"[{environment}.{section}.parameters]", *lines])

@@ -1,4 +1,4 @@
-"""The command as a process of its own, over the wire, against moto's server."""
+"""The command as a separate process, against moto's server."""
 
 import json
 import os
@@ -31,12 +31,12 @@ Start = Callable[..., subprocess.Popen]
 
 @pytest.fixture
 def endpoint(aws_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Moto's server on a free port of 127.0.0.1, where every AWS client finds it."""
+    """Moto's server on a free port of 127.0.0.1, configured as the endpoint of every AWS client."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     connection = HTTPConnection(host, port)
-    connection.request("POST", "/moto-api/reset")  # the servers of one process share their state
+    connection.request("POST", "/moto-api/reset")  # all servers in one process share their state
     connection.getresponse().read()
     connection.close()
     url = f"http://{host}:{port}"
@@ -54,7 +54,7 @@ def stack(endpoint: str) -> Stack:
 
 @pytest.fixture
 def start(stack: Stack, tmp_path: Path) -> Iterator[Start]:
-    """Starts `image-pipeline` with arguments, in an empty folder; whatever still runs at the end is killed."""
+    """Starts `image-pipeline` with arguments, in an empty folder; processes still running at the end are killed."""
     processes = []
 
     def start(*arguments: str | Path, **options: object) -> subprocess.Popen:
@@ -100,14 +100,12 @@ def installed(wheel: Path) -> Path:
 
 @pytest.fixture
 def cat(tmp_path: Path) -> Path:
-    path = tmp_path / "cat [red]😀\x9b31m.jpg"  # x9b begins a command to a terminal, as ESC [ does
+    path = tmp_path / "cat [red]😀\x9b31m.jpg"  # a terminal takes \\x9b for the start of a command, as ESC [
     path.write_bytes(b"cat")
     return path
 
 
-def test_an_upload_over_the_wire_is_followed_and_found_again(
-    pipeline: PipelineStandIn, start: Start, cat: Path
-) -> None:
+def test_an_upload_is_followed_and_then_found_by_status(pipeline: PipelineStandIn, start: Start, cat: Path) -> None:
     upload = start("upload", cat, "--json")
     document = json.loads(upload.communicate(timeout=60)[0])
     status = start("status", document["ImageKey"])
@@ -118,7 +116,7 @@ def test_an_upload_over_the_wire_is_followed_and_found_again(
     assert known.startswith("COMPLETED\tuploads/cat [red]😀\\x9b31m.jpg\t3 bytes\tsmall 100×75\t")
 
 
-def test_a_rejection_is_in_the_exit_status(pipeline: PipelineStandIn, start: Start, cat: Path) -> None:
+def test_a_rejection_sets_the_exit_status(pipeline: PipelineStandIn, start: Start, cat: Path) -> None:
     pipeline.answers[f"uploads/{cat.name}"] = lambda: [{"Status": "REJECTED"}]
 
     upload = start("upload", cat)
@@ -127,7 +125,7 @@ def test_a_rejection_is_in_the_exit_status(pipeline: PipelineStandIn, start: Sta
     assert upload.returncode == 1
 
 
-def test_ctrl_c_names_what_was_uploaded_and_not_followed(pipeline: PipelineStandIn, start: Start, cat: Path) -> None:
+def test_ctrl_c_lists_uploads_that_are_not_finished(pipeline: PipelineStandIn, start: Start, cat: Path) -> None:
     pipeline.answers[f"uploads/{cat.name}"] = silence
 
     upload = start("upload", cat)
@@ -140,7 +138,7 @@ def test_ctrl_c_names_what_was_uploaded_and_not_followed(pipeline: PipelineStand
     assert err == "image-pipeline: 1 file: 1 unfinished\n"
 
 
-def test_a_terminal_gets_a_table_that_no_name_can_break(pipeline: PipelineStandIn, start: Start, cat: Path) -> None:
+def test_a_terminal_shows_a_table_that_no_name_can_break(pipeline: PipelineStandIn, start: Start, cat: Path) -> None:
     ours, theirs = pty.openpty()
     upload = start("upload", cat, stdin=theirs, stdout=theirs, stderr=theirs, text=False)
     os.close(theirs)
@@ -153,7 +151,7 @@ def test_a_terminal_gets_a_table_that_no_name_can_break(pipeline: PipelineStandI
     assert "uploads/cat [red]😀\\x9b31m.jpg" in shown
 
 
-def test_a_reader_that_goes_away_ends_the_command_quietly(pipeline: PipelineStandIn, start: Start, cat: Path) -> None:
+def test_a_closed_pipe_ends_the_command_silently(pipeline: PipelineStandIn, start: Start, cat: Path) -> None:
     upload = start("upload", cat)
     upload.stdout.close()
     err = upload.stderr.read()

@@ -57,7 +57,7 @@ def test_anything_else_is_refused_with_the_reason(text: str) -> None:
         Event.parse(text)
 
 
-def test_a_redrive_is_newer_than_its_record_and_older_than_later_events() -> None:
+def test_a_redrive_comes_just_after_its_record() -> None:
     redriven = next_sequencer(RECORD)
 
     assert RECORD["Sequencer"] < redriven < keys.comparable("0055AED6DCD90281E6")

@@ -94,6 +94,19 @@ def test_the_whole_table_is_scanned_and_rejections_are_optional(machines: StateM
     assert with_rejected == found | {"uploads/bad.jpg": "REJECTED"}
 
 
+@pytest.mark.parametrize(("status", "listed"), [("FAILED", ["UNANNOUNCED"]), ("SUCCEEDED", []), ("RUNNING", [])])
+def test_an_error_of_sns_counts_only_if_no_retry_succeeded(
+    machines: StateMachinesStandIn, stack: Stack, status: str, listed: list[str]
+) -> None:
+    machines.answers["uploads/a.jpg"] = None
+    execution = machines.start("ImagePipeline", s3_event("Object Created", "uploads/a.jpg"))
+    if status != "RUNNING":
+        machines.end(execution, status)
+    write(stack, "uploads/a.jpg", CompletedAt=ago(days=1), NotificationError=WHY, ExecutionArn=execution)
+
+    assert [failure.kind for failure in in_table(stack, NOW)] == listed
+
+
 # --------------------------------------------------------------------------------------------------------------- queue
 
 

@@ -1,4 +1,4 @@
-"""Which files are meant, and their keys."""
+"""Selecting the files to upload, and their keys."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from cli.files import select
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that is the current one."""
+    """An empty folder, which is the current one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -33,46 +33,46 @@ def problem(*paths: str, prefix: str = "") -> str:
     return problem
 
 
-def test_a_file_goes_by_its_name_wherever_it_lies(here: Path) -> None:
+def test_the_key_of_a_file_is_its_name(here: Path) -> None:
     touch("holiday/2024/cat.jpg")
 
     assert keys("holiday/2024/cat.jpg") == ["uploads/cat.jpg"]
 
 
-def test_a_directory_keeps_its_name_and_its_inner_paths(here: Path) -> None:
+def test_files_in_a_directory_keep_their_relative_paths(here: Path) -> None:
     touch("holiday/trip/a.jpg", "holiday/trip/day 1/b.jpg")
 
     assert keys("holiday/trip") == ["uploads/trip/a.jpg", "uploads/trip/day 1/b.jpg"]
 
 
 @pytest.mark.parametrize("spelling", ["trip", "trip/", "./trip", "trip/../trip", "trip/day/.."])
-def test_a_directory_has_one_name_however_it_is_spelt(here: Path, spelling: str) -> None:
+def test_a_directory_has_one_name_however_it_is_written(here: Path, spelling: str) -> None:
     touch("trip/day/a.jpg")
 
     assert keys(spelling) == ["uploads/trip/day/a.jpg"]
 
 
-def test_the_current_directory_goes_by_its_real_name(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_current_directory_has_its_real_name(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch("trip/a.jpg")
     monkeypatch.chdir("trip")
 
     assert keys(".") == ["uploads/trip/a.jpg"]
 
 
-def test_a_prefix_stands_before_names_and_directories(here: Path) -> None:
+def test_a_prefix_precedes_names_and_directories(here: Path) -> None:
     touch("cat.jpg", "trip/a.jpg")
 
     assert keys("cat.jpg", "trip", prefix="2024/june") == ["uploads/2024/june/cat.jpg", "uploads/2024/june/trip/a.jpg"]
 
 
 @pytest.mark.parametrize("name", ["a+b %25.jpg", "caf\u00e9.jpg", "cafe\u0301.jpg", "[red]😀.jpg", "new\nline.jpg"])
-def test_a_name_is_left_as_the_file_system_has_it(here: Path, name: str) -> None:
+def test_names_are_used_unchanged(here: Path, name: str) -> None:
     touch(name)
 
     assert keys(name) == [f"uploads/{name}"]
 
 
-def test_hidden_files_in_a_directory_are_passed_over_and_counted(here: Path) -> None:
+def test_hidden_files_in_a_directory_are_skipped_and_counted(here: Path) -> None:
     touch("trip/a.jpg", "trip/.DS_Store", "trip/Thumbs.db", "trip/.git/HEAD", "trip/.git/config")
 
     selection = select([Path("trip")])
@@ -81,13 +81,13 @@ def test_hidden_files_in_a_directory_are_passed_over_and_counted(here: Path) -> 
     assert selection.hidden == 3
 
 
-def test_a_hidden_file_that_is_named_itself_is_meant(here: Path) -> None:
+def test_a_hidden_file_given_by_name_is_selected(here: Path) -> None:
     touch(".cover.jpg")
 
     assert keys(".cover.jpg") == ["uploads/.cover.jpg"]
 
 
-def test_links_are_followed_under_their_own_names(here: Path) -> None:
+def test_links_are_followed_and_keep_their_names(here: Path) -> None:
     touch("original.jpg", "elsewhere/b.jpg", "trip/c.jpg")
     Path("trip/linked.jpg").symlink_to(Path("original.jpg").absolute())
     Path("trip/folder").symlink_to(Path("elsewhere").absolute())
@@ -95,37 +95,37 @@ def test_links_are_followed_under_their_own_names(here: Path) -> None:
     assert keys("trip") == ["uploads/trip/c.jpg", "uploads/trip/folder/b.jpg", "uploads/trip/linked.jpg"]
 
 
-def test_a_link_back_to_a_directory_above_it_does_not_go_in_circles(here: Path) -> None:
+def test_a_link_to_a_parent_directory_is_not_followed(here: Path) -> None:
     touch("trip/day/a.jpg")
     Path("trip/day/up").symlink_to(Path("trip").absolute())
 
     assert keys("trip") == ["uploads/trip/day/a.jpg"]
 
 
-def test_a_missing_path_is_named(here: Path) -> None:
+def test_a_missing_path_is_reported(here: Path) -> None:
     assert problem("nowhere.jpg") == "nowhere.jpg: no such file"
 
 
-def test_a_broken_link_is_named(here: Path) -> None:
+def test_a_broken_link_is_reported(here: Path) -> None:
     touch("trip/a.jpg")
     Path("trip/broken.jpg").symlink_to("nowhere.jpg")
 
-    assert problem("trip") == "trip/broken.jpg: the link leads nowhere"
+    assert problem("trip") == "trip/broken.jpg: the link is broken"
 
 
-def test_a_directory_with_nothing_to_upload_is_named(here: Path) -> None:
+def test_an_empty_directory_is_reported(here: Path) -> None:
     touch("empty/.DS_Store")
 
     assert problem("empty") == "empty: there are no files in this directory"
 
 
-def test_something_that_is_no_file_is_named(here: Path) -> None:
+def test_a_special_file_is_reported(here: Path) -> None:
     os.mkfifo("pipe.jpg")
 
-    assert problem("pipe.jpg") == "pipe.jpg: is neither a file nor a directory"
+    assert problem("pipe.jpg") == "pipe.jpg: it is neither a file nor a directory"
 
 
-def test_a_file_that_can_not_be_opened_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_reported(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch("secret.jpg")
 
     # Whoever runs the tests as root can read every file.
@@ -134,18 +134,18 @@ def test_a_file_that_can_not_be_opened_is_named(here: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(Path, "open", refuse)
 
-    assert problem("secret.jpg") == "secret.jpg: can't be read (Permission denied)"
+    assert problem("secret.jpg") == "secret.jpg: cannot be read (Permission denied)"
 
 
-def test_two_files_for_one_key_are_named_with_it(here: Path) -> None:
+def test_two_files_with_the_same_key_are_reported(here: Path) -> None:
     touch("june/cat.jpg", "july/cat.jpg")
 
     assert problem("june/cat.jpg", "july/cat.jpg") == (
-        "july/cat.jpg: would have the same key as june/cat.jpg: uploads/cat.jpg"
+        "july/cat.jpg: it would have the same key as june/cat.jpg: uploads/cat.jpg"
     )
 
 
-def test_a_key_may_have_1024_bytes_and_not_one_more(here: Path) -> None:
+def test_a_key_may_have_at_most_1024_bytes(here: Path) -> None:
     touch("\u00e9.jpg")  # 6 bytes
     room = 1024 - len("uploads/") - len("/") - 6
 
@@ -155,14 +155,14 @@ def test_a_key_may_have_1024_bytes_and_not_one_more(here: Path) -> None:
     )
 
 
-def test_a_name_that_is_not_utf_8_is_named(here: Path) -> None:
+def test_a_name_that_is_not_utf_8_is_reported(here: Path) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
     touch(name)
 
-    assert problem(name).endswith("its name is not valid UTF-8, as S3 keys have to be")
+    assert problem(name).endswith("its name is not valid UTF-8, which S3 requires of keys")
 
 
-def test_all_problems_are_found_at_once(here: Path) -> None:
+def test_all_problems_are_reported_at_once(here: Path) -> None:
     touch("good.jpg")
 
     selection = select([Path("one.jpg"), Path("good.jpg"), Path("two.jpg")])

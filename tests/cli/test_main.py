@@ -1,4 +1,4 @@
-"""The command line in this process: what it prints, and its exit statuses."""
+"""The command line, run in this process: its output and its exit statuses."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def run(*arguments: str | Path) -> int:
     return main([*map(str, arguments), "--stack", "photos"])
 
 
-def test_zero_when_every_image_is_completed(
+def test_exit_0_if_every_image_is_completed(
     pipeline: PipelineStandIn, cat: Path, dog: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = run("upload", cat, dog)
@@ -50,13 +50,13 @@ def test_zero_when_every_image_is_completed(
 
 
 @pytest.mark.parametrize("end", ["REJECTED", "FAILED"])
-def test_one_when_an_image_is_not_completed(pipeline: PipelineStandIn, cat: Path, dog: Path, end: str) -> None:
+def test_exit_1_if_an_image_is_not_completed(pipeline: PipelineStandIn, cat: Path, dog: Path, end: str) -> None:
     pipeline.answers["uploads/dog.jpg"] = lambda: [{"Status": end, "Error": {"Name": "Why", "Message": "words"}}]
 
     assert run("upload", cat, dog) == 1
 
 
-def test_one_when_an_image_is_not_finished_in_time(
+def test_exit_1_if_an_image_is_not_finished_in_time(
     pipeline: PipelineStandIn, cat: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pipeline.answers["uploads/cat.jpg"] = silence
@@ -65,13 +65,13 @@ def test_one_when_an_image_is_not_finished_in_time(
     assert capsys.readouterr().out.startswith("UNFINISHED\tuploads/cat.jpg\t")
 
 
-def test_zero_when_following_was_not_asked_for(pipeline: PipelineStandIn, cat: Path) -> None:
+def test_exit_0_if_images_are_not_followed(pipeline: PipelineStandIn, cat: Path) -> None:
     pipeline.answers["uploads/cat.jpg"] = silence
 
     assert run("upload", cat, "--no-follow") == 0
 
 
-def test_json_is_all_that_is_on_stdout(
+def test_only_json_is_printed_on_stdout(
     pipeline: PipelineStandIn, tmp_path: Path, cat: Path, dog: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / ".hidden").touch()
@@ -85,7 +85,7 @@ def test_json_is_all_that_is_on_stdout(
     }
 
 
-def test_two_and_no_upload_when_any_file_can_not_be_sent(
+def test_exit_2_before_any_upload_if_a_file_is_missing(
     pipeline: PipelineStandIn, cat: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = run("upload", cat, "nowhere.jpg")
@@ -98,7 +98,7 @@ def test_two_and_no_upload_when_any_file_can_not_be_sent(
     assert pipeline.stored_keys() == set()
 
 
-def test_skipped_hidden_files_are_counted_aloud(
+def test_the_number_of_skipped_hidden_files_is_printed(
     pipeline: PipelineStandIn, tmp_path: Path, cat: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / ".DS_Store").touch()
@@ -112,16 +112,16 @@ def test_skipped_hidden_files_are_counted_aloud(
     ("arguments", "complaint"),
     [
         (["upload", ""], "a path is empty"),
-        (["upload", "cat.jpg", "--prefix", "a/../b"], "has an empty part, . or .. in it"),
-        (["upload", "cat.jpg", "--timeout", "soon"], "'soon' is not a number of seconds above 0"),
-        (["upload", "cat.jpg", "--timeout", "-1"], "'-1' is not a number of seconds above 0"),
+        (["upload", "cat.jpg", "--prefix", "a/../b"], "contains an empty part"),
+        (["upload", "cat.jpg", "--timeout", "soon"], "'soon' is not a positive number of seconds"),
+        (["upload", "cat.jpg", "--timeout", "-1"], "'-1' is not a positive number of seconds"),
         (["redrive", "--all", "--labels"], "not allowed with argument --all"),
-        (["redrive", "cat.jpg"], "keys begin with uploads/, as in uploads/cat.jpg"),
-        (["status", "cat.jpg"], "keys begin with uploads/, as in uploads/cat.jpg"),
-        (["status", "uploads/" + "x" * 1017], "more than 1,024 bytes"),
+        (["redrive", "cat.jpg"], "did you mean uploads/cat.jpg?"),
+        (["status", "cat.jpg"], "did you mean uploads/cat.jpg?"),
+        (["status", "uploads/" + "x" * 1017], "longer than 1,024 bytes"),
     ],
 )
-def test_two_when_an_argument_makes_no_sense(
+def test_exit_2_if_an_argument_is_invalid(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
@@ -131,17 +131,17 @@ def test_two_when_an_argument_makes_no_sense(
     assert complaint in capsys.readouterr().err
 
 
-def test_two_and_one_line_when_there_is_no_such_stack(
+def test_exit_2_with_one_line_if_the_stack_does_not_exist(
     stack: Stack, cat: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = main(["upload", str(cat), "--stack", "nowhere"])
 
     assert status == 2
     [complaint] = capsys.readouterr().err.splitlines()
-    assert complaint.startswith('image-pipeline: no stack "nowhere"')
+    assert complaint.startswith('image-pipeline: stack "nowhere" does not exist')
 
 
-def test_two_and_what_is_left_to_follow_when_the_table_is_gone_midway(
+def test_exit_2_lists_unfinished_images_if_the_table_disappears(
     pipeline: PipelineStandIn, stack: Stack, cat: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def lose_the_table() -> list[dict]:
@@ -159,7 +159,7 @@ def test_two_and_what_is_left_to_follow_when_the_table_is_gone_midway(
     assert "deploy the stack again" in printed.err.splitlines()[1]
 
 
-def test_status_tells_each_key_and_one_when_one_is_not_completed(
+def test_status_exits_1_if_an_image_is_not_completed(
     pipeline: PipelineStandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     times = {"ReceivedAt": "2024-06-01T10:00:00Z", "CompletedAt": "2024-06-01T10:00:02.500+00:00"}
@@ -172,11 +172,11 @@ def test_status_tells_each_key_and_one_when_one_is_not_completed(
     assert [line.split("\t") for line in capsys.readouterr().out.splitlines()] == [
         ["PROCESSING", "uploads/dog.jpg", "1 byte", "", "", "", ""],
         ["COMPLETED", "uploads/cat.jpg", "2.1 MB", "", "", "2.5", ""],
-        ["NOT_FOUND", "uploads/none.jpg", "", "", "", "", "NotFound: the pipeline knows no image under this key"],
+        ["NOT_FOUND", "uploads/none.jpg", "", "", "", "", "NotFound: there is no record of this key"],
     ]
 
 
-def test_status_is_zero_and_json_when_all_are_completed(
+def test_status_as_json_exits_0_if_all_are_completed(
     pipeline: PipelineStandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pipeline.write("uploads/cat.jpg", Bytes=12)
@@ -197,7 +197,7 @@ FAILED = {
 }
 
 
-def test_failures_are_a_line_each_and_one(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
+def test_failures_prints_one_line_each_and_exits_1(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
     write(stack, "uploads/cat.jpg", **FAILED)
     stack.sqs.send_message(QueueUrl=stack.outputs["UndeliveredEventsQueue"], MessageBody="hello")
 
@@ -214,10 +214,10 @@ def test_failures_are_a_line_each_and_one(machines: StateMachinesStandIn, stack:
         "redrive it",
     ]
     assert (second[0], second[1], second[4]) == ("UNDELIVERED", "", "inspect it in the queue, and delete it there")
-    assert printed.err.startswith("image-pipeline: 1 failed, 1 undelivered; the undelivered events were looked at, and")
+    assert printed.err.startswith("image-pipeline: 1 failed, 1 undelivered; the undelivered events are visible")
 
 
-def test_failures_as_json_hold_where_it_failed(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
+def test_failures_as_json_include_the_failed_step(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
     write(stack, "uploads/cat.jpg", **FAILED)
 
     run("failures", "--json")
@@ -233,7 +233,7 @@ def test_failures_as_json_hold_where_it_failed(machines: StateMachinesStandIn, s
     }
 
 
-def test_zero_when_nothing_failed(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
+def test_failures_exits_0_if_nothing_failed(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
     write(stack, "uploads/cat.jpg", AnnouncedAt=NOW, CompletedAt=NOW)
 
     assert run("failures") == 0
@@ -241,7 +241,7 @@ def test_zero_when_nothing_failed(machines: StateMachinesStandIn, stack: Stack, 
     assert (printed.out, printed.err) == ("", "image-pipeline: nothing failed\n")
 
 
-def test_all_that_failed_is_redriven_after_it_was_counted(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
+def test_redrive_all_counts_and_redrives_every_failure(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
     for name in ("cat", "dog"):
         stack.s3.put_object(Bucket=stack.uploads_bucket, Key=f"uploads/{name}.jpg", Body=b"photo")
         write(stack, f"uploads/{name}.jpg", **FAILED)
@@ -258,7 +258,7 @@ def test_all_that_failed_is_redriven_after_it_was_counted(machines: StateMachine
     assert printed.err == "image-pipeline: redriving 2 images: 2 failed\nimage-pipeline: 2 images: 2 completed\n"
 
 
-def test_nothing_is_started_when_nothing_failed(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
+def test_redrive_all_starts_nothing_if_nothing_failed(machines: StateMachinesStandIn, stack: Stack, capsys) -> None:
     write(stack, "uploads/cat.jpg", AnnouncedAt=NOW, CompletedAt=NOW)
 
     assert run("redrive", "--all") == 0
@@ -266,9 +266,7 @@ def test_nothing_is_started_when_nothing_failed(machines: StateMachinesStandIn, 
     assert machines.started() == []
 
 
-def test_of_what_failed_only_missing_labels_are_redriven_when_asked_for(
-    machines: StateMachinesStandIn, stack: Stack
-) -> None:
+def test_redrive_labels_redrives_only_images_without_labels(machines: StateMachinesStandIn, stack: Stack) -> None:
     deletion = {"detail-type": "Object Deleted", "detail": {"object": {"key": "uploads/x.jpg", "sequencer": "01"}}}
     over = machines.start("Housekeeping", deletion)
     for name in ("failed", "plain", "untold"):
@@ -285,7 +283,7 @@ def test_of_what_failed_only_missing_labels_are_redriven_when_asked_for(
     assert (status, started) == (0, {"uploads/plain.jpg", "uploads/untold.jpg"})
 
 
-def test_a_key_is_redriven_whatever_became_of_it(machines: StateMachinesStandIn, stack: Stack) -> None:
+def test_a_key_is_redriven_whatever_its_status(machines: StateMachinesStandIn, stack: Stack) -> None:
     stack.s3.put_object(Bucket=stack.uploads_bucket, Key="uploads/cat.jpg", Body=b"photo")
     write(stack, "uploads/cat.jpg", Sequencer="0A", AnnouncedAt=NOW, CompletedAt=NOW)
 
@@ -293,7 +291,7 @@ def test_a_key_is_redriven_whatever_became_of_it(machines: StateMachinesStandIn,
     assert len(machines.started()) == 1
 
 
-def test_one_when_a_redriven_image_fails_again(machines: StateMachinesStandIn, stack: Stack) -> None:
+def test_exit_1_if_a_redriven_image_fails_again(machines: StateMachinesStandIn, stack: Stack) -> None:
     stack.s3.put_object(Bucket=stack.uploads_bucket, Key="uploads/cat.jpg", Body=b"photo")
     machines.answers["uploads/cat.jpg"] = {"Status": "FAILED", "Error": FAILED["Error"]}
 
@@ -301,12 +299,12 @@ def test_one_when_a_redriven_image_fails_again(machines: StateMachinesStandIn, s
 
 
 @pytest.mark.parametrize("arguments", [[], ["uploads/cat.jpg", "--all"], ["uploads/cat.jpg", "--labels"]])
-def test_two_when_it_is_not_said_what_to_redrive(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_2_if_nothing_is_selected_to_redrive(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run("redrive", *arguments) == 2
-    assert "name keys, or say --all or --labels" in capsys.readouterr().err
+    assert "give keys, or --all, or --labels" in capsys.readouterr().err
 
 
-def test_a_stack_without_state_machines_can_be_uploaded_to_and_not_operated(
+def test_a_stack_without_state_machine_outputs_only_takes_uploads(
     stack: Stack, cat: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     template = re.sub(r"  (ImagePipeline|Housekeeping): .*\n", "", STACK_TEMPLATE)

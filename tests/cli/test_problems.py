@@ -1,4 +1,4 @@
-"""What the user reads when AWS refuses."""
+"""Explanations of AWS errors."""
 
 import pytest
 from botocore import exceptions as boto
@@ -7,8 +7,8 @@ from botocore.exceptions import ClientError
 from cli.problems import concerns_setup, explain
 
 
-def refusal(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "AWS's own words"}}, "DescribeStacks")
+def client_error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "AWS's own message"}}, "DescribeStacks")
 
 
 @pytest.mark.parametrize(
@@ -20,21 +20,21 @@ def refusal(code: str) -> ClientError:
         (boto.ProfileNotFound(profile="nowhere"), "AWS_PROFILE"),
         (boto.NoRegionError(), "AWS_REGION"),
         (boto.EndpointConnectionError(endpoint_url="http://127.0.0.1:4566"), "make local"),
-        (refusal("AccessDenied"), "no permission for DescribeStacks (AWS's own words)"),
-        (refusal("AccessDeniedException"), "no permission for DescribeStacks"),
-        (refusal("ExpiredToken"), "sign in again"),
-        (refusal("InvalidClientTokenId"), "does not accept these credentials"),
-        (refusal("NoSuchBucket"), "deploy the stack again"),
-        (refusal("ResourceNotFoundException"), "deploy the stack again"),
+        (client_error("AccessDenied"), "access denied for DescribeStacks (AWS's own message)"),
+        (client_error("AccessDeniedException"), "access denied for DescribeStacks"),
+        (client_error("ExpiredToken"), "sign in again"),
+        (client_error("InvalidClientTokenId"), "does not accept these credentials"),
+        (client_error("NoSuchBucket"), "deploy the stack again"),
+        (client_error("ResourceNotFoundException"), "deploy the stack again"),
     ],
 )
-def test_a_refusal_that_the_user_can_end_says_how(error: Exception, advice: str) -> None:
+def test_an_error_of_the_setup_says_what_to_do(error: Exception, advice: str) -> None:
     assert advice in explain(error)
     assert concerns_setup(error)
 
 
-def test_any_other_refusal_is_given_in_the_words_of_aws() -> None:
-    error = refusal("SlowDown")
+def test_any_other_error_keeps_the_message_of_aws() -> None:
+    error = client_error("SlowDown")
 
-    assert explain(error) == "DescribeStacks failed (SlowDown): AWS's own words"
+    assert explain(error) == "DescribeStacks failed (SlowDown): AWS's own message"
     assert not concerns_setup(error)

@@ -1,4 +1,4 @@
-"""Running again what failed: what is started, what isn't, and how its end is told."""
+"""Redriving: what is started, what is not, and how the outcome is reported."""
 
 import json
 import threading
@@ -42,7 +42,7 @@ def queued(stack: Stack, sequencer: str, detail_type: str = "Object Created") ->
     return document
 
 
-def ends(results: Iterator[Result]) -> dict[str, str]:
+def statuses(results: Iterator[Result]) -> dict[str, str]:
     return {result.key: result.status for result in results}
 
 
@@ -53,9 +53,9 @@ def messages(stack: Stack) -> int:
 
 @contextmanager
 def refused(client, operation: str, code: str, http_status: int = 400) -> Iterator[None]:
-    """Has every call of an operation answered with an error."""
+    """Makes every call of an operation fail."""
     answer = {
-        "Error": {"Code": code, "Message": "AWS's own words"},
+        "Error": {"Code": code, "Message": "AWS's own message"},
         "ResponseMetadata": {"HTTPStatusCode": http_status},
     }
     event = f"before-call.{client.meta.service_model.service_id.hyphenize()}.{operation}"
@@ -78,9 +78,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
 # ------------------------------------------------------------------------------------------------------ what is started
 
 
-def test_a_failed_image_is_started_as_the_object_is_now_just_after_its_record(
-    machines: StateMachinesStandIn, stack: Stack
-) -> None:
+def test_a_failed_image_is_started_with_its_current_object(machines: StateMachinesStandIn, stack: Stack) -> None:
     failure = failed(stack, ETag="of the past", Bytes=1)
 
     [result] = redrive(stack, [KEY], [failure], timeout=20)
@@ -93,7 +91,7 @@ def test_a_failed_image_is_started_as_the_object_is_now_just_after_its_record(
     assert event["detail"]["bucket"] == {"name": stack.uploads_bucket}
 
 
-def test_in_a_versioned_bucket_the_version_is_told(machines: StateMachinesStandIn, stack: Stack) -> None:
+def test_the_event_names_the_version_in_a_versioned_bucket(machines: StateMachinesStandIn, stack: Stack) -> None:
     stack.s3.put_bucket_versioning(Bucket=stack.uploads_bucket, VersioningConfiguration={"Status": "Enabled"})
     failure = failed(stack)
 
@@ -106,12 +104,10 @@ def test_in_a_versioned_bucket_the_version_is_told(machines: StateMachinesStandI
 def test_an_upload_without_a_record_is_started(machines: StateMachinesStandIn, stack: Stack) -> None:
     stack.s3.put_object(Bucket=stack.uploads_bucket, Key=KEY, Body=b"photo")
 
-    assert ends(redrive(stack, [KEY], [], always=True, timeout=20)) == {KEY: "COMPLETED"}
+    assert statuses(redrive(stack, [KEY], [], always=True, timeout=20)) == {KEY: "COMPLETED"}
 
 
-def test_of_two_redrives_at_once_one_is_superseded_and_both_tell_the_end(
-    machines: StateMachinesStandIn, stack: Stack
-) -> None:
+def test_two_simultaneous_redrives_report_the_same_outcome(machines: StateMachinesStandIn, stack: Stack) -> None:
     failure = failed(stack)
     machines.answers[KEY] = None
     both: list[Result] = []
@@ -129,11 +125,11 @@ def test_of_two_redrives_at_once_one_is_superseded_and_both_tell_the_end(
     assert [event["detail"]["object"]["sequencer"] for event in machines.started()] == [ONE_MORE, ONE_MORE]
 
 
-def test_a_record_without_an_object_goes(machines: StateMachinesStandIn, stack: Stack) -> None:
+def test_a_record_without_an_object_is_removed(machines: StateMachinesStandIn, stack: Stack) -> None:
     failure = failed(stack)
     stack.s3.delete_object(Bucket=stack.uploads_bucket, Key=KEY)
 
-    results = ends(redrive(stack, [KEY], [failure], timeout=20))
+    results = statuses(redrive(stack, [KEY], [failure], timeout=20))
 
     assert results == {KEY: "REMOVED"}
     assert stack.records([KEY]) == {}
@@ -142,9 +138,7 @@ def test_a_record_without_an_object_goes(machines: StateMachinesStandIn, stack: 
     assert (event["detail-type"], event["detail"]["object"]["sequencer"]) == ("Object Deleted", ONE_MORE)
 
 
-def test_where_s3_does_not_say_whether_there_is_an_object_nothing_goes(
-    machines: StateMachinesStandIn, stack: Stack
-) -> None:
+def test_nothing_is_removed_if_s3_denies_access_to_the_object(machines: StateMachinesStandIn, stack: Stack) -> None:
     failure = failed(stack)
 
     with refused(stack.s3, "HeadObject", "403", 403), pytest.raises(ClientError, match="403"):
@@ -154,12 +148,12 @@ def test_where_s3_does_not_say_whether_there_is_an_object_nothing_goes(
     assert KEY in stack.records([KEY])
 
 
-def test_a_key_that_nobody_knows_is_not_found(machines: StateMachinesStandIn, stack: Stack) -> None:
-    assert ends(redrive(stack, [KEY], [], always=True)) == {KEY: "NOT_FOUND"}
+def test_a_key_without_object_and_record_is_not_found(machines: StateMachinesStandIn, stack: Stack) -> None:
+    assert statuses(redrive(stack, [KEY], [], always=True)) == {KEY: "NOT_FOUND"}
     assert machines.started() == machines.started("Housekeeping") == []
 
 
-def test_an_image_that_is_being_processed_is_followed_and_not_started_twice(
+def test_an_image_being_processed_is_followed_and_not_started_twice(
     machines: StateMachinesStandIn, stack: Stack
 ) -> None:
     machines.answers[KEY] = None
@@ -172,14 +166,14 @@ def test_an_image_that_is_being_processed_is_followed_and_not_started_twice(
         machines.end(running, "SUCCEEDED")
 
     threading.Timer(1, finish).start()
-    results = ends(redrive(stack, [KEY], [], always=True, timeout=20))
+    results = statuses(redrive(stack, [KEY], [], always=True, timeout=20))
 
     assert results == {KEY: "COMPLETED"}
     assert len(machines.started()) == 1
 
 
 @pytest.mark.parametrize("execution", ["over", "forgotten"])
-def test_an_image_whose_execution_is_no_more_is_started_again(
+def test_an_image_whose_execution_ended_is_started_again(
     machines: StateMachinesStandIn, stack: Stack, execution: str
 ) -> None:
     failed(stack)
@@ -189,34 +183,32 @@ def test_an_image_whose_execution_is_no_more_is_started_again(
         arn = arn[:-1] + "-"
     write(stack, KEY, Status="PROCESSING", Sequencer=SEQUENCER, ExecutionArn=arn)
 
-    assert ends(redrive(stack, [KEY], [], always=True, timeout=20)) == {KEY: "COMPLETED"}
+    assert statuses(redrive(stack, [KEY], [], always=True, timeout=20)) == {KEY: "COMPLETED"}
 
 
-# --------------------------------------------------------------------------------------------------- events as they are
+# --------------------------------------------------------------------------------------------- events from failures
 
 
-def test_an_event_from_the_queue_is_started_as_it_is_and_then_taken_out(
+def test_an_undelivered_event_is_started_unchanged_and_then_deleted(
     machines: StateMachinesStandIn, stack: Stack
 ) -> None:
     failed(stack)
     document = queued(stack, "0B")
 
     with UndeliveredEvents(stack) as undelivered:
-        results = ends(redrive(stack, [KEY], undelivered.failures, undelivered, always=True, timeout=20))
+        results = statuses(redrive(stack, [KEY], undelivered.failures, undelivered, always=True, timeout=20))
 
     assert results == {KEY: "COMPLETED"}
     assert machines.started() == [document]
     assert messages(stack) == 0
 
 
-def test_an_event_older_than_a_failed_record_does_not_stand_for_its_redrive(
-    machines: StateMachinesStandIn, stack: Stack
-) -> None:
+def test_an_older_event_does_not_replace_a_redrive(machines: StateMachinesStandIn, stack: Stack) -> None:
     failure = failed(stack)
     document = queued(stack, "09")
 
     with UndeliveredEvents(stack) as undelivered:
-        results = ends(redrive(stack, [KEY], [failure, *undelivered.failures], undelivered, timeout=20))
+        results = statuses(redrive(stack, [KEY], [failure, *undelivered.failures], undelivered, timeout=20))
 
     assert results == {KEY: "COMPLETED"}
     assert machines.started()[0] == document
@@ -224,20 +216,20 @@ def test_an_event_older_than_a_failed_record_does_not_stand_for_its_redrive(
     assert messages(stack) == 0
 
 
-def test_a_deletion_from_the_queue_goes_to_housekeeping(machines: StateMachinesStandIn, stack: Stack) -> None:
+def test_an_undelivered_deletion_starts_housekeeping(machines: StateMachinesStandIn, stack: Stack) -> None:
     failed(stack)
     stack.s3.delete_object(Bucket=stack.uploads_bucket, Key=KEY)
     document = queued(stack, "0B", "Object Deleted")
 
     with UndeliveredEvents(stack) as undelivered:
-        results = ends(redrive(stack, [KEY], undelivered.failures, undelivered, timeout=20))
+        results = statuses(redrive(stack, [KEY], undelivered.failures, undelivered, timeout=20))
 
     assert results == {KEY: "REMOVED"}
     assert machines.started("Housekeeping") == [document]
     assert messages(stack) == 0
 
 
-def test_an_event_that_can_not_be_started_stays_in_the_queue(machines: StateMachinesStandIn, stack: Stack) -> None:
+def test_an_event_that_cannot_be_started_stays_in_the_queue(machines: StateMachinesStandIn, stack: Stack) -> None:
     queued(stack, "0B")
 
     with refused(stack.stepfunctions, "StartExecution", "InvalidName"), UndeliveredEvents(stack) as undelivered:
@@ -247,26 +239,24 @@ def test_an_event_that_can_not_be_started_stays_in_the_queue(machines: StateMach
     assert messages(stack) == 1
 
 
-def test_what_housekeeping_could_not_do_is_tried_again_and_no_image_with_it(
-    machines: StateMachinesStandIn, stack: Stack
-) -> None:
+def test_a_failed_housekeeping_event_is_started_alone(machines: StateMachinesStandIn, stack: Stack) -> None:
     failed(stack, Status="COMPLETED")
     stack.s3.delete_object(Bucket=stack.uploads_bucket, Key=KEY)
     document = queued(stack, "0B", "Object Deleted")
     with UndeliveredEvents(stack) as undelivered:
         event = undelivered.failures[0].event
 
-    results = ends(redrive(stack, [KEY], [Failure(KEY, NOT_REMOVED, WHY, NOW, event=event)], timeout=20))
+    results = statuses(redrive(stack, [KEY], [Failure(KEY, NOT_REMOVED, WHY, NOW, event=event)], timeout=20))
 
     assert results == {KEY: "REMOVED"}
     assert machines.started("Housekeeping") == [document]
     assert machines.started() == []
 
 
-# ------------------------------------------------------------------------------------------------------- how it is told
+# ------------------------------------------------------------------------------------------------------- the outcome
 
 
-def test_an_image_that_fails_again_says_why(machines: StateMachinesStandIn, stack: Stack) -> None:
+def test_an_image_that_fails_again_shows_the_reason(machines: StateMachinesStandIn, stack: Stack) -> None:
     failure = failed(stack)
     machines.answers[KEY] = {"Status": "FAILED", "Error": WHY}
 
@@ -275,7 +265,7 @@ def test_an_image_that_fails_again_says_why(machines: StateMachinesStandIn, stac
     assert (result.status, result.error) == ("FAILED", WHY)
 
 
-def test_a_newer_upload_that_took_the_key_over_tells_the_end(machines: StateMachinesStandIn, stack: Stack) -> None:
+def test_the_record_of_a_newer_upload_shows_the_outcome(machines: StateMachinesStandIn, stack: Stack) -> None:
     failure = failed(stack)
     machines.answers[KEY] = {"Sequencer": "0C", "Format": "PNG"}
 
@@ -317,7 +307,7 @@ def test_a_rejection_without_a_notification_is_unfinished(machines: StateMachine
     assert "is REJECTED, and no notification was recorded" in result.error["Message"]
 
 
-def test_what_is_over_and_changed_nothing_is_told_before_the_time_is_up(
+def test_an_execution_without_effect_is_reported_before_the_timeout(
     machines: StateMachinesStandIn, stack: Stack
 ) -> None:
     failure = failed(stack)
@@ -334,7 +324,7 @@ def test_what_is_over_and_changed_nothing_is_told_before_the_time_is_up(
     assert "left the record as it was" in result.error["Message"]
 
 
-def test_many_are_run_again_a_few_at_a_time(
+def test_only_a_few_of_many_images_run_at_a_time(
     machines: StateMachinesStandIn, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redrive_module, "IN_FLIGHT", 3)
@@ -344,13 +334,13 @@ def test_many_are_run_again_a_few_at_a_time(
         "before-call.sfn.StartExecution", lambda **_: most.append(machines.running())
     )
 
-    results = ends(redrive(stack, [failure.key for failure in found], found, timeout=60))
+    results = statuses(redrive(stack, [failure.key for failure in found], found, timeout=60))
 
     assert results == {failure.key: "COMPLETED" for failure in found}
     assert max(most) < 3
 
 
-def test_after_a_stop_nothing_more_is_started_and_the_rest_is_named(
+def test_after_a_stop_nothing_more_is_started(
     machines: StateMachinesStandIn, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redrive_module, "IN_FLIGHT", 2)
@@ -359,15 +349,13 @@ def test_after_a_stop_nothing_more_is_started_and_the_rest_is_named(
     stop = threading.Event()
     threading.Timer(1, stop.set).start()
 
-    results = ends(redrive(stack, [failure.key for failure in found], found, timeout=60, stop=stop))
+    results = statuses(redrive(stack, [failure.key for failure in found], found, timeout=60, stop=stop))
 
     assert results == {"uploads/0.jpg": "UNFINISHED", "uploads/1.jpg": "UNFINISHED"}
     assert len(machines.started()) == 2
 
 
-def test_where_nothing_can_be_read_any_more_what_is_under_way_is_named_before_the_error(
-    machines: StateMachinesStandIn, stack: Stack
-) -> None:
+def test_started_images_are_reported_before_a_fatal_error(machines: StateMachinesStandIn, stack: Stack) -> None:
     failure = failed(stack)
     machines.answers[KEY] = None
     table = stack.outputs["ImagesTable"]
@@ -377,4 +365,4 @@ def test_where_nothing_can_be_read_any_more_what_is_under_way_is_named_before_th
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         results.extend(redrive(stack, [KEY], [failure], timeout=60))
 
-    assert ends(results) == {KEY: "UNFINISHED"}
+    assert statuses(results) == {KEY: "UNFINISHED"}

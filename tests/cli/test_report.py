@@ -1,4 +1,4 @@
-"""How results are shown."""
+"""Printing results."""
 
 import json
 from pathlib import Path
@@ -35,18 +35,18 @@ def test_a_line_has_status_key_size_renditions_labels_and_seconds() -> None:
     ]
 
 
-def test_of_many_labels_the_first_are_shown_and_the_others_counted() -> None:
+def test_only_the_first_labels_are_shown_and_the_others_counted() -> None:
     assert fields(Labels=labels("Cat", "Animal", "Pet", "Sofa", "Room"))[4] == "Cat 99%, Animal 99%, Pet 99%, 2 more"
 
 
 @pytest.mark.parametrize("attribute", ["LabelsError", "LabelsSkipped"])
-def test_missing_labels_say_why(attribute: str) -> None:
+def test_missing_labels_show_the_reason(attribute: str) -> None:
     why = {"Name": "ImageTooSmall", "Message": "60x40 is too small"}
 
     assert fields(**{attribute: why})[4] == "none: 60x40 is too small"
 
 
-def test_a_bad_end_says_why() -> None:
+def test_a_failure_shows_the_reason() -> None:
     error = {"Name": "DamagedImage", "Message": "the JPEG is damaged:\ntruncated"}
 
     assert line(Result("uploads/cat.jpg", "REJECTED", error=error)).endswith(
@@ -62,15 +62,15 @@ def test_a_bad_end_says_why() -> None:
         ("\U0001f468\u200d\U0001f469.jpg", "\U0001f468\u200d\U0001f469.jpg"),  # one emoji of two, joined
         ("\x1b[31mred\x07.jpg", r"\x1b[31mred\x07.jpg"),
         ("two\nlines\tand tabs.jpg", r"two\nlines\tand tabs.jpg"),
-        ("\u202egpj.exe", r"\u202egpj.exe"),  # would turn the rest of the line around
+        ("\u202egpj.exe", r"\u202egpj.exe"),  # would reverse the rest of the line
         ("caf\udce9.jpg", r"caf\udce9.jpg"),  # not UTF-8
     ],
 )
-def test_nothing_in_a_name_can_steer_the_terminal(key: str, shown: str) -> None:
+def test_nothing_in_a_name_can_control_the_terminal(key: str, shown: str) -> None:
     assert printable(key) == shown
 
 
-def test_a_json_line_holds_the_record_and_what_the_client_knows() -> None:
+def test_a_json_line_holds_the_record_and_the_file() -> None:
     item = Item(Path("holiday/caf\u00e9\n.jpg"), "uploads/caf\u00e9\n.jpg", 2100)
     record = {"ImageKey": item.key, "Status": "COMPLETED", "Bytes": 2100, "Labels": labels("Cat")}
 

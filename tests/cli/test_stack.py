@@ -1,4 +1,4 @@
-"""How a stack is found, and its table read."""
+"""Finding a stack, and reading its table."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -18,12 +18,14 @@ def test_a_stack_is_found_by_its_name(stack: Stack) -> None:
     assert found.records(["uploads/none.jpg"]) == {}
 
 
-def test_a_stack_that_does_not_exist_is_named_with_where_it_was_looked_for(stack: Stack) -> None:
-    with pytest.raises(SetupError, match=r'no stack "photos" at https://cloudformation\.us-east-2\..*AWS_REGION'):
+def test_a_missing_stack_is_reported_with_the_endpoint(stack: Stack) -> None:
+    with pytest.raises(
+        SetupError, match=r'stack "photos" does not exist at https://cloudformation\.us-east-2\..*AWS_REGION'
+    ):
         Stack.find(boto3.Session(region_name="us-east-2"), "photos")
 
 
-def test_a_stack_of_something_else_is_named_with_what_it_lacks(stack: Stack) -> None:
+def test_an_unrelated_stack_is_reported_with_its_missing_outputs(stack: Stack) -> None:
     template = "Resources: {Queue: {Type: 'AWS::SQS::Queue'}}"
     session = boto3.Session(region_name="eu-west-1")
     session.client("cloudformation").create_stack(StackName="queue", TemplateBody=template)
@@ -32,7 +34,7 @@ def test_a_stack_of_something_else_is_named_with_what_it_lacks(stack: Stack) -> 
         Stack.find(session, "queue")
 
 
-def test_the_environment_names_the_stack_before_any_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_every_samconfig(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samconfig(folder, stack_name="from-file")
     monkeypatch.setenv("IMAGE_PIPELINE_STACK", "from-environment")
 
@@ -40,34 +42,32 @@ def test_the_environment_names_the_stack_before_any_file(folder: Path, monkeypat
 
 
 @pytest.mark.parametrize("section", ["global", "deploy"])
-def test_the_nearest_samconfig_above_names_the_stack(folder: Path, section: str) -> None:
+def test_the_nearest_samconfig_names_the_stack(folder: Path, section: str) -> None:
     samconfig(folder.parent.parent, stack_name="far")
     samconfig(folder.parent, section, stack_name="near")
 
     assert default_name(folder) == "near"
 
 
-def test_the_samconfig_beside_the_package_is_the_last_resort(folder: Path, tmp_path: Path) -> None:
+def test_the_samconfig_of_the_checkout_is_the_last_resort(folder: Path, tmp_path: Path) -> None:
     samconfig(tmp_path / "installed", stack_name="own")
 
     assert default_name(folder) == "own"
 
 
-def test_without_a_name_the_user_is_told_how_to_give_one(folder: Path) -> None:
+def test_without_a_name_the_error_says_how_to_set_one(folder: Path) -> None:
     with pytest.raises(SetupError, match="--stack or IMAGE_PIPELINE_STACK"):
         default_name(folder)
 
 
-def test_a_samconfig_that_is_not_toml_is_named(folder: Path) -> None:
+def test_an_invalid_samconfig_is_reported(folder: Path) -> None:
     (folder / "samconfig.toml").write_text("[default")
 
-    with pytest.raises(SetupError, match=r"photos/samconfig\.toml can't be read"):
+    with pytest.raises(SetupError, match=r"photos/samconfig\.toml cannot be read"):
         default_name(folder)
 
 
-def test_the_region_comes_from_either_variable_before_the_samconfig(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_either_region_variable_overrides_the_samconfig(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samconfig(folder, stack_name="photos", region="ca-central-1")
     monkeypatch.chdir(folder)
     monkeypatch.delenv("AWS_REGION")
@@ -80,7 +80,7 @@ def test_the_region_comes_from_either_variable_before_the_samconfig(
     assert (saved, by_default, default_session().region_name) == ("ca-central-1", "us-west-2", "eu-west-1")
 
 
-def test_numbers_in_a_record_come_as_numbers(pipeline: PipelineStandIn, stack: Stack) -> None:
+def test_numbers_in_records_are_int_or_float(pipeline: PipelineStandIn, stack: Stack) -> None:
     labels = [{"Name": "Cat", "Confidence": Decimal("98.25")}]
     pipeline.write("uploads/cat.jpg", Bytes=1234, Labels=labels)
 
@@ -90,7 +90,7 @@ def test_numbers_in_a_record_come_as_numbers(pipeline: PipelineStandIn, stack: S
     assert repr(record["Labels"][0]["Confidence"]) == "98.25"
 
 
-def test_more_records_than_one_call_gives_are_all_read(pipeline: PipelineStandIn, stack: Stack) -> None:
+def test_more_records_than_one_call_returns_are_read(pipeline: PipelineStandIn, stack: Stack) -> None:
     keys = [f"uploads/{number}.jpg" for number in range(230)]
     for key in keys:
         pipeline.write(key)
@@ -99,7 +99,7 @@ def test_more_records_than_one_call_gives_are_all_read(pipeline: PipelineStandIn
     assert sorted(stack.records(twice)) == sorted(keys)
 
 
-def test_keys_that_the_table_left_unprocessed_are_asked_for_again(pipeline: PipelineStandIn, stack: Stack) -> None:
+def test_unprocessed_keys_are_read_again(pipeline: PipelineStandIn, stack: Stack) -> None:
     pipeline.write("uploads/a.jpg")
     pipeline.write("uploads/b.jpg")
     table = stack.outputs["ImagesTable"]

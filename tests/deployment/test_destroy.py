@@ -1,4 +1,4 @@
-"""What `make destroy` does before CloudFormation deletes the stack."""
+"""Emptying a stack before CloudFormation deletes it."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ def parts(stack: Stack) -> destroy._Parts:
 
 @pytest.fixture
 def running(machines: StateMachinesStandIn) -> str:
-    """An execution that doesn't end by itself."""
+    """An execution that does not end by itself."""
     machines.answers["uploads/a.jpg"] = None
     return machines.start("Housekeeping", EVENT)
 
@@ -32,7 +32,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(destroy, "_PAUSE", 0.05)
 
 
-def test_nothing_starts_any_more(stack: Stack, parts: destroy._Parts) -> None:
+def test_the_rules_are_disabled(stack: Stack, parts: destroy._Parts) -> None:
     eventbridge = boto3.client("events", REGION)
 
     drain(stack, eventbridge, parts, Status(""))
@@ -40,7 +40,7 @@ def test_nothing_starts_any_more(stack: Stack, parts: destroy._Parts) -> None:
     assert [rule["State"] for rule in eventbridge.list_rules()["Rules"]] == ["DISABLED"]
 
 
-def test_a_rule_that_was_deleted_by_hand_is_no_obstacle(stack: Stack, parts: destroy._Parts) -> None:
+def test_a_rule_deleted_by_hand_is_skipped(stack: Stack, parts: destroy._Parts) -> None:
     eventbridge = boto3.client("events", REGION)
     [rule] = parts.rules
     eventbridge.remove_targets(Rule=rule, Ids=["Pipeline"])
@@ -49,7 +49,7 @@ def test_a_rule_that_was_deleted_by_hand_is_no_obstacle(stack: Stack, parts: des
     drain(stack, eventbridge, parts, Status(""))
 
 
-def test_what_runs_is_waited_for(
+def test_running_executions_are_waited_for(
     stack: Stack, parts: destroy._Parts, machines: StateMachinesStandIn, running: str
 ) -> None:
     ended = threading.Timer(0.5, machines.end, (running, "SUCCEEDED"))
@@ -61,7 +61,7 @@ def test_what_runs_is_waited_for(
     assert stack.execution_status(running) == "SUCCEEDED"
 
 
-def test_what_runs_for_too_long_is_stopped(
+def test_executions_that_run_too_long_are_stopped(
     stack: Stack, parts: destroy._Parts, running: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(destroy, "_LONGEST_WAIT", 0.2)
@@ -73,7 +73,7 @@ def test_what_runs_for_too_long_is_stopped(
     assert stack.execution_status(running) == "ABORTED"
 
 
-def test_old_versions_and_delete_markers_go_too(stack: Stack) -> None:
+def test_old_versions_and_delete_markers_are_deleted(stack: Stack) -> None:
     s3, bucket = stack.s3, stack.uploads_bucket
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     s3.put_object(Bucket=bucket, Key="cat.jpg", Body=b"first")
@@ -98,7 +98,7 @@ def test_more_objects_than_one_call_lists_are_deleted(stack: Stack) -> None:
     stack.s3.delete_bucket(Bucket=stack.uploads_bucket)
 
 
-def test_a_bucket_that_was_deleted_by_hand_is_empty(stack: Stack) -> None:
+def test_a_bucket_deleted_by_hand_is_skipped(stack: Stack) -> None:
     stack.s3.delete_bucket(Bucket=stack.uploads_bucket)
 
     assert empty(stack.s3, stack.uploads_bucket, Status("")) == 0

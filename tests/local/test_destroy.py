@@ -93,7 +93,7 @@ def test_a_stack_that_does_not_exist_is_named(emulator):
     result = destroy(emulator, "no-such-stack")
 
     assert result.returncode == 2
-    assert 'no stack "no-such-stack"' in result.stderr
+    assert 'stack "no-such-stack" does not exist' in result.stderr
 
 
 @pytest.mark.parametrize("mistyped", [["--stack", "another"], ["--stack-nam=another"], ["another"]])
