@@ -1,3 +1,5 @@
+from functools import cache
+
 import boto3
 import pytest
 from moto import mock_aws
@@ -10,6 +12,8 @@ from tests.functions.deployed import (
     new_execution_environment,
 )
 
+aws = cache(boto3.client)  # making a client takes as long as most tests
+
 
 @pytest.fixture(autouse=True)
 def deployed(monkeypatch):
@@ -21,8 +25,8 @@ def deployed(monkeypatch):
     # A session reads the services' models once; a new one for every test takes ten times as long as the test.
     with mock_aws(config={"core": {"reset_boto3_session": False}}):
         for bucket in (UPLOADS_BUCKET, THUMBNAILS_BUCKET):
-            boto3.client("s3").create_bucket(Bucket=bucket)
-        boto3.client("dynamodb").create_table(
+            aws("s3").create_bucket(Bucket=bucket)
+        aws("dynamodb").create_table(
             TableName=IMAGES_TABLE,
             AttributeDefinitions=[{"AttributeName": "ImageKey", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "ImageKey", "KeyType": "HASH"}],

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import botocore.session
-from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, IncompleteReadError
 
@@ -41,8 +41,11 @@ def _session() -> botocore.session.Session:
 
 
 @cache
-def client(service: str) -> BaseClient:
-    """The client for a service, made once and kept for the life of the execution environment."""
+def client(service: str) -> Any:
+    """The client for a service, made once and kept for the life of the execution environment.
+
+    Its methods are made at run time, out of the service's model, so there is no static type to give.
+    """
     return _session().create_client(service, config=_CONFIG)
 
 

@@ -1,11 +1,11 @@
 """What a record says of a picture, apart from its labels."""
 
 from imagepipeline import exif
-from imagepipeline.models import Header
+from imagepipeline.models import Header, JsonObject
 from imagepipeline.rendering import Picture
 
 
-def describe(header: Header, picture: Picture, sha256: str, *, location: bool = False) -> dict:
+def describe(header: Header, picture: Picture, sha256: str, *, location: bool = False) -> JsonObject:
     """The record's descriptive attributes, PascalCase and bounded in size; what is unknown is absent.
 
     `sha256` is the original file's, hexadecimal. Where the photo was taken is told only with `location`.

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
 from imagepipeline import aws, objects
 from imagepipeline.errors import RekognitionFailed, RekognitionThrottled
-from imagepipeline.models import Rendition
+from imagepipeline.models import JsonObject, Rendition
 
 # Rekognition's limits ("Guidelines and quotas" in its developer guide): it reads JPEG and PNG of 15 MB in S3 or 5 MB
 # in the request, and no side may be under 80 pixels.
@@ -27,11 +27,11 @@ _THROTTLED = frozenset({"ProvisionedThroughputExceededException", "ThrottlingExc
 class Labelling:
     """The outcome of asking for labels: labels, or the reason why there are none."""
 
-    labels: tuple[dict, ...] = ()  # {"Name": str, "Confidence": percent with one decimal}, most confident first
+    labels: tuple[JsonObject, ...] = ()  # {"Name": str, "Confidence": percent with one decimal}, most confident first
     model_version: str | None = None
-    skipped: dict | None = None  # {"Name", "Message"}: nothing is wrong, and asking again would not help
+    skipped: JsonObject | None = None  # {"Name", "Message"}: nothing is wrong, and asking again would not help
 
-    def to_state(self) -> dict:
+    def to_state(self) -> JsonObject:
         """PascalCase, absent where there is nothing to say."""
         state = {
             "Labels": list(self.labels),
@@ -109,7 +109,7 @@ def detect(bucket: str, rendition: Rendition, min_confidence: float, max_labels:
     )
 
 
-def _as_rekognition_reads_it(bucket: str, rendition: Rendition) -> dict:
+def _as_rekognition_reads_it(bucket: str, rendition: Rendition) -> JsonObject:
     if _is_readable(rendition):
         return {"S3Object": {"Bucket": bucket, "Name": rendition.key}}
     # Only stacks whose renditions are all WebP, AVIF or huge PNGs come here, and only they pay for loading Pillow.

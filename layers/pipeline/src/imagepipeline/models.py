@@ -4,8 +4,11 @@ Attribute names are PascalCase outside (state data, table, API) and snake_case i
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from imagepipeline.keys import comparable
+
+type JsonObject = dict[str, Any]  # an event, a payload, a record: what JSON or the table holds under string keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Upload:
     received_at: str  # ISO 8601, UTC: the time of the S3 event
 
     @classmethod
-    def from_event(cls, event: dict) -> "Upload":
+    def from_event(cls, event: JsonObject) -> "Upload":
         """The upload that an S3 event in EventBridge's format is about.
 
         An "Object Deleted" event has neither size nor ETag; they become 0 and "". KeyError names a missing attribute.
@@ -46,7 +49,7 @@ class Execution:
     started_at: str  # ISO 8601, UTC
 
     @classmethod
-    def from_state(cls, state: dict) -> "Execution":
+    def from_state(cls, state: JsonObject) -> "Execution":
         """The `Execution` of a Lambda payload. KeyError names a missing attribute."""
         return cls(arn=state["Arn"], started_at=state["StartedAt"])
 
@@ -69,7 +72,7 @@ class Header:
         """Pixels of one frame."""
         return self.width * self.height
 
-    def to_state(self) -> dict:
+    def to_state(self) -> JsonObject:
         """PascalCase, for state data."""
         return {
             "Format": self.format,
@@ -83,7 +86,7 @@ class Header:
         }
 
     @classmethod
-    def from_state(cls, state: dict) -> "Header":
+    def from_state(cls, state: JsonObject) -> "Header":
         """The reverse of `to_state`."""
         return cls(
             format=state["Format"],
@@ -108,11 +111,11 @@ class Rendition:
     format: str  # "JPEG", "PNG", "WEBP" or "AVIF"
     bytes: int
 
-    def to_state(self) -> dict:
+    def to_state(self) -> JsonObject:
         """PascalCase, without the name, which is the map's key in `Renditions`."""
         return {"Key": self.key, "Width": self.width, "Height": self.height, "Format": self.format, "Bytes": self.bytes}
 
     @classmethod
-    def from_state(cls, name: str, state: dict) -> "Rendition":
+    def from_state(cls, name: str, state: JsonObject) -> "Rendition":
         """The reverse of `to_state`."""
         return cls(name, state["Key"], state["Width"], state["Height"], state["Format"], state["Bytes"])

@@ -5,10 +5,12 @@ The failure's text stands in the state machine: it must not depend on a function
 
 from urllib.parse import quote
 
+from imagepipeline.models import JsonObject
+
 MOST_LABELS = 5
 
 
-def success(record: dict, api: str) -> str:
+def success(record: JsonObject, api: str) -> str:
     """The text of a COMPLETED record's notification; `api` is the status endpoint's base URL."""
     facts = {
         "Image": record["ImageKey"],
@@ -38,7 +40,7 @@ def size(count: int) -> str:
     return f"{count} bytes"
 
 
-def _labels(record: dict) -> str:
+def _labels(record: JsonObject) -> str:
     if reason := record.get("LabelsError") or record.get("LabelsSkipped"):
         return f"none: {reason['Message']}"
     labels = record.get("Labels", [])

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from imagepipeline import aws
 from imagepipeline.errors import ServiceUnavailable, UploadGone, UploadReplaced
 from imagepipeline.keys import is_folder_marker, renditions_prefix
-from imagepipeline.models import Upload
+from imagepipeline.models import JsonObject, Upload
 
 _CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "AVIF": "image/avif"}
 # A rendition never changes under its key (see keys.rendition_key), so caches may keep it for good.
@@ -43,10 +43,11 @@ class UploadedObject:
             # Asking for the version itself would also find one that is no longer the newest.
             if answer.get("VersionId", "null") != self._version_id:
                 raise UploadReplaced
-            return answer["Body"].read()
+            body: bytes = answer["Body"].read()
+            return body
 
 
-def current_object(bucket: str, key: str) -> dict | None:
+def current_object(bucket: str, key: str) -> JsonObject | None:
     """The object under a key as S3 has it now: `ETag`, `Bytes`, `VersionId` and `LastModified`.
 
     None if there is no object, or only a folder marker. Raises ServiceUnavailable.
@@ -90,7 +91,8 @@ def write_rendition(bucket: str, key: str, format_name: str, data: bytes) -> Non
 def read_rendition(bucket: str, key: str) -> bytes:
     """One encoded image, whole. Raises ServiceUnavailable."""
     with aws.translate_transient_errors("S3"):
-        return aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        body: bytes = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        return body
 
 
 def delete_renditions(bucket: str, keys: list[str]) -> None:

@@ -12,6 +12,8 @@ three, and search every interleaving of short histories for one that breaks the 
 from datetime import datetime
 from enum import StrEnum
 
+from imagepipeline.models import JsonObject
+
 # An execution begins: there is no record, or an older one, or its own because the response to its write was lost.
 MAY_BEGIN = "attribute_not_exists(ImageKey) OR Sequencer < :sequencer OR ExecutionArn = :execution"
 # An execution announces only while it owns the record.
@@ -37,7 +39,9 @@ class Action(StrEnum):
     KEEP = "KEEP"  # the current object has an event or a record of its own
 
 
-def resolve_current_version(current: dict | None, record: dict | None, version_id: str, event_time: datetime) -> Action:
+def resolve_current_version(
+    current: JsonObject | None, record: JsonObject | None, version_id: str, event_time: datetime
+) -> Action:
     """What to do with a key whose upload was deleted, or replaced before it was processed.
 
     `current` is S3's answer for the key, with `VersionId` and `LastModified`, or None if there is no object.
@@ -54,7 +58,7 @@ def resolve_current_version(current: dict | None, record: dict | None, version_i
     return Action.PROCESS
 
 
-def unneeded(renditions: list[str], record: dict | None, prefix: str) -> list[str]:
+def unneeded(renditions: list[str], record: JsonObject | None, prefix: str) -> list[str]:
     """Which of the `renditions`, listed before the `record` was read, the record does not need.
 
     `prefix` is where the renditions of the record's own version are stored. They stay while that version is being

@@ -7,13 +7,18 @@ from botocore.exceptions import ClientError
 
 from imagepipeline import aws
 from imagepipeline.errors import Superseded
-from imagepipeline.models import Execution, Upload
+from imagepipeline.models import Execution, JsonObject, Upload
 from imagepipeline.ordering import MAY_COMPLETE
 
 
 def completed(
-    upload: Upload, execution: Execution, completed_at: datetime, metadata: dict, renditions: dict, attempts: dict
-) -> dict:
+    upload: Upload,
+    execution: Execution,
+    completed_at: datetime,
+    metadata: JsonObject,
+    renditions: JsonObject,
+    attempts: JsonObject,
+) -> JsonObject:
     """The record of an image that was processed.
 
     `metadata`, `renditions` and `attempts` (how often each step was tried) are state data, PascalCase.
@@ -40,7 +45,7 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def complete(table: str, record: dict) -> None:
+def complete(table: str, record: JsonObject) -> None:
     """Writes a COMPLETED record in place of the one that its execution began.
 
     Raises Superseded if another execution owns the key, the upload was deleted, or the execution was already recorded
@@ -71,7 +76,7 @@ def assert_ownership(table: str, key: str, execution: Execution) -> None:
         raise Superseded
 
 
-def find(table: str, image_key: str) -> dict | None:
+def find(table: str, image_key: str) -> JsonObject | None:
     """The record of an upload, or None. Raises ServiceUnavailable."""
     with aws.translate_transient_errors("DynamoDB"):
         # Consistent, so that a subscriber who reads the record upon a notification finds it.
@@ -81,18 +86,18 @@ def find(table: str, image_key: str) -> dict | None:
     return from_item(answer["Item"]) if "Item" in answer else None
 
 
-def to_item(record: dict) -> dict:
+def to_item(record: JsonObject) -> JsonObject:
     """A record, which is JSON, in DynamoDB's notation."""
     return {name: _to_attribute(value) for name, value in record.items()}
 
 
-def from_item(item: dict) -> dict:
+def from_item(item: JsonObject) -> JsonObject:
     """The reverse of `to_item`: numbers come out as int or float."""
     return {name: _from_attribute(attribute) for name, attribute in item.items()}
 
 
 # boto3.dynamodb.types takes Decimal instead of float, and importing it imports all of boto3.
-def _to_attribute(value: object) -> dict:
+def _to_attribute(value: object) -> JsonObject:
     match value:
         case None:
             return {"NULL": True}
@@ -109,7 +114,7 @@ def _to_attribute(value: object) -> dict:
     raise TypeError(f"{value!r} is not JSON")
 
 
-def _from_attribute(attribute: dict) -> object:
+def _from_attribute(attribute: JsonObject) -> object:
     [(kind, value)] = attribute.items()
     match kind:
         case "NULL":

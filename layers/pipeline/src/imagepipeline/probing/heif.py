@@ -217,10 +217,15 @@ def _item_references(boxes: bytes, wide: bool) -> dict[tuple[str, int], list[int
     return references
 
 
-def _describe(items: _Items, frames: int) -> Header:
-    primary = items.primary
-    if primary is None or primary not in items.kinds:
+def _primary(items: _Items) -> int:
+    """The item that is the picture. Raises DamagedImage."""
+    if items.primary is None or items.primary not in items.kinds:
         raise DamagedImage("HEIF", "it does not say which of its items is the picture")
+    return items.primary
+
+
+def _describe(items: _Items, frames: int) -> Header:
+    primary = _primary(items)
     width, height = items.size(primary)
     format_name = _codec(items, primary, width * height)
     alphas = items.alphas({primary, *items.inputs(primary)})
@@ -247,7 +252,8 @@ def _describe(items: _Items, frames: int) -> Header:
 def code_points(data: bytes) -> tuple[int, int] | None:
     """Primaries and transfer that the picture in a whole file states (`colr` of type nclx), or None."""
     items = _items_of(data)
-    for item in (items.primary, *items.inputs(items.primary)[:1]):  # of a grid, the tiles may say it
+    primary = _primary(items)
+    for item in (primary, *items.inputs(primary)[:1]):  # of a grid, the tiles may say it
         for content in items.all(item, "colr"):
             if content.startswith(b"nclx") and len(content) >= 8:
                 return struct.unpack_from(">HH", content, 4)
@@ -257,7 +263,8 @@ def code_points(data: bytes) -> tuple[int, int] | None:
 def aperture(data: bytes) -> tuple[int, int, int, int]:
     """What is to be shown of the picture in a whole file: left, top, width and height. Raises DamagedImage."""
     items = _items_of(data)
-    return _aperture(items, items.primary, *items.size(items.primary))
+    primary = _primary(items)
+    return _aperture(items, primary, *items.size(primary))
 
 
 def _items_of(data: bytes) -> _Items:

@@ -48,7 +48,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str
     # Here, because most pictures do without it, and so does a cold start.
     from imagepipeline.rendering import profiles
 
-    notes = ()
+    notes: tuple[str, ...] = ()
     if profile:
         try:
             return *profiles.apply(profile, image), notes

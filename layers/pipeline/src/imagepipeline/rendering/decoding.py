@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from io import BytesIO
-from typing import cast
+from typing import Any, cast
 
 from PIL import Image, ImageFile
 
@@ -147,7 +147,7 @@ def decode(image: Image.Image, header: Header, specs: tuple[RenditionSpec, ...])
     return drafted[1][2:] if drafted else image.size
 
 
-def orientation(image: ImageFile.ImageFile, header: Header, data: bytes) -> int:
+def orientation(image: Image.Image, header: Header, data: bytes) -> int:
     """How the stored picture has to be turned, as EXIF numbers it, 1 to 8."""
     if header.format in ("AVIF", "HEIC"):
         return header.orientation  # HEIF says that its own properties count, and EXIF's does not
@@ -164,12 +164,12 @@ def sample_bits(header: Header) -> int:
     return 16 if header.format == "HEIC" else header.bit_depth
 
 
-def raw_exif(image: ImageFile.ImageFile, header: Header, data: bytes) -> bytes | None:
+def raw_exif(image: Image.Image, header: Header, data: bytes) -> bytes | None:
     """The EXIF block: of a TIFF, whose own tags it is, the whole file."""
     return data if header.format == "TIFF" else image.info.get("exif")
 
 
-def profile(image: ImageFile.ImageFile, header: Header, data: bytes) -> bytes | None:
+def profile(image: Image.Image, header: Header, data: bytes) -> bytes | None:
     """The ICC profile of the picture: embedded, or made of the code points that it states instead. Empty for sRGB."""
     embedded = image.info.get("icc_profile")
     if header.format == "PNG":
@@ -190,7 +190,7 @@ def _of_code_points(stated: tuple[int, int] | None, header: Header) -> bytes | N
     return cicp.profile(cicp.CodePoints(1 if header.color_mode in ("1", "L", "LA") else primaries, transfer))
 
 
-def _is_ycbcr(image: ImageFile.ImageFile) -> bool:
+def _is_ycbcr(image: Image.Image) -> bool:
     """Whether libjpeg finds three components to be YCbCr: by its own rules, in its order."""
     if image.mode != "RGB":
         return False
@@ -198,4 +198,4 @@ def _is_ycbcr(image: ImageFile.ImageFile) -> bool:
         return True
     if "adobe" in image.info:
         return image.info.get("adobe_transform") != 0
-    return bytes(component[0] for component in image.layer) != b"RGB"
+    return bytes(component[0] for component in cast(Any, image).layer) != b"RGB"

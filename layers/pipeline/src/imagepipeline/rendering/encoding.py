@@ -1,6 +1,7 @@
 """Encoders' settings: the smaller file among sensible settings for their time. docs/encoders.md has the numbers."""
 
 from io import BytesIO
+from typing import Any
 
 from PIL import Image
 
@@ -21,7 +22,7 @@ def encode(image: Image.Image, spec: RenditionSpec) -> bytes:
     return file.getvalue()
 
 
-def _settings(image: Image.Image, spec: RenditionSpec) -> dict:
+def _settings(image: Image.Image, spec: RenditionSpec) -> dict[str, Any]:
     if spec.format == "JPEG":
         return {"quality": spec.quality, "optimize": image.width * image.height <= _OPTIMIZED_JPEG_PIXELS}
     if spec.format == "WEBP":

@@ -1,6 +1,10 @@
 """The filters that a rendition may ask for, on images in L, LA, RGB or RGBA."""
 
+from collections.abc import Callable
+
 from PIL import Image, ImageFilter, ImageOps
+
+type Filter = Callable[[Image.Image], Image.Image]
 
 # The usual weights of red, green and blue for each channel of a sepia print, as in the CSS filter of that name
 # (W3C Filter Effects, sepia(1)).
@@ -17,7 +21,7 @@ def apply(image: Image.Image, names: tuple[str, ...]) -> Image.Image:
     return image
 
 
-def _on_colors(function):
+def _on_colors(function: Filter) -> Filter:
     """The same function for images with alpha, which it does not see."""
 
     def applied(image: Image.Image) -> Image.Image:
@@ -38,7 +42,7 @@ def _blurred(image: Image.Image) -> Image.Image:
     return image.filter(blur)
 
 
-_FILTERS = {
+_FILTERS: dict[str, Filter] = {
     "grayscale": _on_colors(lambda image: image.convert("L")),
     "sepia": _on_colors(lambda image: image.convert("RGB").convert("RGB", _SEPIA)),
     "blur": _blurred,

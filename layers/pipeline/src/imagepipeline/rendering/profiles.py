@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from io import BytesIO
+from typing import cast
 
 from PIL import Image, ImageChops, ImageCms
 
@@ -21,7 +22,7 @@ def apply(profile: bytes, image: Image.Image) -> tuple[Image.Image, str]:
 
 def from_cielab(image: Image.Image) -> Image.Image:
     """An image in LAB, which needs no profile to be understood, in RGB."""
-    return ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), _srgb(), outputMode="RGB")
+    return _made(ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), _srgb(), outputMode="RGB"))
 
 
 def _transformed(image: Image.Image, profile: bytes) -> Image.Image:
@@ -32,8 +33,13 @@ def _transformed(image: Image.Image, profile: bytes) -> Image.Image:
         colors.putalpha(image.getchannel("A"))
         return colors.convert("La" if colors.mode == "LA" else "RGBa")
     mode = _input_mode(profile, image.mode)
-    transformed = ImageCms.applyTransform(image.convert(mode), _transform(profile, mode))
+    transformed = _made(ImageCms.applyTransform(image.convert(mode), _transform(profile, mode)))
     return transformed.convert("L") if mode == "L" else transformed
+
+
+def _made(image: Image.Image | None) -> Image.Image:
+    """What ImageCms returns, which is None only for a conversion in place."""
+    return cast(Image.Image, image)
 
 
 def _input_mode(profile: bytes, mode: str) -> str:
@@ -62,9 +68,10 @@ def _is_srgb(profile: bytes, mode: str) -> bool:
     else:
         patches = Image.new("RGB", (len(steps) ** 3, 1))
         patches.putdata([(red, green, blue) for red in steps for green in steps for blue in steps])
-    transformed = ImageCms.applyTransform(patches, _transform(profile, mode))
+    transformed = _made(ImageCms.applyTransform(patches, _transform(profile, mode)))
     difference = ImageChops.difference(transformed, patches.convert("RGB"))
-    return max(highest for _, highest in difference.getextrema()) <= _INVISIBLE_DIFFERENCE
+    extrema = cast(tuple[tuple[int, int], ...], difference.getextrema())  # one pair a band
+    return max(highest for _, highest in extrema) <= _INVISIBLE_DIFFERENCE
 
 
 @lru_cache(maxsize=8)
