@@ -43,9 +43,7 @@ def test_labels_that_are_missing_are_missed_in_the_mail(deployed: Deployed, faul
     assert record["LabelsError"]["Message"] in mail.body
 
 
-def test_the_record_says_why_sns_accepted_no_notification(
-    deployed: Deployed, faults: Faults, key: str
-):
+def test_the_record_says_why_sns_accepted_no_notification(deployed: Deployed, faults: Faults, key: str):
     faults.ask("sns:Publish", "throttle", FOR_GOOD)
 
     deployed.put(key, small_photo())

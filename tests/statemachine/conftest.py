@@ -19,5 +19,6 @@ def deploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, dict[str,
         return machine
 
     monkeypatch.setattr(stepfunctions, "time", SimpleNamespace(**vars(time) | {"sleep": lambda seconds: None}))
-    with mock_aws():
+    # A session reads the services' models once; a new one for every test takes longer than the test.
+    with mock_aws(config={"core": {"reset_boto3_session": False}}):
         yield deploy
