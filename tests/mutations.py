@@ -1,4 +1,4 @@
-"""Take out every condition, catch and retry, one at a time, and name the test that notices.
+"""Remove every condition, catch, retry and choice, one at a time, and name the test that fails.
 
     python -m tests.mutations                 all of them, about a quarter of an hour
     python -m tests.mutations StoreResult     those whose name contains this
@@ -24,6 +24,7 @@ REPOSITORY = Path(__file__).parents[1]
 MACHINES = ("image_pipeline", "housekeeping")
 ORDER = "layers/pipeline/src/imagepipeline/ordering.py"
 RECORDS = "layers/pipeline/src/imagepipeline/records.py"
+KEYS = "layers/pipeline/src/imagepipeline/keys.py"
 OBJECTS = "layers/pipeline/src/imagepipeline/objects.py"
 CLEANUP = "layers/pipeline/src/imagepipeline/cleanup.py"
 
@@ -33,8 +34,10 @@ IN_PYTHON = [
     (ORDER, "Sequencer < :sequencer OR ExecutionArn = :execution", "Sequencer < :sequencer"),
     (ORDER, "Sequencer < :sequencer OR", "Sequencer <= :sequencer OR"),
     (ORDER, "ExecutionArn = :execution AND #status <> :completed", "ExecutionArn = :execution"),
+    (ORDER, "ExecutionArn = :execution AND #status <> :failed", "ExecutionArn = :execution"),
     (ORDER, 'MAY_DISCARD = "attribute_not_exists(ImageKey) OR ', 'MAY_DISCARD = "'),
-    (ORDER, "attribute_not_exists(ImageKey) OR Sequencer <= :sequencer", "attribute_not_exists(ImageKey)"),
+    (ORDER, "Sequencer <= :sequencer OR ExecutionArn = :abandoned", "ExecutionArn = :abandoned"),
+    (ORDER, "Sequencer <= :sequencer OR ExecutionArn = :abandoned", "Sequencer <= :sequencer"),
     (ORDER, "ExecutionArn = :abandoned AND attribute_not_exists(AnnouncedAt)", "ExecutionArn = :abandoned"),
     (ORDER, "(AnnouncedAt)) OR ExecutionArn = :execution", "(AnnouncedAt))"),
     (ORDER, "    if current is None:", "    if False:"),
@@ -42,11 +45,18 @@ IN_PYTHON = [
     (ORDER, ' or current["LastModified"] > event_time', ""),
     (ORDER, 'if record is not None and record["VersionId"]', 'if False and record["VersionId"]'),
     (ORDER, 'if record["Status"] == "PROCESSING"', "if False"),
-    (RECORDS, "ConditionExpression=MAY_FINISH,", 'ConditionExpression=f"{MAY_FINISH} OR attribute_exists(ImageKey)",'),
-    (RECORDS, ' or record["ExecutionArn"] != upload.execution_arn', ""),
+    (
+        RECORDS,
+        "ConditionExpression=MAY_COMPLETE,",
+        'ConditionExpression=f"{MAY_COMPLETE} OR attribute_exists(ImageKey)",',
+    ),
+    (RECORDS, ' or record["ExecutionArn"] != execution.arn', ""),
     (RECORDS, "ConsistentRead=True", "ConsistentRead=False"),
+    (KEYS, "size == 0 and ", ""),
+    (KEYS, "{sequencer.rstrip('0') or '0'}-{execution}/", "{sequencer.rstrip('0') or '0'}/"),
     (OBJECTS, ', "IfMatch": f\'"{upload.etag}"\'', ""),
     (OBJECTS, 'if answer.get("VersionId", "null") != self._version_id:', "if False:"),
+    (OBJECTS, 'if is_folder_marker(key, head["ContentLength"]):', "if False:"),
     (OBJECTS, '("NoSuchKey", "404")', "()"),
     (OBJECTS, '("PreconditionFailed", "412")', "()"),
     (OBJECTS, 'if failed := answer.get("Errors"):', "if failed := []:"),
@@ -65,7 +75,7 @@ class Mutation:
 
 
 def of_machine(machine: str) -> Iterator[Mutation]:
-    """Each catch, each retry and each condition of a state machine."""
+    """Each catch, each retry, each choice of several and each condition of a state machine."""
     file = f"statemachine/{machine}.asl.json"
     tests = (f"tests/statemachine/test_{machine}.py", "tests/statemachine/test_definitions.py")
     original = (REPOSITORY / file).read_text()
@@ -75,6 +85,11 @@ def of_machine(machine: str) -> Iterator[Mutation]:
                 mutated = json.loads(original)
                 del mutated["States"][name][kind][place]
                 yield Mutation(f"{machine}, {name}: {kind} {_errors(rule)}", file, json.dumps(mutated), tests)
+        for place, rule in enumerate(state.get("Choices", ())):
+            mutated = json.loads(original)
+            del mutated["States"][name]["Choices"][place]
+            if mutated["States"][name]["Choices"]:
+                yield Mutation(f"{machine}, {name}: Choice {rule['Next']}", file, json.dumps(mutated), tests)
         if "ConditionExpression" in state.get("Arguments", {}):
             mutated = json.loads(original)
             _lift_condition(mutated["States"][name]["Arguments"])
@@ -102,7 +117,7 @@ def _lift_condition(arguments: dict) -> None:
 def in_python() -> Iterator[Mutation]:
     """Each condition of the modules that decide about order."""
     tests = (
-        *(f"tests/unit/test_{module}.py" for module in ("ordering", "records", "objects")),
+        *(f"tests/unit/test_{module}.py" for module in ("ordering", "records", "objects", "keys")),
         "tests/functions",
     )
     for file, out, stays in IN_PYTHON:
