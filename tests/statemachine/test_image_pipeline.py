@@ -96,10 +96,11 @@ class Scenario:
     announced: tuple[str, ...] = ()
     outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
     status: str = "SUCCEEDED"  # of the execution
+    labels: bool = True  # whether a completed image has them
 
 
-def completed(sentence: str, **outcomes: list[Outcome]) -> Scenario:
-    return Scenario(sentence, "COMPLETED", ("SUCCESS",), outcomes)
+def completed(sentence: str, *, labels: bool = True, **outcomes: list[Outcome]) -> Scenario:
+    return Scenario(sentence, "COMPLETED", ("SUCCESS",), outcomes, labels=labels)
 
 
 def failed(sentence: str, **outcomes: list[Outcome]) -> Scenario:
@@ -117,11 +118,17 @@ SCENARIOS = [
     completed("renditions that are hard to remove are waited for", store=10 * [RenditionsNotRemoved("SlowDown")]),
     completed("a busy topic is waited for", **{"sns:publish": 7 * [BUSY_TOPIC]}),
     # ---- completed without labels
-    completed("a Rekognition that throttles for good costs only the labels", metadata=FOREVER * [BUSY_REKOGNITION]),
     completed(
-        "a Rekognition that fails costs only the labels", metadata=3 * [RekognitionFailed("InternalServerError")]
+        "a Rekognition that throttles for good costs only the labels",
+        labels=False,
+        metadata=FOREVER * [BUSY_REKOGNITION],
     ),
-    completed("a metadata function that crashes costs only the labels", metadata=3 * [CRASH]),
+    completed(
+        "a Rekognition that fails costs only the labels",
+        labels=False,
+        metadata=3 * [RekognitionFailed("InternalServerError")],
+    ),
+    completed("a metadata function that crashes costs only the labels", labels=False, metadata=3 * [CRASH]),
     # ---- failed
     failed("a validate function that crashes", validate=3 * [CRASH]),
     failed("a thumbnails function that crashes", thumbnails=3 * [CRASH]),
@@ -182,6 +189,8 @@ def test_every_upload_ends_with_its_record_and_its_notification(pipeline: StateM
     assert (record and record["Status"]) == scenario.record
     assert execution.outcomes_announced == scenario.announced
     assert execution.status == scenario.status
+    if scenario.record == "COMPLETED":
+        assert ("LabelsError" not in record) == scenario.labels
 
 
 def test_a_completed_image_costs_six_state_transitions(pipeline: StateMachine):
@@ -441,19 +450,19 @@ NEWER_RECORD = {"ImageKey": KEY, "Status": "PROCESSING", "Sequencer": comparable
 
 
 @pytest.mark.parametrize(
-    ("function", "problem"),
+    ("function", "problem", "status"),
     [
-        ("validate", EmptyFile()),
-        ("validate", CRASH),
-        ("validate", UploadReplaced()),
-        ("thumbnails", UploadGone()),
-        ("store", Superseded()),
-        ("store", CRASH),
+        ("validate", EmptyFile(), "SUCCEEDED"),
+        ("validate", CRASH, "FAILED"),
+        ("validate", UploadReplaced(), "SUCCEEDED"),
+        ("thumbnails", UploadGone(), "SUCCEEDED"),
+        ("store", Superseded(), "SUCCEEDED"),
+        ("store", CRASH, "FAILED"),
     ],
     ids=str,
 )
 def test_a_superseded_execution_leaves_the_newer_record_alone(
-    pipeline: StateMachine, function: str, problem: Exception
+    pipeline: StateMachine, function: str, problem: Exception, status: str
 ):
     def superseded(payload: dict) -> dict:
         pipeline.put(**NEWER_RECORD)
@@ -464,6 +473,7 @@ def test_a_superseded_execution_leaves_the_newer_record_alone(
     assert pipeline.record(KEY) == NEWER_RECORD
     assert execution.announcements == ()
     assert execution.calls_of("cleanup")
+    assert execution.status == status
 
 
 @pytest.mark.parametrize(("problem", "status"), [(EmptyFile(), "SUCCEEDED"), (CRASH, "FAILED")], ids=str)

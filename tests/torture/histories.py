@@ -4,7 +4,7 @@ from itertools import combinations, product
 
 from tests.unit.ordering_model import History
 
-_FAULTS = ({"duplicates": 1}, {"failures": 1}, {"repeats": 1}, {"aborts": 1})
+_FAULTS = ({"duplicates": 1}, {"failures": 1}, {"repeats": 1}, {"aborts": 1}, {"timeouts": 1})
 
 HISTORIES = [
     *[
