@@ -4,12 +4,14 @@ Which item is the picture says `pitm`; what is known of it are the properties in
 """
 
 import itertools
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
 from imagepipeline.models import Header
+from imagepipeline.probing.bitstreams import av1_sizes, hevc_sizes
 from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.ranges import KIB, InMemory, Ranges
 
@@ -51,6 +53,8 @@ class _Items:
     kinds: dict[int, str] = field(default_factory=dict)
     properties: dict[int, dict[str, list[bytes]]] = field(default_factory=dict)  # by item, then by name
     references: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # by kind and referring item
+    extents: dict[int, list[tuple[bool, int, int]]] = field(default_factory=dict)  # whether in idat, offset, length
+    idat: bytes = b""
 
     def all(self, item: int, name: str) -> list[bytes]:
         """The contents of an item's properties of this name."""
@@ -155,7 +159,7 @@ def _boxes(data: bytes) -> Iterator[tuple[str, bytes]]:
 def _read_items(meta: bytes) -> _Items:
     items = _Items()
     boxes = list(_boxes(meta[4:]))
-    _refuse_repetition(kind for kind, _ in boxes if kind in ("pitm", "iinf", "iprp", "iref"))
+    _refuse_repetition(kind for kind, _ in boxes if kind in ("pitm", "iinf", "iprp", "iref", "iloc", "idat"))
     for kind, content in boxes:
         wide = content[:1] > b"\0"  # box version 1 and later: item numbers have 32 bits
         if kind == "pitm":
@@ -168,6 +172,10 @@ def _read_items(meta: bytes) -> _Items:
             items.properties = _item_properties(content)
         elif kind == "iref":
             items.references = _item_references(content[4:], wide)
+        elif kind == "iloc":
+            items.extents = _item_extents(content)
+        elif kind == "idat":
+            items.idat = content
     return items
 
 
@@ -217,9 +225,35 @@ def _item_references(boxes: bytes, wide: bool) -> dict[tuple[str, int], list[int
     return references
 
 
-def _primary(items: _Items) -> int:
-    """The item that is the picture. Raises DamagedImage."""
-    if items.primary is None or items.primary not in items.kinds:
+def _item_extents(iloc: bytes) -> dict[int, list[tuple[bool, int, int]]]:
+    """Where the data of each item are."""
+    version = iloc[0]
+    offset_bytes, length_bytes, base_bytes, index_bytes = iloc[4] >> 4, iloc[4] & 15, iloc[5] >> 4, iloc[5] & 15
+    number_bytes = 4 if version == 2 else 2
+    position = 6
+
+    def number(length: int) -> int:
+        nonlocal position
+        position += length
+        if position > len(iloc):
+            raise IndexError
+        return int.from_bytes(iloc[position - length : position])
+
+    extents: dict[int, list[tuple[bool, int, int]]] = {}
+    for _ in range(number(number_bytes)):
+        item = number(number_bytes)
+        in_idat = version > 0 and number(2) & 15 == 1
+        number(2)  # data reference
+        base = number(base_bytes)
+        for _ in range(number(2)):
+            number(index_bytes if version > 0 else 0)
+            extents.setdefault(item, []).append((in_idat, base + number(offset_bytes), number(length_bytes)))
+    return extents
+
+
+def _describe(items: _Items, frames: int) -> Header:
+    primary = items.primary
+    if primary is None or primary not in items.kinds:
         raise DamagedImage("HEIF", "it does not say which of its items is the picture")
     return items.primary
 
@@ -249,6 +283,51 @@ def _describe(items: _Items, frames: int) -> Header:
     )
 
 
+def refuse_other_sizes(data: bytes) -> None:
+    """Raise DamagedImage or TooComplex if what a whole file codes is of another size than its boxes state.
+
+    What is decoded follows the codec's own headers and a grid's own description. Alignment may make a coded picture a
+    little larger than what is stated.
+    """
+    try:
+        items = _items_of(data)
+        tiles = items.inputs(items.primary)
+        if items.kinds[items.primary] == "grid":
+            _check_grid(items, items.primary, data, len(tiles))
+        for item in {items.primary, *tiles, *items.alphas({items.primary, *tiles})}:
+            width, height = items.size(item)
+            for coded_width, coded_height in _coded_sizes(items, item, data):
+                if coded_width < width or coded_height < height:
+                    coded = f"{coded_width}x{coded_height}"
+                    raise DamagedImage("HEIF", f"its header says {width}x{height}, and its codec's {coded}")
+                _refuse_waste("coded picture is", coded_width * coded_height, width * height)
+    except (EOFError, LookupError, struct.error):
+        raise DamagedImage("HEIF", "a part of it that says what is coded is missing or cut short") from None
+
+
+def _coded_sizes(items: _Items, item: int, data: bytes) -> Iterable[tuple[int, int]]:
+    kind = items.kinds.get(item)
+    if kind == "hvc1":
+        return hevc_sizes(items.property(item, "hvcC") or b"")
+    return av1_sizes(_content(items, item, data)) if kind == "av01" else ()
+
+
+def _check_grid(items: _Items, item: int, data: bytes, tiles: int) -> None:
+    """Raise DamagedImage unless a grid's own description agrees with the boxes."""
+    grid = _content(items, item, data)
+    rows, columns = grid[2] + 1, grid[3] + 1
+    size = struct.unpack_from(">II" if grid[1] & 1 else ">HH", grid, 4)
+    if size != items.size(item) or rows * columns != tiles:
+        raise DamagedImage("HEIF", "its grid of tiles is not what its header says")
+
+
+def _content(items: _Items, item: int, data: bytes) -> memoryview:
+    """An item's data, of several extents the first: that holds all headers."""
+    in_idat, offset, length = items.extents.get(item, [(True, 0, 0)])[0]
+    source = memoryview(items.idat if in_idat else data)
+    return source[offset : offset + length] if length else source[offset:]
+
+
 def code_points(data: bytes) -> tuple[int, int] | None:
     """Primaries and transfer that the picture in a whole file states (`colr` of type nclx), or None."""
     items = _items_of(data)
@@ -263,8 +342,7 @@ def code_points(data: bytes) -> tuple[int, int] | None:
 def aperture(data: bytes) -> tuple[int, int, int, int]:
     """What is to be shown of the picture in a whole file: left, top, width and height. Raises DamagedImage."""
     items = _items_of(data)
-    primary = _primary(items)
-    return _aperture(items, primary, *items.size(primary))
+    return _aperture(items, items.primary, *items.size(items.primary))
 
 
 def _items_of(data: bytes) -> _Items:
@@ -307,11 +385,13 @@ def _codec(items: _Items, item: int, pixels: int) -> str:
     libheif picks a decoder for each tile by itself, and some of its decoders nobody should reach.
     """
     kinds = {items.kinds.get(item, "")}
+    is_grid, tiled_pixels = kinds == {"grid"}, 0
     if kinds <= _DERIVED:
         tiles = items.inputs(item)
         if len(tiles) > MAX_TILES:
             raise TooComplex(f"the HEIF is made of {len(tiles):,} tiles; the limit is {MAX_TILES:,}")
-        _refuse_waste("tiles are", sum(width * height for width, height in map(items.size, tiles)), pixels)
+        tiled_pixels = sum(width * height for width, height in map(items.size, tiles))
+        _refuse_waste("tiles are", tiled_pixels, pixels)
         kinds = {items.kinds.get(tile, "") for tile in tiles} or {""}
     refused = sorted(kinds - _CODECS.keys())
     if refused:
@@ -319,6 +399,8 @@ def _codec(items: _Items, item: int, pixels: int) -> str:
     formats = {_CODECS[kind] for kind in kinds}
     if len(formats) > 1:
         raise UnsupportedFormat("a HEIF file with tiles of several codecs", ACCEPTED)
+    if is_grid and tiled_pixels < math.prod(items.size(item)):
+        raise DamagedImage("HEIF", "its tiles do not cover the picture")
     return formats.pop()
 
 

@@ -16,6 +16,7 @@ _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # TEM and RSTn: no length follows
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOFn, without DHT, JPG and DAC
 _PROGRESSIVE = {0xC2, 0xCA}  # with Huffman and with arithmetic coding
 _SEQUENTIAL = {0xC0, 0xC1, 0xC9}
+_ARITHMETIC = {0xC9, 0xCA}
 _COLOR_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _ADOBE_YCCK = 2
 
@@ -35,6 +36,7 @@ def read_header(file: Ranges) -> Header:
         elif marker == _SOS:
             if frame is None:
                 raise DamagedImage("JPEG", "no frame header (SOF) comes before its first scan")
+            _refuse_empty_promise(frame, file.size)
             return _header(frame, adobe_transform, components_in_scan=file.take(position + 2, 1)[0])
     raise TooComplex(f"the JPEG has more than {MAX_SEGMENTS:,} segments before its picture")
 
@@ -80,6 +82,18 @@ def _read_frame(marker: int, segment: bytes) -> tuple[int, bytes]:
     if any(not (1 <= s >> 4 <= 4 and 1 <= s & 15 <= 4) for s in samplings):
         raise DamagedImage("JPEG", "it samples its channels in an impossible way")
     return marker, segment
+
+
+def _refuse_empty_promise(frame: tuple[int, bytes], file_bytes: int) -> None:
+    """Raise DamagedImage for more pixels than so many bytes can code: decoders paint what is missing in grey.
+
+    A Huffman code takes a bit, and of a block of 8x8 pixels there are at least one or, in a sequential JPEG, two.
+    """
+    marker, segment = frame
+    height, width = int.from_bytes(segment[1:3]), int.from_bytes(segment[3:5])
+    codes = -(-width // 8) * -(-height // 8) * (1 if marker in _PROGRESSIVE else 2)
+    if marker not in _ARITHMETIC and codes > 8 * file_bytes:
+        raise DamagedImage("JPEG", f"{file_bytes:,} bytes are too few for {width}x{height} pixels")
 
 
 def _header(frame: tuple[int, bytes], adobe_transform: int, components_in_scan: int) -> Header:

@@ -20,7 +20,7 @@ from imagepipeline.models import Header
 from imagepipeline.printable import printable
 from imagepipeline.probing import png
 from imagepipeline.probing.formats import ACCEPTED
-from imagepipeline.probing.heif import aperture, code_points, refuse_second_header
+from imagepipeline.probing.heif import aperture, code_points, refuse_other_sizes, refuse_second_header
 from imagepipeline.rendering import geometry
 from imagepipeline.rendering.orientation import upright_size
 from imagepipeline.renditions import RenditionSpec
@@ -77,8 +77,9 @@ def open_image(data: bytes, header: Header) -> Image.Image:
     """
     if header.format == "PNG":
         return _open_png(data, header)
-    if header.format == "HEIC":
+    if header.format in ("AVIF", "HEIC"):
         refuse_second_header(data)
+        refuse_other_sizes(data)
     image = _opened(data, header)
     return _cropped(image, header, data) if header.format == "AVIF" else image
 
@@ -172,6 +173,8 @@ def raw_exif(image: Image.Image, header: Header, data: bytes) -> bytes | None:
 def profile(image: Image.Image, header: Header, data: bytes) -> bytes | None:
     """The ICC profile of the picture: embedded, or made of the code points that it states instead. Empty for sRGB."""
     embedded = image.info.get("icc_profile")
+    if embedded is not None and not isinstance(embedded, bytes):
+        return b"not a profile"  # but numbers or text in a TIFF's tag: refused as any broken profile is
     if header.format == "PNG":
         stated = _of_code_points(image.info.get("cicp"), header)
         return embedded if stated is None else stated  # PNG's specification lets code points win
