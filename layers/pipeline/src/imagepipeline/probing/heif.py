@@ -49,7 +49,7 @@ _ORIENTATIONS = {
 class _Items:
     """What a `meta` box says of its items, each known by its number."""
 
-    primary: int | None = None
+    primary: int = 0  # no item has this number
     kinds: dict[int, str] = field(default_factory=dict)
     properties: dict[int, dict[str, list[bytes]]] = field(default_factory=dict)  # by item, then by name
     references: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # by kind and referring item
@@ -94,7 +94,7 @@ def read_header(file: Ranges) -> Header:
         if "meta" not in top:
             raise DamagedImage("HEIF", "nothing in it describes a picture (meta)")
         items = _read_items(file.take(*top["meta"]))
-        if items.primary is None and "moov" in top:
+        if not items.primary and "moov" in top:
             raise UnsupportedFormat("a HEIF film without a still picture", ACCEPTED)
         frames = _count_samples(file.take(*top["moov"])) if "moov" in top else 1
         return _describe(items, frames)
@@ -253,7 +253,7 @@ def _item_extents(iloc: bytes) -> dict[int, list[tuple[bool, int, int]]]:
 
 def _describe(items: _Items, frames: int) -> Header:
     primary = items.primary
-    if primary is None or primary not in items.kinds:
+    if primary not in items.kinds:
         raise DamagedImage("HEIF", "it does not say which of its items is the picture")
     return items.primary
 
