@@ -1,6 +1,6 @@
-"""The size of a picture as its codec has it: in AV1's sequence header, and in HEVC's sequence parameter set.
+"""The picture size in a codec's own headers: AV1's sequence header, and HEVC's sequence parameter set.
 
-The container states a size of its own, which a decoder does not have to believe.
+The container states a size, too, but decoders allocate and decode what these headers state.
 """
 
 from collections.abc import Iterator
