@@ -5,7 +5,6 @@ Images are in a mode that can be averaged: L, RGB, YCbCr, CMYK or LAB, and La or
 
 import math
 from collections.abc import Callable
-from typing import cast
 
 from PIL import Image, ImageChops
 
@@ -60,13 +59,14 @@ def converted(
     height = max(1, _STRIP_PIXELS // image.width // factor) * factor
     if image.height <= height:
         return convert(image).reduce(factor), extent
-    result: Image.Image | None = None
-    for top in range(0, image.height, height):
-        strip = convert(image.crop((0, top, image.width, min(top + height, image.height)))).reduce(factor)
-        if result is None:
-            result = Image.new(strip.mode, (strip.width, math.ceil(extent[1])))
-        result.paste(strip, (0, top // factor))
-    return cast(Image.Image, result), extent
+    strips = [(0, top, image.width, min(top + height, image.height)) for top in range(0, image.height, height)]
+    reduced = (convert(image.crop(strip)).reduce(factor) for strip in strips)
+    first = next(reduced)
+    result = Image.new(first.mode, (first.width, math.ceil(extent[1])))
+    result.paste(first)
+    for number, strip in enumerate(reduced, 1):
+        result.paste(strip, (0, number * height // factor))
+    return result, extent
 
 
 def _box_factor(extent: Extent, target: Size) -> int:
