@@ -45,7 +45,7 @@ def interlaced_png(side: int = 10_000, bit_depth: int = 16, color_type: int = 6)
 
 def tiff_with_tag(kind: int = 3, count: int = 35_000_000, tag: int = 320) -> bytes:
     """A small picture with one tag of many SHORTs (3) or RATIONALs (5), of each of which Pillow makes an object."""
-    size = {3: 2, 5: 8, 12: 8}[kind]
+    size = {2: 1, 3: 2, 4: 4, 5: 8, 12: 8}[kind]
     entries = [
         (256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 1, 8), (262, 3, 1, 1),
         (273, 4, 1, 200), (277, 3, 1, 1), (278, 3, 1, 4), (279, 4, 1, 16),
@@ -54,7 +54,7 @@ def tiff_with_tag(kind: int = 3, count: int = 35_000_000, tag: int = 320) -> byt
     entries.sort()
     table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
     head = b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + table + bytes(4)
-    return head.ljust(200, b"\0") + bytes(100) + b"\7\0\1\0" * (count * size // 4)
+    return head.ljust(200, b"\0") + bytes(100) + b"\7\0\1\0" * (count * size // 4 + 1)
 
 
 def run_length_bmp(width: int = 57_000, height: int = 1750) -> bytes:
@@ -119,10 +119,10 @@ def gif_of_tiny_blocks(count: int = 2_000_000) -> bytes:
     return gif[:at] + b"\x21\xfe" + b"\1a" * count + b"\0" + gif[at:]
 
 
-def jpeg_that_ends_early(side: int = 10_000) -> bytes:
+def jpeg_that_ends_early(side: int = 10_000, *, progressive: bool = False) -> bytes:
     """A small picture whose header says that it is a large one."""
-    jpeg = bytearray(samples.encoded("JPEG"))
-    at = jpeg.index(b"\xff\xc0")
+    jpeg = bytearray(samples.encoded("JPEG", progressive=progressive))
+    at = jpeg.index(b"\xff\xc2" if progressive else b"\xff\xc0")
     struct.pack_into(">HH", jpeg, at + 5, side, side)
     return bytes(jpeg)
 
@@ -131,3 +131,23 @@ def webp_of_one_color(side: int = 9400) -> bytes:
     file = io.BytesIO()
     Image.new("RGBA", (side, side), (1, 2, 3, 4)).save(file, "WEBP", lossless=True, method=0)
     return file.getvalue()
+
+
+def avif_that_states(width: int, height: int, coded: tuple[int, int] = (400, 300)) -> bytes:
+    """An AVIF coded in one size whose boxes state another."""
+    avif = samples.encoded("AVIF", size=coded)
+    return avif.replace(samples.ispe(*coded), samples.ispe(width, height))
+
+
+def avif_of_many_properties(tiles: int = 1000, associations: int = 480_000) -> bytes:
+    """A header of many tiles, all one item, whose size comes after thousands of other properties."""
+    made_of = samples.box("dimg", struct.pack(f">HH{tiles}H", 1, tiles, *[2] * tiles))
+    items = {1: ("grid", [samples.ispe(64, 64)]), 2: ("av01", [samples.ispe(8, 8)])}
+    avif = samples.heif(items, references=(made_of,), brand="avif")
+    entry = struct.pack(">HB", 2, 255) + b"\1" * 255
+    count = associations // 255
+    ipma = samples.full_box("ipma", struct.pack(">I", count), entry * count)
+    at = avif.index(b"iprp") - 4
+    avif = samples.lengthened(avif, at, len(ipma))
+    avif = samples.lengthened(avif, avif.index(b"meta") - 4, len(ipma))
+    return avif[: at + 8] + ipma + avif[at + 8 :]

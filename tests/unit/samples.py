@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from imagepipeline.probing.heif import _items_of
+
 DATA = Path(__file__).parent / "data"
 
 
@@ -199,3 +201,55 @@ def _moved(meta: bytes, by: int) -> bytes:
     for item in range(items):
         meta = lengthened(meta, at + 4 + item * (18 if has_base else 14) + (4 if has_base else 6), by)
     return meta
+
+
+def heic_grid(
+    rows: int = 2,
+    columns: int = 2,
+    *,
+    size: tuple[int, int] = (230, 150),
+    stated: tuple[int, int] | None = None,
+    tiles: int | None = None,
+    tile_size: tuple[int, int] = (120, 80),
+) -> bytes:
+    """A HEIC as phones write it: a grid of tiles of 120x80, of which it shows `size`.
+
+    Boxes may lie: about the whole (`stated`), the number of tiles, and a tile's size.
+    """
+    tile = heic("photo")
+    items = _items_of(tile)
+    _, offset, length = items.extents[1][0]
+    pixels = tile[offset : offset + length]
+    numbers = [*range(2, 2 + (tiles or rows * columns))]
+    properties = [
+        ispe(*(stated or size)),
+        ispe(*tile_size),
+        *(box(name, items.all(1, name)[0]) for name in ("hvcC", "pixi")),
+    ]
+    grid = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, *size)
+    infe = [
+        full_box("infe", struct.pack(">HH4sB", number, 0, kind, 0), version=2)
+        for number, kind in ((1, b"grid"), *((number, b"hvc1") for number in numbers))
+    ]
+    associations = b"".join(struct.pack(">HBBBB", number, 3, 2, 0x83, 4) for number in numbers)
+
+    def meta(pixels_at: int) -> bytes:
+        extents = struct.pack(">HHHHII", 1, 1, 0, 1, 0, len(grid))
+        extents += b"".join(struct.pack(">HHHHII", number, 0, 0, 1, pixels_at, length) for number in numbers)
+        return full_box(
+            "meta",
+            full_box("hdlr", bytes(4), b"pict", bytes(13)),
+            full_box("pitm", struct.pack(">H", 1)),
+            full_box("iinf", struct.pack(">H", 1 + len(numbers)), *infe),
+            full_box("iref", box("dimg", struct.pack(f">HH{len(numbers)}H", 1, len(numbers), *numbers))),
+            box(
+                "iprp",
+                box("ipco", *properties),
+                full_box("ipma", struct.pack(">IHBBB", 1 + len(numbers), 1, 2, 1, 4), associations),
+            ),
+            full_box("iloc", struct.pack(">BBH", 0x44, 0, 1 + len(numbers)), extents, version=1),
+            box("idat", grid),
+        )
+
+    start = box("ftyp", b"heic", bytes(4), b"mif1heic")
+    return start + meta(len(start) + len(meta(0)) + 8) + box("mdat", pixels)

@@ -1,4 +1,4 @@
-"""Facts out of EXIF data, whatever the bytes."""
+"""Facts from EXIF data, whether valid or not."""
 
 import io
 import json
@@ -66,12 +66,12 @@ def test_a_phones_facts_are_read() -> None:
     }
 
 
-def test_where_it_was_taken_is_told_only_when_asked() -> None:
+def test_the_location_is_read_only_on_request() -> None:
     assert "Location" not in exif.facts(raw({MAKE: "Apple"}, PHONE, SYDNEY))
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_the_facts_are_found_as_pillow_hands_them_out(format_name: str) -> None:
+def test_the_facts_are_found_in_pillows_exif_block(format_name: str) -> None:
     file = io.BytesIO()
     photo().save(file, format_name, exif=raw({MAKE: "Nikon", MODEL: "D90", ORIENTATION: 3}))
 
@@ -90,7 +90,7 @@ def test_a_tiff_is_its_own_exif() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
-def test_an_orientation_that_does_not_exist_is_none(value: int) -> None:
+def test_an_invalid_orientation_is_ignored(value: int) -> None:
     assert exif.orientation(raw({ORIENTATION: value})) == 1
 
 
@@ -120,7 +120,7 @@ def test_no_data_have_no_facts(data: bytes | None) -> None:
         ("x" * 300, "y", "x" * 100),
     ],
 )
-def test_a_camera_is_named_once_and_in_print(make: str, model: str, camera: str) -> None:
+def test_a_cameras_name_is_printable_and_does_not_repeat_the_maker(make: str, model: str, camera: str) -> None:
     values = make.encode() + b"\0" + model.encode() + b"\0"
     data = directory(
         (MAKE, 2, len(make.encode()) + 1, struct.pack("<I", 100)),
@@ -155,7 +155,7 @@ def test_a_camera_without_a_name_has_none() -> None:
         ({0x9003: "yesterday"}, None),
     ],
 )
-def test_a_time_is_told_as_far_as_the_camera_knew_it(tags: dict, taken_at: str | None) -> None:
+def test_a_time_is_as_precise_as_the_camera_recorded_it(tags: dict, taken_at: str | None) -> None:
     assert exif.facts(raw(camera=tags)).get("TakenAt") == taken_at
 
 
@@ -170,13 +170,13 @@ def test_a_time_is_told_as_far_as_the_camera_knew_it(tags: dict, taken_at: str |
         ((30, 1), "30"),
     ],
 )
-def test_an_exposure_is_told_as_photographers_do(ratio: tuple[int, int], text: str) -> None:
+def test_an_exposure_is_in_photographers_notation(ratio: tuple[int, int], text: str) -> None:
     assert exif.facts(raw(camera={0x829A: IFDRational(*ratio)}))["ExposureTime"] == text
 
 
 @pytest.mark.parametrize("tag", [0x829A, 0x829D, 0x920A])
 @pytest.mark.parametrize("ratio", [(1, 0), (0, 0), (0, 1), (4294967295, 1)])
-def test_a_ratio_that_makes_no_sense_is_dropped(tag: int, ratio: tuple[int, int]) -> None:
+def test_an_invalid_ratio_is_dropped(tag: int, ratio: tuple[int, int]) -> None:
     assert exif.facts(raw(camera={tag: IFDRational(*ratio)})) == {}
 
 
@@ -184,7 +184,7 @@ def test_a_sensitivity_beyond_16_bits_is_found_in_its_other_tag() -> None:
     assert exif.facts(raw(camera={0x8827: 65535, 0x8832: 102_400}))["Iso"] == 102_400
 
 
-def test_a_flash_that_did_not_fire_is_told_apart_from_an_unknown_one() -> None:
+def test_a_flash_that_did_not_fire_differs_from_an_unknown_one() -> None:
     assert exif.facts(raw(camera={0x9209: 0x10}))["FlashFired"] is False
     assert exif.facts(raw(camera={0x8827: 100})) == {"Iso": 100}
 
@@ -199,15 +199,15 @@ def test_a_flash_that_did_not_fire_is_told_apart_from_an_unknown_one() -> None:
         {2: (IFDRational(0, 0), IFDRational(0, 0), IFDRational(0, 0))},
     ],
 )
-def test_a_place_that_is_none_is_dropped(change: dict) -> None:
+def test_an_invalid_location_is_dropped(change: dict) -> None:
     assert exif.facts(raw(gps=SYDNEY | change), location=True) == {}
 
 
-def test_a_place_below_the_sea_is_negative() -> None:
+def test_a_location_below_sea_level_has_a_negative_altitude() -> None:
     assert exif.facts(raw(gps=SYDNEY | {5: b"\1"}), location=True)["Location"]["Altitude"] == -58.3
 
 
-def test_directories_that_loop_end() -> None:
+def test_directories_in_a_loop_are_read_once() -> None:
     itself = struct.pack("<I", 8)
 
     assert exif.facts(directory((CAMERA, 4, 1, itself), (GPS, 4, 1, itself)), location=True) == {}
@@ -232,7 +232,7 @@ def test_a_huge_count_takes_no_more_memory_than_a_camera_would_need(data: bytes)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
-def test_what_is_no_number_is_dropped(value: float) -> None:
+def test_values_that_are_not_numbers_are_dropped(value: float) -> None:
     assert exif.facts(raw(camera={0x829A: value, 0x829D: value, 0x8827: value, 0x920A: value}), location=True) == {}
 
 

@@ -1,4 +1,4 @@
-"""Palette, difference hash and ThumbHash, held against pictures whose answer is plain to see."""
+"""Palette, difference hash and ThumbHash, of pictures whose results are obvious."""
 
 import base64
 import math
@@ -11,7 +11,7 @@ from tests.unit import samples
 from tests.unit.photos import distance, rendered
 
 
-def test_the_palette_names_the_colours_that_are_there_by_their_share():
+def test_the_palette_lists_the_colours_by_their_share():
     flag = Image.new("RGB", (45, 30), "#ff0000")
     flag.paste("#0000ff", (30, 0, 45, 30))
 
@@ -39,7 +39,7 @@ def _bits_apart(one: str, other: str) -> int:
     return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
-def test_dhash_says_where_it_gets_darker_to_the_right():
+def test_dhash_has_a_bit_where_the_picture_gets_darker_to_the_right():
     left_half_darkens = Image.new("L", (90, 80))
     left_half_darkens.paste(Image.linear_gradient("L").rotate(-90).resize((90, 80)))
 
@@ -48,7 +48,7 @@ def test_dhash_says_where_it_gets_darker_to_the_right():
     assert fingerprints.dhash(left_half_darkens.transpose(Image.Transpose.FLIP_LEFT_RIGHT).convert("RGB")) == "0" * 16
 
 
-def test_dhash_knows_a_picture_again_and_tells_others_apart():
+def test_dhash_recognises_a_picture_and_distinguishes_others():
     def of(**options):
         return rendered(samples.encoded(**options), "small=100x100").picture.fingerprints.dhash
 

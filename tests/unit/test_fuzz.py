@@ -3,7 +3,7 @@
 from tests import fuzz
 
 
-def test_broken_images_of_every_format_come_out_right_or_are_rejected_by_name() -> None:
+def test_broken_images_are_rendered_correctly_or_rejected_by_name() -> None:
     findings = fuzz.run(seed=2026, cases=1000)
 
     assert findings.bugs == []

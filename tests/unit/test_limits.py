@@ -1,4 +1,4 @@
-"""What is refused before it costs anything."""
+"""Files that are rejected before they cost anything, and the budget for the others."""
 
 import io
 import re
@@ -29,26 +29,26 @@ from tests.unit.samples import encoded, jpeg_with_segments
 LIMITS = Limits(max_bytes=1000, max_pixels=DEFAULT_MAX_PIXELS)
 
 
-def test_what_is_exactly_at_the_limits_passes() -> None:
+def test_a_file_exactly_at_the_limits_passes() -> None:
     check(Header("PNG", 10_000, 10_000), 1000, LIMITS)
 
 
-def test_a_byte_too_many_is_refused() -> None:
+def test_one_byte_too_many_is_rejected() -> None:
     with pytest.raises(FileTooLarge, match="1,001 bytes; the limit is 1,000"):
         check(Header("PNG", 1, 1), 1001, LIMITS)
 
 
-def test_a_pixel_too_many_is_refused() -> None:
+def test_one_pixel_too_many_is_rejected() -> None:
     with pytest.raises(TooManyPixels, match="10001x10000"):
         check(Header("PNG", 10_001, 10_000), 1, LIMITS)
 
 
-def test_a_strip_within_the_pixels_is_refused_for_its_length() -> None:
+def test_a_side_that_is_too_long_is_rejected() -> None:
     with pytest.raises(TooComplex, match="no side may be longer"):
         check(Header("PNG", 1, 90_000_000), 1, LIMITS)
 
 
-def test_frames_times_pixels_are_refused_where_each_frame_would_pass() -> None:
+def test_too_many_frames_times_pixels_are_rejected() -> None:
     check(Header("WEBP", 1920, 1080, frames=1900), 1, LIMITS)
 
     with pytest.raises(TooComplex, match="2,000 frames of 1920x1080 have 4,147 megapixels"):
@@ -92,7 +92,7 @@ def test_scans_are_counted_as_pillow_wrote_them(mode: str) -> None:
     assert count_scans(encoded("JPEG", mode, progressive=True), 100) > 5
 
 
-def test_a_thumbnail_before_the_picture_and_a_video_behind_it_have_no_scans_of_it() -> None:
+def test_scans_of_a_thumbnail_or_an_appended_video_do_not_count() -> None:
     thumbnail = encoded("JPEG", progressive=True)
     plain = encoded("JPEG", progressive=True)
 
@@ -101,7 +101,7 @@ def test_a_thumbnail_before_the_picture_and_a_video_behind_it_have_no_scans_of_i
     assert count_scans(motion_photo, 1000) == count_scans(plain, 1000)
 
 
-def test_an_end_hidden_in_a_table_hides_no_scans() -> None:
+def test_an_end_marker_within_a_segment_hides_no_scans() -> None:
     jpeg = encoded("JPEG", progressive=True)
     last_scan = jpeg.rindex(b"\xff\xda")
     comment = b"\xff\xfe\0\6\xff\xd9\xff\xd9"
@@ -111,7 +111,7 @@ def test_an_end_hidden_in_a_table_hides_no_scans() -> None:
     assert count_scans(many, 2000) == 2000
 
 
-def test_a_jpeg_of_ten_thousand_scans_is_refused() -> None:
+def test_a_jpeg_of_ten_thousand_scans_is_rejected() -> None:
     jpeg = encoded("JPEG", progressive=True)
     bomb = jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xda") : -2] * 10_000 + b"\xff\xd9"
     Image.open(io.BytesIO(bomb)).verify()

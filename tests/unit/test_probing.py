@@ -1,4 +1,4 @@
-"""Any bytes: a header as Pillow sees it, or a named rejection, for few and bounded reads."""
+"""Any file has a header that agrees with Pillow, or a named rejection, after few and bounded reads."""
 
 import io
 import zipfile
@@ -33,7 +33,7 @@ EXAMPLES += [samples.heic(name) for name in ("photo", "alpha", "grey", "odd", "t
 
 @pytest.mark.parametrize(("format_name", "mode", "options"), KINDS)
 @pytest.mark.parametrize("size", [(40, 30), (1, 1), (301, 7)])
-def test_a_header_says_what_pillow_says(format_name: str, mode: str, options: dict, size: tuple[int, int]) -> None:
+def test_a_header_agrees_with_pillow(format_name: str, mode: str, options: dict, size: tuple[int, int]) -> None:
     data = encoded(format_name, mode, size, **options)
 
     header = probe(CountingSource(data))
@@ -51,7 +51,7 @@ def test_the_frames_of_an_animation_are_counted(format_name: str) -> None:
 
 
 @pytest.mark.parametrize("data", EXAMPLES)
-def test_one_range_of_64_kib_does_for_an_ordinary_file(data: bytes) -> None:
+def test_one_range_of_64_kib_is_enough_for_an_ordinary_file(data: bytes) -> None:
     source = CountingSource(data + bytes(300 * KIB))
 
     probe(source)
@@ -64,7 +64,7 @@ def test_reading_by_ranges_and_reading_the_whole_give_the_same_header() -> None:
         assert probe(CountingSource(data)) == probe_whole(data)
 
 
-def test_frames_that_begin_behind_what_was_read_are_counted_only_in_the_whole() -> None:
+def test_frames_beyond_the_bytes_read_are_counted_only_in_a_whole_file() -> None:
     data = encoded("GIF", "L", (400, 400), frames=30)
 
     first_look = probe(CountingSource(data))
@@ -121,25 +121,25 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize(("looks_like", "data"), FOREIGN.items())
-def test_what_is_no_accepted_image_is_called_by_its_name(looks_like: str, data: bytes) -> None:
+def test_a_file_of_another_format_is_rejected_by_its_name(looks_like: str, data: bytes) -> None:
     with pytest.raises(UnsupportedFormat, match=r"accepted are JPEG, PNG") as rejection:
         probe(CountingSource(data))
 
     assert str(rejection.value).startswith(f"the content is {looks_like};")
 
 
-def test_a_letter_that_begins_like_a_bitmap_is_text() -> None:
+def test_a_text_that_begins_like_a_bitmap_is_text() -> None:
     with pytest.raises(UnsupportedFormat, match="the content is text"):
         probe(CountingSource(b"BMW makes cars, and this is a letter about one of them."))
 
 
 @pytest.mark.parametrize("data", EXAMPLES)
-def test_a_file_cut_within_its_header_is_damaged(data: bytes) -> None:
+def test_a_file_truncated_within_its_header_is_damaged(data: bytes) -> None:
     with pytest.raises(DamagedImage):
         probe(CountingSource(data[:24]))
 
 
-def test_a_header_out_of_reach_is_given_up_after_4_mib() -> None:
+def test_a_header_that_is_not_found_within_4_mib_is_rejected() -> None:
     comment = b"\xfe" + b"#" * 65_000
     source = CountingSource(samples.jpeg_with_segments(*[comment] * 70))
 
@@ -150,7 +150,7 @@ def test_a_header_out_of_reach_is_given_up_after_4_mib() -> None:
     assert len(source.reads) <= 6
 
 
-def test_what_was_read_is_not_read_again() -> None:
+def test_no_byte_is_read_twice() -> None:
     source = CountingSource(bytes(64 * KIB))
     ranges = Ranges(source)
 
@@ -159,7 +159,7 @@ def test_what_was_read_is_not_read_again() -> None:
     assert len(source.reads) == 1
 
 
-def test_a_source_that_ends_before_its_size_is_damaged_and_not_read_for_ever() -> None:
+def test_a_source_shorter_than_its_size_is_damaged_and_not_read_forever() -> None:
     source = CountingSource(encoded("PNG")[:60])
     source.size = 10_000_000
 
@@ -206,7 +206,7 @@ def test_a_mutated_file_has_a_header_or_a_named_rejection(data: bytes) -> None:
 
 @settings(max_examples=2 * settings.default.max_examples)
 @given(st.sampled_from([data[:12] for data in EXAMPLES]) | st.just(b""), st.binary(max_size=300))
-def test_noise_behind_any_signature_has_a_header_or_a_named_rejection(signature: bytes, noise: bytes) -> None:
+def test_noise_after_any_signature_has_a_header_or_a_named_rejection(signature: bytes, noise: bytes) -> None:
     try:
         header = probe(CountingSource(signature + noise or b"\0"))
     except ImageRejected:

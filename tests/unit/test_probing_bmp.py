@@ -42,7 +42,7 @@ def test_alpha_needs_a_mask() -> None:
     assert probe(CountingSource(bytes(with_mask))).color_mode == "RGBA"
 
 
-def test_one_bit_a_pixel_is_told() -> None:
+def test_one_bit_for_each_pixel_is_recognised() -> None:
     assert probe(CountingSource(encoded("BMP", "1"))).bit_depth == 1
 
 

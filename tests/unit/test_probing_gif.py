@@ -32,7 +32,7 @@ def test_a_picture_smaller_than_its_screen_is_as_large_as_the_screen() -> None:
     assert (header.width, header.height) == (100, 80)
 
 
-def test_interlacing_is_told() -> None:
+def test_interlacing_is_recognised() -> None:
     assert probe(CountingSource(gif((9, 9), (0, 0, 9, 9), flags=0x40))).progressive
 
 
@@ -42,7 +42,7 @@ def test_extensions_before_the_picture_are_skipped() -> None:
     assert probe(CountingSource(data)).width == 40
 
 
-def test_pictures_with_colour_tables_of_their_own_are_counted() -> None:
+def test_pictures_with_their_own_colour_tables_are_counted() -> None:
     assert probe_whole(encoded("GIF", "RGB", frames=7)).frames == 7
 
 
@@ -51,7 +51,7 @@ def test_pictures_with_colour_tables_of_their_own_are_counted() -> None:
     [
         (gif((9, 9), (0, 0, 0, 9)), "0x9"),
         (b"GIF89a" + bytes(7) + b";", "no picture"),
-        (b"GIF89a" + bytes(7) + b"\x99" + bytes(20), "begins no block"),
+        (b"GIF89a" + bytes(7) + b"\x99" + bytes(20), "no block begins at byte"),
         (b"GIF89a\1\0\1\0", "ends at byte 10"),
     ],
 )

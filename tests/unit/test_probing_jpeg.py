@@ -49,7 +49,7 @@ def test_the_size_is_not_that_of_the_embedded_thumbnail() -> None:
 
 
 @pytest.mark.parametrize(("transform", "mode"), [(0, "CMYK"), (2, "YCCK")])
-def test_adobe_marks_what_is_ycck(transform: int, mode: str) -> None:
+def test_adobes_marker_distinguishes_ycck(transform: int, mode: str) -> None:
     data = sof(0xC0, components=4)
     adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes((transform,))
 
@@ -59,12 +59,12 @@ def test_adobe_marks_what_is_ycck(transform: int, mode: str) -> None:
 
 
 @pytest.mark.parametrize("marker", [0xC2, 0xCA])
-def test_progressive_is_told(marker: int) -> None:
+def test_a_progressive_picture_is_recognised(marker: int) -> None:
     assert probe(CountingSource(sof(marker))).progressive
     assert not probe(CountingSource(sof(0xC0))).progressive
 
 
-def test_a_sequential_picture_with_a_scan_a_channel_is_held_whole_like_a_progressive_one() -> None:
+def test_a_sequential_picture_in_several_scans_counts_as_progressive() -> None:
     data = sof(0xC0)
     scan_at = data.index(b"\xff\xda")
 
@@ -78,12 +78,12 @@ def test_arithmetic_coding_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC7, 0xCB, 0xCF])
-def test_lossless_and_hierarchical_ones_are_unsupported(marker: int) -> None:
+def test_lossless_and_hierarchical_coding_is_unsupported(marker: int) -> None:
     with pytest.raises(UnsupportedFormat, match="lossless or hierarchical"):
         probe(CountingSource(sof(marker)))
 
 
-def test_12_bits_a_channel_are_unsupported() -> None:
+def test_12_bits_for_each_channel_are_unsupported() -> None:
     with pytest.raises(UnsupportedFormat, match="12 bits"):
         probe(CountingSource(sof(0xC1, precision=12)))
 
@@ -96,9 +96,9 @@ def test_12_bits_a_channel_are_unsupported() -> None:
         (sof(0xC0, components=2), "2 colour channels"),
         (sof(0xC0)[:2] + sof(0xC0)[21:], "no frame header"),
         (b"\xff\xd8\xff\xd9", "ends before"),
-        (b"\xff\xd8\xff\xe0\0\1", "impossible length 1"),
-        (b"\xff\xd8\xff\xe0\0\2" + bytes(5000), "belong to no segment"),
-        (sof(0xC0).replace(b"\1\x11\0", b"\1\x51\0"), "samples its channels"),
+        (b"\xff\xd8\xff\xe0\0\1", "invalid length 1"),
+        (b"\xff\xd8\xff\xe0\0\2" + bytes(20_000), "belong to no segment"),
+        (sof(0xC0).replace(b"\1\x11\0", b"\1\x51\0"), "sampling factors"),
     ],
 )
 def test_a_broken_header_is_named(data: bytes, problem: str) -> None:
@@ -121,6 +121,6 @@ def test_a_second_frame_header_is_damage() -> None:
         probe(CountingSource(data[:21] + data[2:]))
 
 
-def test_a_thousand_segments_are_enough() -> None:
+def test_more_than_a_thousand_segments_are_rejected() -> None:
     with pytest.raises(TooComplex, match="segments"):
         probe(CountingSource(jpeg_with_segments(*[b"\xfe"] * 1001)))

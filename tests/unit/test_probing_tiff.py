@@ -39,7 +39,7 @@ def test_both_byte_orders_and_both_sizes_of_pointer_are_read(order: str, big: bo
 @pytest.mark.parametrize(
     ("tags", "mode"), [((), "RGBA"), (((338, SHORT, 1, 2),), "RGBA"), (((338, SHORT, 1, 0),), "RGB")]
 )
-def test_a_fourth_channel_is_alpha_unless_it_says_otherwise(tags: tuple, mode: str) -> None:
+def test_a_fourth_channel_is_alpha_unless_stated_otherwise(tags: tuple, mode: str) -> None:
     header = probe(CountingSource(tiff(*PLAIN, (262, SHORT, 1, 2), (277, SHORT, 1, 4), *tags)))
 
     assert header.color_mode == mode
@@ -74,7 +74,7 @@ def test_pages_that_point_at_one_another_are_counted_once() -> None:
         ((254, LONG, 1, 1), (330, LONG, 2, 8)),  # a preview, with the raw picture in a directory below
     ],
 )
-def test_a_camera_raw_file_is_told_from_a_picture(tags: tuple) -> None:
+def test_a_camera_raw_file_is_distinguished_from_a_picture(tags: tuple) -> None:
     with pytest.raises(UnsupportedFormat, match="camera raw"):
         probe(CountingSource(tiff(*PLAIN, *tags)))
 
@@ -89,7 +89,7 @@ def test_a_camera_raw_file_is_told_from_a_picture(tags: tuple) -> None:
         ([(1000 + number, LONG, 1, 0) for number in range(1000)], "1,004 tags"),
     ],
 )
-def test_a_directory_that_costs_more_than_its_picture_is_refused(tags: list, problem: str) -> None:
+def test_a_directory_that_costs_more_than_its_picture_is_rejected(tags: list, problem: str) -> None:
     data = tiff(*PLAIN, *tags)
     if "parts" in problem:
         data += bytes(4 * 600_000)
@@ -105,7 +105,7 @@ def test_a_directory_that_costs_more_than_its_picture_is_refused(tags: list, pro
         ([(259, SHORT, 1, 50001)], "50001"),
         ([(339, SHORT, 1, 2)], "signed samples"),
         ([(258, SHORT, 1, 16), (339, SHORT, 1, 6)], "complex samples"),
-        ([(277, SHORT, 1, 2), (284, SHORT, 1, 2), (338, SHORT, 1, 2)], "planes of their own"),
+        ([(277, SHORT, 1, 2), (284, SHORT, 1, 2), (338, SHORT, 1, 2)], "separate plane"),
     ],
 )
 def test_what_the_decoder_cannot_read_is_unsupported(tags: list, problem: str) -> None:

@@ -33,8 +33,8 @@ def test_frames_of_an_odd_length_are_padded() -> None:
     assert probe_whole(b"RIFF" + len(content).to_bytes(4, "little") + content).frames == 3
 
 
-def test_a_file_shorter_than_its_riff_says_is_damaged() -> None:
-    with pytest.raises(DamagedImage, match="says it has"):
+def test_a_file_shorter_than_its_riff_states_is_damaged() -> None:
+    with pytest.raises(DamagedImage, match="should have"):
         probe(CountingSource(LOSSY[:-10]))
 
 

@@ -31,24 +31,24 @@ KINDS = [
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.97])
 @pytest.mark.parametrize(("format_name", "options"), KINDS)
-def test_a_file_cut_short_is_rejected(format_name, options, share):
+def test_a_truncated_file_is_rejected(format_name, options, share):
     file = samples.encoded(format_name, size=SIZE, **options)
 
     with pytest.raises(ImageRejected):
         rendered(file[: round(len(file) * share)])
 
 
-def test_a_heic_cut_short_is_rejected():
+def test_a_truncated_heic_is_rejected():
     file = samples.heic("photo")
 
     with pytest.raises(ImageRejected):
         rendered(file[: len(file) * 9 // 10])
 
 
-def test_a_png_that_lost_its_end_is_rejected():
+def test_a_png_without_its_end_is_rejected():
     file = samples.encoded("PNG", size=SIZE)
 
-    with pytest.raises(DamagedImage, match="cut short"):
+    with pytest.raises(DamagedImage, match="truncated"):
         rendered(file[:-12])
 
 
@@ -91,14 +91,14 @@ def test_no_decoder_but_the_promised_one_is_reached(promised, actual):
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF"])
-def test_another_size_than_the_header_s_is_damage(format_name):
+def test_a_picture_of_another_size_than_its_header_states_is_damaged(format_name):
     file = samples.encoded(format_name, size=SIZE)
 
     with pytest.raises(DamagedImage, match="its header says 100x100, its content 200x150"):
         render(file, Header(format_name, 100, 100), SPECS)
 
 
-def test_only_the_plugins_at_hand_are_imported():
+def test_only_the_plugin_that_is_needed_is_imported():
     # Image.open and Image.save with a format's name import five plug-ins, in every cold start.
     jpeg = samples.encoded("JPEG")
     program = (
@@ -134,6 +134,6 @@ def tiff_of_deep_shades_with_alpha() -> bytes:
 
 
 @pytest.mark.parametrize("file", [bmp_of_four_bits_a_channel(), tiff_of_deep_shades_with_alpha()], ids=["BMP", "TIFF"])
-def test_what_keeps_the_rules_and_pillow_does_not_know_is_not_called_damaged(file):
+def test_a_valid_file_that_pillow_cannot_read_is_unsupported(file):
     with pytest.raises(UnsupportedFormat, match="laid out in a way that is rarely used"):
         rendered(file)

@@ -21,7 +21,7 @@ def _expected(mode: str = "RGB") -> Image.Image:
     return scaled(samples.photo(*SIZE, mode), (40, 30))
 
 
-def test_grayscale_has_no_colour_left():
+def test_grayscale_leaves_no_colour():
     grey = _filtered("grayscale")
 
     assert grey.mode == "L"
@@ -106,7 +106,7 @@ def test_filters_work_in_the_order_written():
     assert then.mode == "RGB"
 
 
-def test_a_transparent_picture_is_laid_on_white_before_its_filters():
+def test_a_transparent_picture_is_put_on_white_before_its_filters():
     toned = rendition(samples.encoded("PNG", "RGBA", SIZE), "a=40x30:grayscale:q=95")
 
     assert distance(toned.convert("RGB"), on_white(_expected("RGBA")).convert("L").convert("RGB")) < 4

@@ -1,4 +1,4 @@
-"""The budget of the process that renders: whatever a file does to it, the file is named as the cause."""
+"""The budget of the worker process: whatever a file does to it, the result is a named rejection."""
 
 import ctypes
 import faulthandler

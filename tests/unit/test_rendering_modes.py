@@ -1,4 +1,4 @@
-"""Every pixel mode of every format comes out as it looks: depth, palette, transparency, frames."""
+"""Every pixel mode of every format is rendered faithfully: depth, palette, transparency, frames."""
 
 import io
 import struct
@@ -77,7 +77,7 @@ def test_an_opaque_picture_looks_like_its_original(format_name, mode, options):
 
 
 @pytest.mark.parametrize(("format_name", "mode", "options"), TRANSPARENT)
-def test_transparency_is_kept_where_the_format_has_it_and_laid_on_white_elsewhere(format_name, mode, options):
+def test_transparency_is_kept_or_put_on_white_if_the_format_has_none(format_name, mode, options):
     file = samples.encoded(format_name, mode, SIZE, **options)
 
     kept = [rendition(file, f"small=30x30:{output}") for output in ("png", "webp:q=95", "avif:q=95")]
@@ -123,7 +123,7 @@ def test_heic_of_ten_bits_is_scaled_not_clipped(mode):
 
 
 @pytest.mark.parametrize(("format_name", "mode"), [("PNG", "RGB"), ("PNG", "L"), ("PNG", "P"), ("GIF", "P")])
-def test_a_colour_that_stands_for_transparent_is_transparent(format_name, mode):
+def test_a_colour_that_is_stated_to_be_transparent_is_transparent(format_name, mode):
     picture = Image.new("RGB", SIZE, "red")
     picture.paste("blue", (30, 0, 60, 40))
     picture = picture.convert("P", palette=Image.Palette.ADAPTIVE) if mode == "P" else picture.convert(mode)
@@ -138,7 +138,7 @@ def test_a_colour_that_stands_for_transparent_is_transparent(format_name, mode):
 
 
 @pytest.mark.parametrize("color_type", [0, 2])
-def test_a_deep_colour_that_stands_for_transparent_is_transparent(color_type):
+def test_a_deep_colour_that_is_stated_to_be_transparent_is_transparent(color_type):
     channels = 3 if color_type else 1
     dark, light = b"\x12\x34" * channels, b"\xfe\xdc" * channels
     rows = (b"\0" + dark * 30 + light * 30) * 40
@@ -152,7 +152,7 @@ def test_a_deep_colour_that_stands_for_transparent_is_transparent(color_type):
 
 
 @pytest.mark.parametrize("bit_depth", [1, 2, 4, 8])
-def test_a_shade_of_few_bits_that_stands_for_transparent_is_transparent(bit_depth):
+def test_a_gray_of_few_bits_that_is_stated_to_be_transparent_is_transparent(bit_depth):
     brightest = 2**bit_depth - 1
     per_byte, every_bit = 8 // bit_depth, b"\xff"
     row = b"\0" + bytes(16 // per_byte) + every_bit * (16 // per_byte)
@@ -207,7 +207,7 @@ def test_bits_and_palettes_are_smoothed(format_name, mode):
     assert len(small.getcolors()) > 8
 
 
-def test_what_is_transparent_does_not_bleed():
+def test_transparent_pixels_do_not_bleed():
     picture = Image.new("RGBA", SIZE, (0, 255, 0, 0))  # invisible green
     picture.paste((255, 0, 0, 255), (20, 10, 40, 30))
     file = io.BytesIO()
@@ -220,7 +220,7 @@ def test_what_is_transparent_does_not_bleed():
         assert all(red > 220 and green < 24 for red, green in visible)
 
 
-def test_an_alpha_channel_that_hides_nothing_is_dropped():
+def test_an_alpha_channel_without_transparency_is_dropped():
     picture = samples.photo(*SIZE)
     picture.putalpha(255)
     file = io.BytesIO()
@@ -229,12 +229,12 @@ def test_an_alpha_channel_that_hides_nothing_is_dropped():
     assert rendition(file.getvalue(), "small=30x30:png").mode == "RGB"
 
 
-def test_a_picture_in_shades_stays_in_shades():
+def test_a_grayscale_picture_stays_grayscale():
     assert rendition(samples.encoded("PNG", "L", SIZE)).mode == "L"
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
-def test_samples_of_unknown_range_are_refused_by_name(mode):
+def test_samples_of_unknown_range_are_rejected(mode):
     file = samples.encoded("TIFF", mode, SIZE)
 
     with pytest.raises(UnsupportedFormat, match="32-bit samples"):
@@ -253,7 +253,7 @@ def test_a_large_picture_converted_in_strips_shows_no_seams(format_name, mode, m
     assert distance(small, scaled(shown, small.size)) < 1.5
 
 
-def test_metadata_stays_behind():
+def test_renditions_have_no_metadata():
     tags = Image.Exif()
     tags[0x010F] = "a camera"
     file = samples.encoded(
@@ -270,7 +270,7 @@ def test_metadata_stays_behind():
         assert not {"exif", "icc_profile", "comment", "xmp"} & small.info.keys()
 
 
-def test_the_transparent_shade_of_a_deep_grey_png_is_the_only_transparent_one():
+def test_only_the_stated_gray_of_a_deep_png_is_transparent():
     rows = b"".join(b"\0" + struct.pack(">40H", *[40_000] * 20, *[40_001] * 20) for _ in range(30))
     png = samples.raw_png(40, 30, 16, 0, rows=rows)
     file = png[:33] + samples.png_chunk(b"tRNS", struct.pack(">H", 40_000)) + png[33:]

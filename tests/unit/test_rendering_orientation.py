@@ -1,4 +1,4 @@
-"""Whatever way a picture is stored, its renditions are upright, and only once."""
+"""However a picture is stored, its renditions are upright, and turned only once."""
 
 import struct
 
@@ -67,7 +67,7 @@ def test_heic_is_turned_by_its_own_properties_and_only_once(turns, mirror, orien
 
 @pytest.mark.parametrize("format_name", ["AVIF", "HEIC"])
 @pytest.mark.parametrize("turns", [0, 1])
-def test_of_a_picture_with_a_clean_aperture_only_that_is_shown(format_name, turns):
+def test_only_the_clean_aperture_of_a_picture_is_shown(format_name, turns):
     stored = samples.encoded("AVIF", size=(120, 80), quality=95) if format_name == "AVIF" else samples.heic("photo")
     whole = rendition(stored, "full=120x120:png")
     file = samples.heif_with(stored, samples.clap(60, 40, right=20, down=-10), samples.box("irot", bytes((turns,))))
@@ -80,7 +80,7 @@ def test_of_a_picture_with_a_clean_aperture_only_that_is_shown(format_name, turn
     assert distance(small, as_seen) < 3
 
 
-def test_a_box_that_is_not_square_holds_the_upright_picture():
+def test_a_box_that_is_not_square_contains_the_upright_picture():
     file = samples.encoded("JPEG", size=(400, 200), exif=exif(6))
 
     small = rendition(file, "small=100x60")
@@ -88,7 +88,7 @@ def test_a_box_that_is_not_square_holds_the_upright_picture():
     assert small.size == (30, 60)
 
 
-def test_exif_behind_the_pixels_of_a_png_still_counts():
+def test_exif_after_the_pixels_of_a_png_counts():
     png = samples.encoded("PNG", size=SIZE)
     late = png[:-12] + samples.png_chunk(b"eXIf", exif(6)) + png[-12:]
 

@@ -33,7 +33,7 @@ def test_inside_fits_the_box_and_keeps_the_shape(width, height, box_width, box_h
 
 
 @given(SIDES, SIDES, BOX_SIDES, BOX_SIDES)
-def test_cover_has_the_box_s_shape_and_is_filled(width, height, box_width, box_height):
+def test_cover_fills_a_crop_of_the_boxs_shape(width, height, box_width, box_height):
     plan = geometry.plan((width, height), _box(box_width, box_height, "cover"))
 
     assert 1 <= plan.size[0] <= plan.scaled[0] <= width
@@ -112,7 +112,7 @@ def test_cover_shows_the_middle():
     assert distance(card.crop((1, 0, 14, 15)), Image.new("RGB", (13, 15), "lime")) < 3
 
 
-def test_each_rendition_has_the_size_it_says():
+def test_each_rendition_has_its_stated_size():
     wanted = "s=10x10 m=64x48:cover:webp l=120x120:avif x=90x90:png c=77x5:cover"
 
     result = rendered(samples.encoded("JPEG", size=(400, 300)), wanted)

@@ -1,8 +1,8 @@
-"""What a camera noted about a picture: a few facts out of its EXIF data, bounded in size, whatever the bytes.
+"""A few facts that a camera recorded in a picture's EXIF data, of bounded size whatever the data are.
 
-Tags, types and units are those of CIPA DC-008 (Exif 3.0). Only three directories are looked at (the picture's, Exif's,
-GPS's), a tag is decoded only when it is asked for, and nothing is followed twice: broken, looping or lying data costs
-no more than good data. What can't be read is absent.
+Tags, types and units are those of CIPA DC-008 (Exif 3.0). Only three directories are read (the picture's, Exif's and
+GPS's), a tag is decoded only on demand, and no pointer is followed twice, so broken or looping data cost no more than
+valid data. Facts that cannot be read are absent.
 """
 
 import re
@@ -35,7 +35,7 @@ _OFFSET = re.compile(r"[+-](?:0\d|1[0-4]):[0-5]\d")
 
 
 def orientation(exif: bytes | None) -> int:
-    """How the picture is to be turned, 1 to 8 as EXIF numbers it; 1 where it doesn't say so in earnest."""
+    """The EXIF orientation, 1 to 8; 1 if it is missing or invalid."""
     value = _Tiff.of(exif).first_directory().number(_ORIENTATION)
     return int(value) if value is not None and value in range(1, 9) else 1
 
@@ -72,7 +72,7 @@ class _Directory:
     entries: dict[int, tuple[int, int, bytes]]
 
     def numbers(self, tag: int, count: int) -> list[float | None]:
-        """The first `count` values of a tag, fewer if it has fewer; None stands for a division by zero."""
+        """The first `count` values of a tag, or fewer if it has fewer; None stands for a division by zero."""
         kind, has, field = self.entries.get(tag, (0, 0, b""))
         number_format = _NUMBER_FORMATS.get(kind)
         if not number_format:
@@ -86,7 +86,7 @@ class _Directory:
         return next(iter(self.numbers(tag, 1)), None)
 
     def text(self, tag: int) -> str:
-        """A text up to its first zero byte, without what can't be printed; empty if the tag is missing or no text."""
+        """The printing characters of a text up to its first zero byte; empty if the tag is missing or not a text."""
         kind, has, field = self.entries.get(tag, (0, 0, b""))
         if kind not in _TEXT_TYPES:
             return ""
@@ -106,14 +106,14 @@ class _Directory:
 
 @dataclass(frozen=True, slots=True)
 class _Tiff:
-    """A TIFF block, which is what EXIF data are."""
+    """A TIFF block, the format of EXIF data."""
 
     data: bytes
     order: str
 
     @classmethod
     def of(cls, exif: bytes | None) -> "_Tiff":
-        """The block that begins near the start of `exif`; an empty one if there is none."""
+        """The block that begins near the start of `exif`, or an empty one."""
         header = _TIFF_HEADER.search(exif[: _HEADER_WITHIN + 4]) if exif else None
         if exif is None or header is None:
             return cls(b"", "<")
@@ -124,7 +124,7 @@ class _Tiff:
         return self.directory(struct.unpack(self.order + "I", header)[0] if len(header) == 4 else None)
 
     def directory(self, offset: float | None) -> _Directory:
-        """The directory at an offset; an empty one where there can be none."""
+        """The directory at an offset, or an empty one if the offset is invalid."""
         if not isinstance(offset, int) or offset < 8:
             return _Directory(self.data, self.order, {})
         count = int.from_bytes(self.data[offset : offset + 2], "little" if self.order == "<" else "big")
@@ -140,7 +140,7 @@ def _number(value: float, denominator: int = 1) -> float | None:
 
 
 def _positive(value: float | None, digits: int, *, below: float) -> float | int | None:
-    """A rounded value between zero and `below`, whole numbers as int."""
+    """The rounded value if it is between zero and `below`, a whole number as int."""
     if value is None or not 0 < value < below:
         return None
     rounded = round(value, digits)
@@ -148,14 +148,14 @@ def _positive(value: float | None, digits: int, *, below: float) -> float | int 
 
 
 def _name(make: str, model: str) -> str | None:
-    """Maker and model in one, without saying the maker twice: "Apple iPhone 12", but "NIKON D90"."""
+    """Maker and model, without repeating the maker: "Apple iPhone 12", but "NIKON D90"."""
     first_word = make.partition(" ")[0].lower()
     name = model if first_word and model.lower().startswith(first_word) else f"{make} {model}".strip()
     return name[:MAX_TEXT].strip() if any(character.isalnum() for character in name) else None
 
 
 def _taken_at(camera: _Directory) -> str | None:
-    """ISO 8601, with an offset from UTC only if the camera noted one: without, it is the time on its clock."""
+    """ISO 8601, with an offset from UTC if the camera recorded one; without, it is the camera's local time."""
     for date_tag, fraction_tag, offset_tag in _TAKEN:
         date = _DATE.match(camera.text(date_tag))
         if not date:
@@ -172,7 +172,7 @@ def _taken_at(camera: _Directory) -> str | None:
 
 
 def _exposure_time(seconds: float | None) -> str | None:
-    """As photographers write it: "1/125", "0.5", "30"."""
+    """In photographers' notation: "1/125", "0.5", "30"."""
     if seconds is None or not 1e-6 < seconds < 1e6:
         return None
     return f"1/{round(1 / seconds)}" if seconds <= 0.25 else f"{round(seconds, 1):g}"
@@ -190,7 +190,7 @@ def _flash_fired(flash: float | None) -> bool | None:
 
 
 def _location(gps: _Directory) -> dict[str, float] | None:
-    """Decimal degrees, south and west negative, and metres above the sea; None unless both degrees make sense."""
+    """Decimal degrees, south and west negative, and metres above sea level; None unless both degrees are valid."""
     latitude = _degrees(gps, _LATITUDE, gps.text(_LATITUDE_REF), "N", "S", 90)
     longitude = _degrees(gps, _LONGITUDE, gps.text(_LONGITUDE_REF), "E", "W", 180)
     if latitude is None or longitude is None or gps.text(_GPS_STATUS) == "V":  # void: the receiver had no fix

@@ -1,7 +1,7 @@
-"""What a picture looks like in a few bytes: its colours, a hash to find near-duplicates by, and a blurred preview.
+"""A picture's look in a few bytes: its main colours, a hash for finding near-duplicates, and a blurred preview.
 
-All from the smallest rendition's pixels, before they are encoded: 3 ms, where the palette of the original of
-12 megapixels alone takes 800.
+All are computed from the pixels of the smallest rendition before it is encoded, which takes 3 ms. The palette alone
+would take 800 ms from an original of 12 megapixels.
 """
 
 import base64
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 MAX_COLORS = 6
-_MIN_SHARE = 0.01  # colours on fewer pixels than a hundredth are not worth a line
-_PALETTE_SIDE = 50  # pixels: what a palette is taken from is made no larger than this; 100 takes six times as long
-_THUMBHASH_SIDE = 24  # its highest frequency has seven half-waves across: more pixels tell nothing new
+_MIN_SHARE = 0.01  # colours on less than a hundredth of the pixels are left out
+_PALETTE_SIDE = 50  # pixels: pictures are reduced to this before their palette is taken; 100 takes six times as long
+_THUMBHASH_SIDE = 24  # pixels: its highest frequency has seven half-waves, so that more would add nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Fingerprints:
 
 
 def take(image: Image.Image) -> Fingerprints:
-    """The fingerprints of an image in L, LA, RGB or RGBA. The first two see it on white."""
+    """The fingerprints of an image in L, LA, RGB or RGBA. Palette and hash are those of the image on white."""
     rgba = image.convert("RGBA")
     on_white = Image.new("RGB", image.size, "white")
     on_white.paste(rgba, mask=rgba.getchannel("A"))
@@ -63,7 +63,7 @@ def palette(image: Image.Image) -> tuple[Color, ...]:
 def dhash(image: Image.Image) -> str:
     """The difference hash (N. Krawetz): for 8 rows of 9 pixels, whether each is brighter than the next.
 
-    Two of the same picture, scaled or recompressed, differ in few of the 64 bits.
+    Scaled or recompressed copies of one picture differ in only a few of the 64 bits.
     """
     shades = image.convert("L").resize((9, 8), Image.Resampling.LANCZOS).tobytes()
     bits = [shades[9 * y + x] > shades[9 * y + x + 1] for y in range(8) for x in range(8)]
@@ -71,7 +71,7 @@ def dhash(image: Image.Image) -> str:
 
 
 def thumbhash(image: Image.Image) -> str:
-    """Evan Wallace's ThumbHash of an image in RGBA: the lowest frequencies of its colours, to paint while it loads.
+    """Evan Wallace's ThumbHash of an image in RGBA: the lowest frequencies of its colours, for a placeholder.
 
     The format is that of github.com/evanw/thumbhash: luma, two colour differences and alpha, each a small cosine
     transform, its average and its largest coefficient in six to four bits, the others in four.
@@ -152,5 +152,5 @@ class _Wave:
 
 
 def _half_up(value: float) -> int:
-    """Rounded as JavaScript does, which the format's reference is written in."""
+    """Rounded as in JavaScript, the language of the format's reference implementation."""
     return math.floor(value + 0.5)

@@ -1,6 +1,7 @@
-"""Reading what an image's header promises, from as few bytes as it takes, without decoding a pixel.
+"""Reading an image's header from as few bytes as possible, without decoding a pixel.
 
-A format is known by its bytes, never by its name. One module a container format; each has `read_header(file)`.
+The format is recognised by the file's content, never by its name. There is one module for each container format, with a
+function `read_header(file)`.
 """
 
 from imagepipeline.errors import DamagedImage, EmptyFile
@@ -22,10 +23,10 @@ _READERS = {
 
 
 def probe(source: Source) -> Header:
-    """The header of the image in `source`, read in one range of 64 KiB where that does, never more than 4 MiB.
+    """The header of the image in `source`, read in one range of 64 KiB if that is enough, and in at most 4 MiB.
 
-    `frames` of a GIF, WebP or TIFF are those found in what was read anyway, so at least as many as it says.
-    Raises EmptyFile, UnsupportedFormat, DamagedImage or TooComplex, and nothing else of its own.
+    `frames` of a GIF, WebP or TIFF counts those within the bytes that were read, so there are at least as many.
+    Takes time in proportion to the bytes read. Raises EmptyFile, UnsupportedFormat, DamagedImage or TooComplex.
     """
     if source.size == 0:
         raise EmptyFile
@@ -33,7 +34,7 @@ def probe(source: Source) -> Header:
 
 
 def probe_whole(data: bytes) -> Header:
-    """The same from a file that is here as a whole; `frames` are then all there are."""
+    """The header of a file that is in memory as a whole; `frames` then counts all of them."""
     if not data:
         raise EmptyFile
     return _read(Ranges(InMemory(data), held=data))
@@ -44,4 +45,4 @@ def _read(file: Ranges) -> Header:
     try:
         return _READERS[format_name](file)
     except EOFError:
-        raise DamagedImage(format_name, f"it ends at byte {file.size:,}, before its header does") from None
+        raise DamagedImage(format_name, f"it ends at byte {file.size:,}, within its header") from None

@@ -14,7 +14,7 @@ _FIRST_HEADER_WITH_ALPHA = 56
 
 
 def read_header(file: Ranges) -> Header:
-    """The header of a BMP. A negative height, which means that rows run from the top, comes out positive."""
+    """The header of a BMP. A negative height, which means that the first row is the top one, becomes positive."""
     pixels_at, header_bytes = struct.unpack("<II", file.take(10, 8))
     if header_bytes == _CORE_HEADER_BYTES:
         width, height, _, bits = struct.unpack("<HHHH", file.take(18, 8))
@@ -29,7 +29,7 @@ def read_header(file: Ranges) -> Header:
     if compression in (_RAW, _BITFIELDS):
         promised = pixels_at + (width * bits + 31) // 32 * 4 * height
         if promised > file.size:
-            raise DamagedImage("BMP", f"its pixels need {promised:,} bytes and it has {file.size:,}")
+            raise DamagedImage("BMP", f"its pixels need {promised:,} bytes, but the file has {file.size:,}")
     has_alpha = (
         compression == _BITFIELDS
         and bits == 32

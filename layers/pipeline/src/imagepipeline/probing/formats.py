@@ -1,13 +1,13 @@
-"""Which format the first bytes are of: those the pipeline accepts, and the names of those it turns away.
+"""Recognising a file's format from its first bytes: the accepted formats, and names for the most common others.
 
-Signatures are those of the formats' own specifications; where a signature is short or shared (BM, RIFF, ftyp, II*),
-a second field decides.
+Signatures come from the formats' own specifications. Where a signature is short or shared (BM, RIFF, ftyp, II*), a
+second field decides.
 """
 
 from imagepipeline.errors import UnsupportedFormat
 
 ACCEPTED = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIC")
-START_BYTES = 4096  # what `recognise` is glad to see: markup may keep its first tag behind a long comment
+START_BYTES = 4096  # what `recognise` is given: in markup, a long comment may come before the first tag
 
 _AVIF_BRANDS = frozenset(("avif", "avis"))
 _HEIF_BRANDS = frozenset(("heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "msf1"))
@@ -61,10 +61,10 @@ _QUICKTIME_BOXES = (b"moov", b"mdat", b"wide", b"pnot")
 
 
 def recognise(start: bytes) -> str:
-    """The format of a file with these first bytes: one of `ACCEPTED`.
+    """The format of a file that begins with these bytes: one of `ACCEPTED`.
 
-    AVIF and HEIC share a container, so the one may turn out to be the other.
-    Raises UnsupportedFormat, which says what the file looks like instead.
+    AVIF and HEIC share a container, so either may turn out to be the other.
+    Raises UnsupportedFormat, whose message names what the file looks like instead.
     """
     if start.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -88,13 +88,13 @@ def recognise(start: bytes) -> str:
 
 
 def _brands(start: bytes) -> list[str]:
-    """The major brand of an ISO media file, then the compatible ones."""
+    """The major brand of an ISO media file, followed by the compatible brands."""
     end = min(int.from_bytes(start[:4]), len(start))
     return [start[at : at + 4].decode("latin-1") for at in (8, *range(16, end, 4))]
 
 
 def _describe(start: bytes) -> str:
-    """What bytes of no accepted format look like, as the end of a sentence."""
+    """What bytes of no accepted format look like, as the end of the sentence "the content is …"."""
     for signature, name in _FOREIGN:
         if start.startswith(signature):
             return name
@@ -124,7 +124,7 @@ def _describe_iso_media(major_brand: str) -> str:
 
 
 def _describe_text(start: bytes) -> str | None:
-    """What kind of text it is, or None if it is none."""
+    """The kind of text, or None if it is not text."""
     encoding = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     text = start.decode(encoding, errors="ignore").strip().lower()
     if not text or any(ord(character) < 32 and not character.isspace() for character in text):
@@ -135,5 +135,5 @@ def _describe_text(start: bytes) -> str | None:
         return "an HTML page"
     if text.startswith("<?xml"):
         return "an XML document"
-    # A few bytes of a text in another encoding are dropped by "ignore"; binary data loses most of them.
+    # Decoding drops a few bytes of a text in another encoding, but most bytes of binary data.
     return "text" if len(text.encode()) >= 0.9 * len(start.strip()) or encoding == "utf-16" else None

@@ -1,4 +1,4 @@
-"""GIF headers (GIF89a specification): the logical screen and the blocks up to the first picture."""
+"""GIF headers (GIF89a specification): the logical screen, and the blocks up to the first picture."""
 
 from imagepipeline.errors import DamagedImage, TooComplex
 from imagepipeline.models import Header
@@ -11,16 +11,16 @@ _HAS_COLOR_TABLE, _INTERLACED = 0x80, 0x40
 
 
 def read_header(file: Ranges) -> Header:
-    """The header of a GIF; `frames` are those that begin within the bytes at hand.
+    """The header of a GIF; `frames` counts those that begin within the bytes read so far.
 
-    The size is the logical screen's, widened to hold the first picture as decoders do: a screen of 1x1 may otherwise
-    hide a picture of 65,535x65,535.
+    The size is that of the logical screen, extended to contain the first picture, as decoders do: otherwise a screen of
+    1x1 could hide a picture of 65,535x65,535.
     """
     screen = file.take(6, 7)
     position = _first_picture(file, 13 + _color_table_bytes(screen[4]))
     kind = file.take(position, 1)[0]
     if kind != _PICTURE:
-        raise DamagedImage("GIF", "it has no picture" if kind == _TRAILER else f"byte {position:,} begins no block")
+        raise DamagedImage("GIF", "it has no picture" if kind == _TRAILER else f"no block begins at byte {position:,}")
     left, top, picture_width, picture_height = _shorts(file.take(position + 1, 8))
     screen_width, screen_height = _shorts(screen[:4])
     width, height = max(screen_width, left + picture_width), max(screen_height, top + picture_height)
@@ -37,7 +37,7 @@ def read_header(file: Ranges) -> Header:
 
 
 def _first_picture(file: Ranges, position: int) -> int:
-    """Where the first block is that is no extension. Raises TooComplex if there are too many blocks before it."""
+    """Where the first block begins that is not an extension. Raises TooComplex after too many blocks."""
     within_extension = False
     for _ in range(MAX_BLOCKS):
         first_byte = file.take(position, 1)[0]
@@ -53,7 +53,7 @@ def _first_picture(file: Ranges, position: int) -> int:
 
 
 def _count_pictures(file: Ranges, position: int) -> int:
-    """How many pictures begin from `position` on, within the bytes at hand and `MAX_BLOCKS` blocks: at least one."""
+    """How many pictures begin from `position` on, within the bytes read and `MAX_BLOCKS` blocks; at least one."""
     count, within_data = 0, False
     for _ in range(MAX_BLOCKS):
         first_byte = file.peek(position, 1)

@@ -1,22 +1,24 @@
 """AVIF and HEIC headers (ISO/IEC 23008-12): the boxes of `meta` that describe the primary item.
 
-Which item is the picture says `pitm`; what is known of it are the properties in `ipco` that `ipma` gives it by number.
+`pitm` says which item is the picture. Its properties are those in `ipco` that `ipma` assigns to it by number.
 """
 
 import itertools
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
 from imagepipeline.models import Header
+from imagepipeline.probing.bitstreams import av1_sizes, hevc_sizes
 from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.ranges import KIB, InMemory, Ranges
 
-MAX_BOX_BYTES = 1024 * KIB  # of `meta` and `moov`: a tile takes some 50 bytes of meta, a frame some 20 of moov
-MAX_BOXES = 100  # at the top of the file: mostly three or four
-MAX_TILES = 1000  # phones cut 48 MP into 192 of 512x512; the format allows 65,536
-_SLACK_PIXELS = 4_000_000  # what is coded of a small picture may reach far beyond it
+MAX_BOX_BYTES = 1024 * KIB  # of `meta` and `moov`: a tile takes about 50 bytes of meta, and a frame about 20 of moov
+MAX_BOXES = 100  # at the top level of the file: usually three or four
+MAX_TILES = 1000  # phones divide 48 MP into 192 of 512x512; the format allows 65,536
+_SLACK_PIXELS = 4_000_000  # what is coded may be far larger than a small picture
 
 _CODECS = {"av01": "AVIF", "hvc1": "HEIC"}
 _DERIVED = {"grid", "iovl", "iden"}
@@ -26,7 +28,7 @@ _ALPHA_URNS = (
     b"urn:mpeg:avc:2015:auxid:1",
 )
 _SAMPLE_TABLE = ("mdia", "minf", "stbl")
-# EXIF's number for quarter turns anticlockwise (irot), then a mirror (imir: 0 swaps top and bottom, 1 left and right).
+# The EXIF orientation for quarter turns anticlockwise (irot), then a mirror (imir: 0 vertical, 1 horizontal).
 _ORIENTATIONS = {
     (0, None): 1,
     (0, 0): 4,
@@ -45,12 +47,14 @@ _ORIENTATIONS = {
 
 @dataclass(slots=True)
 class _Items:
-    """What a `meta` box says of its items, each known by its number."""
+    """The contents of a `meta` box: its items, by their numbers."""
 
-    primary: int | None = None
+    primary: int = 0  # no item has this number
     kinds: dict[int, str] = field(default_factory=dict)
     properties: dict[int, dict[str, list[bytes]]] = field(default_factory=dict)  # by item, then by name
     references: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # by kind and referring item
+    extents: dict[int, list[tuple[bool, int, int]]] = field(default_factory=dict)  # whether in idat, offset, length
+    idat: bytes = b""
 
     def all(self, item: int, name: str) -> list[bytes]:
         """The contents of an item's properties of this name."""
@@ -80,18 +84,18 @@ class _Items:
 def read_header(file: Ranges) -> Header:
     """The header of a HEIF file's primary item: `format` follows its codec, `frames` the file's longest track.
 
-    The size is that of what decoders give, before `irot` and `imir`, which come out as `orientation`: of a HEIC after
-    `clap`, of an AVIF before it (see `aperture`).
+    The size is that of the decoder's output: before `irot` and `imir`, which become `orientation`, and, of a HEIC but
+    not of an AVIF, after `clap` (see `aperture`).
     """
     top = _find_boxes(file)
     try:
         if "meta" not in top and "moov" in top:
-            raise UnsupportedFormat("a HEIF film without a still picture", ACCEPTED)
+            raise UnsupportedFormat("a HEIF image sequence without a still picture", ACCEPTED)
         if "meta" not in top:
-            raise DamagedImage("HEIF", "nothing in it describes a picture (meta)")
+            raise DamagedImage("HEIF", "it has no box that describes a picture (meta)")
         items = _read_items(file.take(*top["meta"]))
-        if items.primary is None and "moov" in top:
-            raise UnsupportedFormat("a HEIF film without a still picture", ACCEPTED)
+        if not items.primary and "moov" in top:
+            raise UnsupportedFormat("a HEIF image sequence without a still picture", ACCEPTED)
         frames = _count_samples(file.take(*top["moov"])) if "moov" in top else 1
         return _describe(items, frames)
     except (struct.error, IndexError):
@@ -99,9 +103,9 @@ def read_header(file: Ranges) -> Header:
 
 
 def refuse_second_header(data: bytes) -> None:
-    """Raise DamagedImage if a whole file describes its picture twice: libheif believes the last, anywhere in the file.
+    """Raise DamagedImage if a whole file describes its picture twice: libheif uses the last `meta` box of the file.
 
-    `read_header` saw the first. What follows the last box, if it is no box, decoders ignore.
+    `read_header` used the first. Decoders ignore data after the last box.
     """
     position, headers = 0, 0
     while position + 8 <= len(data):
@@ -117,7 +121,7 @@ def refuse_second_header(data: bytes) -> None:
 
 
 def _find_boxes(file: Ranges) -> dict[str, tuple[int, int]]:
-    """Where the contents of `meta` and `moov` begin and how long they are. Looks no further once a picture is found."""
+    """The position and length of the contents of `meta` and `moov`, as far as they come before the picture's data."""
     found: dict[str, tuple[int, int]] = {}
     position = 0
     for _ in range(MAX_BOXES):
@@ -130,7 +134,7 @@ def _find_boxes(file: Ranges) -> dict[str, tuple[int, int]]:
         elif length == 0:
             length = file.size - position
         if length < header_bytes:
-            raise DamagedImage("HEIF", f"the box at byte {position:,} has the impossible length {length}")
+            raise DamagedImage("HEIF", f"the box at byte {position:,} has the invalid length {length}")
         if kind in (b"meta", b"moov"):
             if length > MAX_BOX_BYTES:
                 raise TooComplex(f"the HEIF's {kind.decode()} box has {length:,} bytes; the limit is {MAX_BOX_BYTES:,}")
@@ -155,7 +159,7 @@ def _boxes(data: bytes) -> Iterator[tuple[str, bytes]]:
 def _read_items(meta: bytes) -> _Items:
     items = _Items()
     boxes = list(_boxes(meta[4:]))
-    _refuse_repetition(kind for kind, _ in boxes if kind in ("pitm", "iinf", "iprp", "iref"))
+    _refuse_repetition(kind for kind, _ in boxes if kind in ("pitm", "iinf", "iprp", "iref", "iloc", "idat"))
     for kind, content in boxes:
         wide = content[:1] > b"\0"  # box version 1 and later: item numbers have 32 bits
         if kind == "pitm":
@@ -168,11 +172,15 @@ def _read_items(meta: bytes) -> _Items:
             items.properties = _item_properties(content)
         elif kind == "iref":
             items.references = _item_references(content[4:], wide)
+        elif kind == "iloc":
+            items.extents = _item_extents(content)
+        elif kind == "idat":
+            items.idat = content
     return items
 
 
 def _refuse_repetition(names: Iterable[str]) -> None:
-    """Raise DamagedImage if one comes twice: which of the two a decoder believes is its own affair."""
+    """Raise DamagedImage if a name comes twice: decoders differ in which of the two they use."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -217,21 +225,42 @@ def _item_references(boxes: bytes, wide: bool) -> dict[tuple[str, int], list[int
     return references
 
 
-def _primary(items: _Items) -> int:
-    """The item that is the picture. Raises DamagedImage."""
-    if items.primary is None or items.primary not in items.kinds:
-        raise DamagedImage("HEIF", "it does not say which of its items is the picture")
-    return items.primary
+def _item_extents(iloc: bytes) -> dict[int, list[tuple[bool, int, int]]]:
+    """Where the data of each item are."""
+    version = iloc[0]
+    offset_bytes, length_bytes, base_bytes, index_bytes = iloc[4] >> 4, iloc[4] & 15, iloc[5] >> 4, iloc[5] & 15
+    number_bytes = 4 if version == 2 else 2
+    position = 6
+
+    def number(length: int) -> int:
+        nonlocal position
+        position += length
+        if position > len(iloc):
+            raise IndexError
+        return int.from_bytes(iloc[position - length : position])
+
+    extents: dict[int, list[tuple[bool, int, int]]] = {}
+    for _ in range(number(number_bytes)):
+        item = number(number_bytes)
+        in_idat = version > 0 and number(2) & 15 == 1
+        number(2)  # data reference
+        base = number(base_bytes)
+        for _ in range(number(2)):
+            number(index_bytes if version > 0 else 0)
+            extents.setdefault(item, []).append((in_idat, base + number(offset_bytes), number(length_bytes)))
+    return extents
 
 
 def _describe(items: _Items, frames: int) -> Header:
-    primary = _primary(items)
+    primary = items.primary
+    if primary not in items.kinds:
+        raise DamagedImage("HEIF", "it does not state which of its items is the picture")
     width, height = items.size(primary)
     format_name = _codec(items, primary, width * height)
     alphas = items.alphas({primary, *items.inputs(primary)})
     for alpha in alphas:
         if _codec(items, alpha, width * height) != format_name:
-            raise UnsupportedFormat("a HEIF file whose transparency is coded otherwise than its picture", ACCEPTED)
+            raise UnsupportedFormat("a HEIF file whose transparency has another codec than its picture", ACCEPTED)
     if format_name == "HEIC":
         _, _, width, height = _aperture(items, primary, width, height)
     if not width or not height:
@@ -249,11 +278,55 @@ def _describe(items: _Items, frames: int) -> Header:
     )
 
 
+def refuse_other_sizes(data: bytes) -> None:
+    """Raise DamagedImage or TooComplex if a whole file codes a picture of another size than its boxes state.
+
+    Decoders use the size in the codec's own headers, and in a grid's own description. Because of alignment, a coded
+    picture may be somewhat larger than stated.
+    """
+    try:
+        items = _items_of(data)
+        tiles = items.inputs(items.primary)
+        if items.kinds[items.primary] == "grid":
+            _check_grid(items, items.primary, data, len(tiles))
+        for item in {items.primary, *tiles, *items.alphas({items.primary, *tiles})}:
+            width, height = items.size(item)
+            for coded_width, coded_height in _coded_sizes(items, item, data):
+                if coded_width < width or coded_height < height:
+                    coded = f"{coded_width}x{coded_height}"
+                    raise DamagedImage("HEIF", f"its header says {width}x{height} pixels, its codec's header {coded}")
+                _refuse_waste("coded picture is", coded_width * coded_height, width * height)
+    except (EOFError, LookupError, struct.error):
+        raise DamagedImage("HEIF", "a box or codec header that decoding needs is missing or truncated") from None
+
+
+def _coded_sizes(items: _Items, item: int, data: bytes) -> Iterable[tuple[int, int]]:
+    kind = items.kinds.get(item)
+    if kind == "hvc1":
+        return hevc_sizes(items.property(item, "hvcC") or b"")
+    return av1_sizes(_content(items, item, data)) if kind == "av01" else ()
+
+
+def _check_grid(items: _Items, item: int, data: bytes, tiles: int) -> None:
+    """Raise DamagedImage unless a grid's own description agrees with the boxes."""
+    grid = _content(items, item, data)
+    rows, columns = grid[2] + 1, grid[3] + 1
+    size = struct.unpack_from(">II" if grid[1] & 1 else ">HH", grid, 4)
+    if size != items.size(item) or rows * columns != tiles:
+        raise DamagedImage("HEIF", "its grid of tiles differs from what its header says")
+
+
+def _content(items: _Items, item: int, data: bytes) -> memoryview:
+    """An item's data; of several extents the first, which contains the headers."""
+    in_idat, offset, length = items.extents.get(item, [(True, 0, 0)])[0]
+    source = memoryview(items.idat if in_idat else data)
+    return source[offset : offset + length] if length else source[offset:]
+
+
 def code_points(data: bytes) -> tuple[int, int] | None:
-    """Primaries and transfer that the picture in a whole file states (`colr` of type nclx), or None."""
+    """The primaries and the transfer function that a whole file states (`colr` of type nclx), or None."""
     items = _items_of(data)
-    primary = _primary(items)
-    for item in (primary, *items.inputs(primary)[:1]):  # of a grid, the tiles may say it
+    for item in (items.primary, *items.inputs(items.primary)[:1]):  # a grid may leave it to its tiles
         for content in items.all(item, "colr"):
             if content.startswith(b"nclx") and len(content) >= 8:
                 return struct.unpack_from(">HH", content, 4)
@@ -261,10 +334,9 @@ def code_points(data: bytes) -> tuple[int, int] | None:
 
 
 def aperture(data: bytes) -> tuple[int, int, int, int]:
-    """What is to be shown of the picture in a whole file: left, top, width and height. Raises DamagedImage."""
+    """The part of the picture that a whole file shows: left, top, width and height. Raises DamagedImage."""
     items = _items_of(data)
-    primary = _primary(items)
-    return _aperture(items, primary, *items.size(primary))
+    return _aperture(items, items.primary, *items.size(items.primary))
 
 
 def _items_of(data: bytes) -> _Items:
@@ -274,9 +346,9 @@ def _items_of(data: bytes) -> _Items:
 
 
 def _aperture(items: _Items, item: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, width and height of an item's clean aperture (clap); all of it if it has none.
+    """Left, top, width and height of an item's clean aperture (clap), or of the whole item without one.
 
-    HEVC codes in blocks, so that encoders pad and crop again. libheif crops; libavif, for AVIF, does not.
+    HEVC codes in blocks, so encoders pad the picture, and decoders crop it. libheif does; libavif does not.
     """
     clap = items.property(item, "clap")
     if clap is None:
@@ -289,29 +361,31 @@ def _aperture(items: _Items, item: int, width: int, height: int) -> tuple[int, i
     )
     shown_width, shown_height = min(width, round(shown_width)), min(height, round(shown_height))
     _refuse_waste("coded picture is", width * height, shown_width * shown_height)
-    # From the middle of the one to the middle of the other.
+    # The offsets are from the centre of one to the centre of the other.
     left, top = round(right + (width - shown_width) / 2), round(down + (height - shown_height) / 2)
     if not (0 <= left < left + shown_width <= width and 0 <= top < top + shown_height <= height):
-        raise DamagedImage("HEIF", "its clean aperture is empty, or reaches beyond the picture")
+        raise DamagedImage("HEIF", "its clean aperture is empty or extends beyond the picture")
     return left, top, shown_width, shown_height
 
 
 def _refuse_waste(what: str, coded_pixels: int, pixels: int) -> None:
     if coded_pixels > 4 * pixels + _SLACK_PIXELS:
-        raise TooComplex(f"the HEIF's {what} far larger than what is shown of it")
+        raise TooComplex(f"the HEIF's {what} far larger than what it shows")
 
 
 def _codec(items: _Items, item: int, pixels: int) -> str:
-    """The format of a coded item, or of what a derived one is made of: its tiles, once they prove affordable.
+    """The format of a coded item, or of the tiles of a derived item, whose number and size are checked first.
 
-    libheif picks a decoder for each tile by itself, and some of its decoders nobody should reach.
+    libheif chooses a decoder for each tile, and includes decoders that no upload should reach.
     """
     kinds = {items.kinds.get(item, "")}
+    is_grid, tiled_pixels = kinds == {"grid"}, 0
     if kinds <= _DERIVED:
         tiles = items.inputs(item)
         if len(tiles) > MAX_TILES:
             raise TooComplex(f"the HEIF is made of {len(tiles):,} tiles; the limit is {MAX_TILES:,}")
-        _refuse_waste("tiles are", sum(width * height for width, height in map(items.size, tiles)), pixels)
+        tiled_pixels = sum(width * height for width, height in map(items.size, tiles))
+        _refuse_waste("tiles are", tiled_pixels, pixels)
         kinds = {items.kinds.get(tile, "") for tile in tiles} or {""}
     refused = sorted(kinds - _CODECS.keys())
     if refused:
@@ -319,6 +393,8 @@ def _codec(items: _Items, item: int, pixels: int) -> str:
     formats = {_CODECS[kind] for kind in kinds}
     if len(formats) > 1:
         raise UnsupportedFormat("a HEIF file with tiles of several codecs", ACCEPTED)
+    if is_grid and tiled_pixels < math.prod(items.size(item)):
+        raise DamagedImage("HEIF", "its tiles do not cover the picture")
     return formats.pop()
 
 

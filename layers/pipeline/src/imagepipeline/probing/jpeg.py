@@ -1,4 +1,4 @@
-"""JPEG headers (ITU-T T.81, annex B): markers and their segments up to the first scan."""
+"""JPEG headers (ITU-T T.81, annex B): the marker segments up to the first scan."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from imagepipeline.models import Header
 from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.ranges import Ranges
 
-# An ICC profile may take 255 segments, an extended XMP packet about as many; Pillow keeps every one of them.
+# An ICC profile may take 255 segments, and an extended XMP packet about as many. Pillow keeps all of them.
 MAX_SEGMENTS = 1000
 MAX_STRAY_BYTES = 16_384  # between segments, in total
 
@@ -16,6 +16,7 @@ _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # TEM and RSTn: no length follows
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOFn, without DHT, JPG and DAC
 _PROGRESSIVE = {0xC2, 0xCA}  # with Huffman and with arithmetic coding
 _SEQUENTIAL = {0xC0, 0xC1, 0xC9}
+_ARITHMETIC = {0xC9, 0xCA}
 _COLOR_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _ADOBE_YCCK = 2
 
@@ -35,14 +36,15 @@ def read_header(file: Ranges) -> Header:
         elif marker == _SOS:
             if frame is None:
                 raise DamagedImage("JPEG", "no frame header (SOF) comes before its first scan")
+            _refuse_missing_pixels(frame, file.size)
             return _header(frame, adobe_transform, components_in_scan=file.take(position + 2, 1)[0])
     raise TooComplex(f"the JPEG has more than {MAX_SEGMENTS:,} segments before its picture")
 
 
 def _segments(file: Ranges) -> Iterator[tuple[int, int]]:
-    """The markers that a segment follows, and where it starts; at most `MAX_SEGMENTS`.
+    """The marker of each segment and the position of its length; at most `MAX_SEGMENTS`.
 
-    Decoders skip bytes between segments, and cameras have left some there; 0xFF may fill any space before a marker.
+    Some cameras leave bytes between segments, which decoders skip. Any number of 0xFF may precede a marker.
     """
     position, strays, segments = 2, 0, 0
     while segments < MAX_SEGMENTS:
@@ -58,16 +60,16 @@ def _segments(file: Ranges) -> Iterator[tuple[int, int]]:
         if marker in _STANDALONE:
             continue
         if marker in (_SOI, _EOI):
-            raise DamagedImage("JPEG", "it ends before its picture begins")
+            raise DamagedImage("JPEG", "it ends before its first scan")
         length = int.from_bytes(file.take(position, 2))
         if length < 2:
-            raise DamagedImage("JPEG", f"segment {marker:02X} has the impossible length {length}")
+            raise DamagedImage("JPEG", f"segment {marker:02X} has the invalid length {length}")
         yield marker, position
         position += length
 
 
 def _read_frame(marker: int, segment: bytes) -> tuple[int, bytes]:
-    """The marker and the segment of a frame header, once they make sense."""
+    """The marker and the content of a frame header, after checking both."""
     if marker not in _PROGRESSIVE | _SEQUENTIAL:
         raise UnsupportedFormat("a lossless or hierarchical JPEG", ACCEPTED)
     if len(segment) < 6 or len(segment) != 6 + 3 * segment[5]:
@@ -78,8 +80,20 @@ def _read_frame(marker: int, segment: bytes) -> tuple[int, bytes]:
         raise DamagedImage("JPEG", f"it has {segment[5]} colour channels")
     samplings = segment[7::3]
     if any(not (1 <= s >> 4 <= 4 and 1 <= s & 15 <= 4) for s in samplings):
-        raise DamagedImage("JPEG", "it samples its channels in an impossible way")
+        raise DamagedImage("JPEG", "the sampling factors of its channels are invalid")
     return marker, segment
+
+
+def _refuse_missing_pixels(frame: tuple[int, bytes], file_bytes: int) -> None:
+    """Raise DamagedImage for more pixels than the bytes can code: decoders would show what is missing in gray.
+
+    A block of 8x8 pixels takes at least one Huffman code, or two in a sequential JPEG, and a code at least one bit.
+    """
+    marker, segment = frame
+    height, width = int.from_bytes(segment[1:3]), int.from_bytes(segment[3:5])
+    codes = -(-width // 8) * -(-height // 8) * (1 if marker in _PROGRESSIVE else 2)
+    if marker not in _ARITHMETIC and codes > 8 * file_bytes:
+        raise DamagedImage("JPEG", f"{file_bytes:,} bytes are too few for {width}x{height} pixels")
 
 
 def _header(frame: tuple[int, bytes], adobe_transform: int, components_in_scan: int) -> Header:

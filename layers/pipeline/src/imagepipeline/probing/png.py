@@ -15,10 +15,10 @@ MAX_CHUNKS_BEFORE_PICTURE = 1000  # of 1,777 real files the busiest had 14, the 
 MAX_CHUNKS = 100_000  # libpng writes 8 KiB a chunk, so a picture of 100 MiB has 12,800
 MAX_INFLATED_BYTES = 4 * 2**20  # of a compressed profile or EXIF block; large printer profiles have 2 MiB
 MAX_DEFLATE_RATIO = 1032  # zlib's manual: no stream inflates to more than that
-MAX_SIDE = 2**31 - 1  # and of a chunk's length: PNG's four-byte integers stay below 2**31
+MAX_SIDE = 2**31 - 1  # the largest four-byte integer of PNG, which also limits a chunk's length
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_FRAME_BYTES = 38 + 16  # of an animation, at least: an fcTL chunk, and an fdAT chunk without data
+_FRAME_BYTES = 38 + 16  # the least that a frame of an animation takes: an fcTL chunk and an empty fdAT chunk
 _PALETTE = 3  # colour type
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _COLOR_MODES = {
@@ -51,7 +51,7 @@ class Chunk(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a PNG holds, apart from its header."""
+    """The contents of a PNG, apart from its header."""
 
     picture: bytes  # a PNG of the pixels, the palette and the transparent colours alone
     profile: bytes | None  # ICC
@@ -91,10 +91,10 @@ def read_header(file: Ranges) -> Header:
 
 
 def read_contents(data: bytes) -> Contents:
-    """What a whole file holds. A decoder that gets only `picture` never meets text, profiles or broken animations.
+    """The contents of a whole file. A decoder that reads only `picture` never meets text, profiles or animations.
 
-    Ancillary chunks that are broken are left out, as viewers do. Raises DamagedImage if the file is cut short or a
-    critical chunk fails its checksum, and TooComplex for too many chunks.
+    Broken ancillary chunks are left out, as viewers do. Raises DamagedImage if the file is truncated or a critical
+    chunk fails its checksum, and TooComplex for too many chunks.
     """
     first: dict[bytes, bytes] = {}  # of each type, the content of the first intact chunk
     pixels: list[memoryview] = []
@@ -116,7 +116,7 @@ def read_contents(data: bytes) -> Contents:
                 first.setdefault(chunk.kind, bytes(content))
             previous = chunk.kind
     except EOFError:
-        raise DamagedImage("PNG", f"it is cut short at byte {len(data):,}") from None
+        raise DamagedImage("PNG", f"it is truncated at byte {len(data):,}") from None
     exif = first.get(b"eXIf") or _exif_of(raw_profile)
     cicp = first.get(b"cICP", b"")
     return Contents(
@@ -128,7 +128,7 @@ def read_contents(data: bytes) -> Contents:
 
 
 def _chunks(file: Ranges, most: int) -> Iterator[Chunk]:
-    """The chunks of a PNG up to its end (IEND), of which only the headers are read.
+    """The chunks of a PNG up to its end (IEND). Only their headers are read.
 
     Raises DamagedImage where no chunk begins, and TooComplex if there are more than `most`.
     """
@@ -176,7 +176,7 @@ def _is_intact(file: memoryview, chunk: Chunk) -> bool:
 
 
 def _picture(first: dict[bytes, bytes], pixels: list[memoryview]) -> bytes:
-    """A PNG of nothing but its pixels in one chunk, without its checksum, and what they need to be understood."""
+    """A PNG of its pixels in one chunk, whose checksum nobody reads, and of what defines their colours."""
     header, palette, transparent = first.get(b"IHDR", b""), first.get(b"PLTE", b""), first.get(b"tRNS", b"")
     color_type = header[9] if len(header) == 13 else 0
     may_have = {0: {2}, 2: {6}, _PALETTE: range(1, len(palette) // 3 + 1)}.get(color_type, ())

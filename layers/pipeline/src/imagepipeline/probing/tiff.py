@@ -1,4 +1,4 @@
-"""TIFF headers (TIFF 6.0, BigTIFF): the first directory, wherever in the file it is, and how many follow it."""
+"""TIFF headers (TIFF 6.0, BigTIFF): the first directory, anywhere in the file, and the number of directories."""
 
 import struct
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.ranges import Ranges
 
 MAX_TAGS = 1000  # real directories have under a hundred; a directory can claim 65,535, BigTIFF 2**64
-MAX_PARTS = 500_000  # strips or tiles, which Pillow lists: a strip a row and channel of 100 MP makes some 30,000
+MAX_PARTS = 500_000  # strips or tiles, which Pillow lists: a strip for each row and channel of 100 MP makes 30,000
 MAX_NUMBERS = 4 * MAX_PARTS  # in all tags: Pillow makes an object of each
 MAX_FRACTIONS = 10_000  # in all tags, which have a dozen: Pillow takes 2 microseconds and 230 bytes for each
 MAX_PAGES = 10_000
@@ -33,13 +33,13 @@ _COLOR_MODES = {2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
 _COLORS = {2: 3, 5: 4, 6: 3, 8: 3}  # channels without extra samples
 _SEPARATE = 2  # of PlanarConfiguration
 _FLOAT = 3
-_SAMPLE_FORMATS = {2: "signed samples", 5: "complex samples", 6: "complex samples"}  # that Pillow takes for unsigned
-_DEEPEST = 16  # bits of a sample; none of more is taken, whatever its format
+_SAMPLE_FORMATS = {2: "signed samples", 5: "complex samples", 6: "complex samples"}  # which Pillow reads as unsigned
+_DEEPEST = 16  # bits of a sample; deeper ones are refused whatever their format
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What differs between TIFF and BigTIFF: `struct` formats of a directory's count, entry and pointer."""
+    """The difference between TIFF and BigTIFF: `struct` formats of a directory's count, entry and pointer."""
 
     order: str  # "<" or ">"
     count: str
@@ -49,7 +49,7 @@ class _Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Directory:
-    """One image file directory: the tags' types, counts and value fields."""
+    """An image file directory: the tags' types, counts and value fields."""
 
     file: Ranges
     layout: _Layout
@@ -81,7 +81,7 @@ class _Directory:
 
 
 def read_header(file: Ranges) -> Header:
-    """The header of a TIFF's first page; `frames` are the pages whose directories are within the bytes at hand."""
+    """The header of a TIFF's first page; `frames` counts the directories within the bytes read so far."""
     start = file.take(0, 8)
     order = "<" if start.startswith(b"II") else ">"
     if b"+" in start[2:4]:
@@ -124,7 +124,7 @@ def _read_directory(file: Ranges, layout: _Layout, offset: int) -> _Directory:
 
 
 def _refuse_camera_raw(directory: _Directory) -> None:
-    """Raw files are TIFFs whose first directory is a preview: a picture, but not the one that was uploaded."""
+    """Raise UnsupportedFormat for camera raw files: TIFFs whose first directory is often only a preview."""
     is_preview = directory.number(_NEW_SUBFILE_TYPE, 0) & _REDUCED and _SUB_DIRECTORIES in directory.entries
     if _DNG_VERSION in directory.entries:
         raise UnsupportedFormat("a camera raw (DNG) file", ACCEPTED)
@@ -133,7 +133,7 @@ def _refuse_camera_raw(directory: _Directory) -> None:
 
 
 def _refuse_bombs(directory: _Directory, width: int, height: int) -> None:
-    """Raise for directories that cost far more memory than the picture: Pillow keeps every value and every part."""
+    """Raise TooComplex for directories that would cost far more than the picture: Pillow keeps every value."""
     if directory.bytes_of_values() > directory.file.size:
         raise TooComplex("the TIFF's tags claim more bytes than the file has")
     if directory.count(_NUMBERS) > MAX_NUMBERS or directory.count(_FRACTIONS) > MAX_FRACTIONS:
@@ -146,7 +146,7 @@ def _refuse_bombs(directory: _Directory, width: int, height: int) -> None:
 
 
 def _color_mode(directory: _Directory) -> str:
-    """Pillow's name for the colours, where it has one."""
+    """Pillow's name for the colour mode, if it has one."""
     photometric = directory.number(_PHOTOMETRIC, 0)
     samples = directory.number(_SAMPLES, 1)
     has_alpha = any(extra in (1, 2) for extra in directory.numbers(_EXTRA_SAMPLES, 4))
@@ -155,8 +155,8 @@ def _color_mode(directory: _Directory) -> str:
         if directory.number(_SAMPLE_FORMAT, 1) == _FLOAT:
             return "F"
         if has_alpha and directory.number(_PLANES, 1) == _SEPARATE:
-            # Pillow leaves the second plane empty, and the picture invisible.
-            raise UnsupportedFormat("a TIFF with shades and transparency in planes of their own", ACCEPTED)
+            # Pillow leaves the second plane empty, which makes the picture invisible.
+            raise UnsupportedFormat("a grayscale TIFF with its transparency in a separate plane", ACCEPTED)
         if has_alpha:
             return "LA"
         return "1" if bits == 1 else "L" if bits <= 8 else "I;16" if bits <= 16 else "I"
@@ -168,7 +168,7 @@ def _color_mode(directory: _Directory) -> str:
 
 
 def _count_pages(file: Ranges, layout: _Layout, offset: int) -> int:
-    """How many directories the chain from `offset` has, as far as the bytes at hand go; a loop ends it."""
+    """The directories in the chain from `offset`, within the bytes read so far; a loop ends the chain."""
     count_bytes, entry_bytes = struct.calcsize("=" + layout.count), struct.calcsize("=" + layout.entry)
     pointer_bytes = struct.calcsize("=" + layout.pointer)
     seen: set[int] = set()

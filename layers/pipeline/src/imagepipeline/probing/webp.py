@@ -8,10 +8,10 @@ _ANIMATION, _ALPHA = 0x02, 0x10  # VP8X flags
 
 
 def read_header(file: Ranges) -> Header:
-    """The header of a WebP; `frames` of an animation are those that begin within the bytes at hand."""
+    """The header of a WebP; `frames` of an animation counts those that begin within the bytes read so far."""
     promised = int.from_bytes(file.take(4, 4), "little") + 8
     if promised > file.size:
-        raise DamagedImage("WEBP", f"it says it has {promised:,} bytes and has {file.size:,}")
+        raise DamagedImage("WEBP", f"it should have {promised:,} bytes, but has {file.size:,}")
     kind = file.take(12, 4)
     if kind == b"VP8 ":
         return _read_lossy(file.take(20, 10))

@@ -1,10 +1,10 @@
 """Decode once, scale down step by step, and encode every rendition on the way.
 
-    data ── decoding ── resizing ── color ── orientation ──┬── filters ── encoding ── the largest rendition
-                                                           └── resizing ── … ── the next
+    data ── decoding ── modes ── resizing ── profiles ──┬── filters ── encoding ── the largest rendition
+                                                        └── resizing ── … ── the next
 
-Profiles and orientation are applied after the first reduction, where there are fewer pixels to touch. If all that is
-asked for are JPEGs, everything happens in their own YCbCr, with colours at the half resolution they will keep.
+Profiles and orientation are applied after the first reduction, when fewer pixels are left. If all renditions are JPEGs,
+everything happens in their own YCbCr, with colours at the half resolution that a JPEG keeps.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,18 @@ from PIL import Image
 
 from imagepipeline import fingerprints, limits
 from imagepipeline.models import Header
-from imagepipeline.rendering import color, decoding, encoding, geometry, resizing
-from imagepipeline.rendering.orientation import upright, upright_size
+from imagepipeline.rendering import decoding, encoding, geometry, modes, resizing
 from imagepipeline.renditions import RenditionSpec
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +40,23 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What decoding told about the original."""
+    """What was learned about the original while it was decoded."""
 
     width: int  # pixels, upright
     height: int
     orientation: int  # EXIF's, 1 to 8, as found; the renditions are upright
     color_mode: str
     bit_depth: int  # bits a channel
-    color_space: str  # the ICC profile's own description; "sRGB", "CMYK" or "CIELAB" where there is none
+    color_space: str  # the ICC profile's own description; "sRGB", "CMYK" or "CIELAB" if there is none
     frames: int
     exif: bytes | None  # raw, for exif.facts
-    notes: tuple[str, ...]  # what was found broken and worked around
+    notes: tuple[str, ...]  # what was broken and could be worked around
     fingerprints: fingerprints.Fingerprints
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """All that one decode yields."""
+    """All results of one decode."""
 
     renditions: dict[str, Encoded]  # by name, in the order asked for
     picture: Picture
@@ -56,28 +65,30 @@ class Rendered:
 def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Rendered:
     """All renditions of the image in `data`, whose header has passed the limits.
 
-    Raises DamagedImage if the content is cut short, broken, or not what the header promised, TooComplex if it would
-    cost too much all the same, and UnsupportedFormat for samples of 32 bits.
+    Raises DamagedImage if the content is truncated, broken, or not what the header promised, TooComplex if decoding it
+    would exceed a limit, and UnsupportedFormat for a layout that no decoder here understands.
     """
     limits.check_contents(header, data)
-    original = decoding.open_image(data, header)
-    stored_size = original.size
-    extent = decoding.decode(original, header, specs)
+    image = decoding.open_image(data, header)
+    stored_size = image.size
+    extent = decoding.decode(image, header, specs)
+    orientation, profile = decoding.orientation(image, header, data), decoding.profile(image, header, data)
+    exif = decoding.raw_exif(image, header, data)
 
-    turn = 1 if decoding.turns_by_itself(header) else decoding.orientation(original, header, data)
-    picture_size = upright_size(stored_size, turn)
+    turn = 1 if decoding.is_upright_once_decoded(header) else orientation
+    picture_size = geometry.upright(stored_size, turn)
     plans = {spec: geometry.plan(picture_size, spec) for spec in specs}
-    base_size = upright_size(geometry.largest(picture_size, specs), turn)
+    base_size = geometry.upright(geometry.largest(picture_size, specs), turn)
     jpegs_only = all(spec.format == "JPEG" and not spec.filters for spec in specs)
 
     soft = resizing.is_soft(stored_size, extent, base_size)
-    image, extent = color.scalable(
-        original, extent, decoding.sample_bits(header), base_size, in_shades=header.color_mode == "LA"
+    image, extent = modes.scalable(
+        image, extent, decoding.sample_bits(header), base_size, is_grayscale=header.color_mode == "LA"
     )
     image = resizing.shrink(image, base_size, extent, half_chroma=jpegs_only, soft=soft)
-    image, color_space, notes = color.to_srgb(image, decoding.profile(original, header, data))
-    image = color.as_jpegs_have_it(image) if jpegs_only else color.as_filters_take_it(image)
-    image = upright(image, turn)
+    image, color_space, notes = _to_srgb(image, profile)
+    image = modes.for_jpeg(image) if jpegs_only else modes.for_filters(image)
+    image = image.transpose(_TRANSPOSE[turn]) if turn in _TRANSPOSE else image
 
     encoded = {}
     for spec in sorted(specs, key=lambda spec: geometry.area(plans[spec].scaled), reverse=True):
@@ -86,25 +97,34 @@ def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Ren
 
     picture = Picture(
         *picture_size,
-        orientation=decoding.orientation(original, header, data),
+        orientation=orientation,
         color_mode=header.color_mode,
         bit_depth=header.bit_depth,
         color_space=color_space,
         frames=header.frames,
-        exif=decoding.raw_exif(original, header, data),
+        exif=exif,
         notes=notes,
-        fingerprints=fingerprints.take(color.unmultiplied(image)),
+        fingerprints=fingerprints.take(modes.unmultiplied(image)),
     )
     return Rendered({spec.name: encoded[spec.name] for spec in specs}, picture)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str, tuple[str, ...]]:
+    if not profile and image.mode not in ("CMYK", "LAB"):
+        return image, "sRGB", ()
+    # Imported here, because most pictures need no conversion, and a cold start should not pay for it.
+    from imagepipeline.rendering import profiles
+
+    return profiles.to_srgb(image, profile)
 
 
 def _finish(image: Image.Image, plan: geometry.Plan, spec: RenditionSpec) -> Encoded:
     """The rendition, from the whole picture at the planned scale."""
     if plan.size != plan.scaled:
         image = image.crop(geometry.center(plan.scaled, plan.size))
-    image = color.flattened(image) if spec.format == "JPEG" else color.unmultiplied(image)
+    image = modes.flattened(image) if spec.format == "JPEG" else modes.unmultiplied(image)
     if spec.filters:
-        # Here, because most deployments do without it, and so does a cold start.
+        # Imported here, because most deployments use no filter, and a cold start should not pay for it.
         from imagepipeline.rendering import filters
 
         image = filters.apply(image, spec.filters)

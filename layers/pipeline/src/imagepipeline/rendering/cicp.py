@@ -1,6 +1,6 @@
-"""Colours that a picture states by code points (ITU-T H.273) in place of a profile: AVIF, HEIC and PNG can.
+"""Colour spaces that AVIF, HEIC and PNG files state by code points (ITU-T H.273) instead of a profile.
 
-The code points become an ICC profile, which Little CMS then applies as any other.
+An ICC profile is built from the code points, and Little CMS applies it like any other.
 """
 
 import math
@@ -11,25 +11,25 @@ from typing import NamedTuple
 
 
 class CodePoints(NamedTuple):
-    """What a `colr` box of type nclx, or a cICP chunk, says first."""
+    """The first two fields of a `colr` box of type nclx, and of a cICP chunk."""
 
     primaries: int
     transfer: int
 
 
-# XYZ of red, green and blue, adapted to the D50 that profiles connect by (Bradford): ITU-R BT.709, ITU-R BT.2020 and
-# Display P3, whose white is D65.
+# XYZ of red, green and blue for ITU-R BT.709, ITU-R BT.2020 and Display P3, whose white point is D65, adapted
+# (Bradford) to D50, the white point of ICC's profile connection space.
 _PRIMARIES = {
     1: ("BT.709", ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410))),
     9: ("BT.2020", ((0.67348, 0.27904, -0.00194), (0.16566, 0.67535, 0.02998), (0.12505, 0.04561, 0.79686))),
     12: ("Display P3", ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))),
 }
 _D50 = (0.9642, 1.0, 0.8249)
-_CURVE_STEPS = 4096  # HDR's dark end is steep
+_CURVE_STEPS = 4096  # many, because HDR's curves are steep in the shadows
 
-# ITU-R BT.2408: what white paper has in HDR, and what a screen for it shows at most.
+# ITU-R BT.2408: the luminance of diffuse white in HDR, and the peak of the display it assumes.
 _WHITE, _PEAK = 203, 1000  # cd/m²
-# Up to here HDR looks as it would without; what is brighter, up to any brightness, has to share the rest.
+# Relative to white: darker light is unchanged, and all brighter light is compressed into the rest.
 _KNEE = 0.6
 
 
@@ -38,26 +38,26 @@ def _srgb(value: float) -> float:
 
 
 def _pq(value: float) -> float:
-    """SMPTE ST 2084, of 10,000 cd/m²."""
+    """SMPTE ST 2084, whose peak is 10,000 cd/m²."""
     power = value ** (32 / 2523)
     light = max(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)
     return _in_range(10_000 / _WHITE * light ** (16384 / 2610))
 
 
 def _hlg(value: float) -> float:
-    """ARIB STD-B67, as a screen of 1,000 cd/m² shows it."""
+    """ARIB STD-B67, on a display of 1,000 cd/m²."""
     scene = value**2 / 3 if value <= 0.5 else (math.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12
     return _in_range(_PEAK / _WHITE * scene**1.2)
 
 
 def _in_range(light: float) -> float:
-    """Light relative to white, in 0 to 1: unchanged up to the knee, then ever more closely below 1."""
+    """Light relative to white, compressed to 0 to 1: unchanged up to the knee, approaching 1 above it."""
     room = 1 - _KNEE
     return light if light <= _KNEE else _KNEE + room * (1 - math.exp((_KNEE - light) / room))
 
 
 _CURVES: dict[int, tuple[str, Callable[[float], float]]] = {
-    # The curves of BT.709, BT.601 and BT.2020 are those of cameras; screens show them much like sRGB's.
+    # BT.709, BT.601 and BT.2020 define the curves of cameras; displays show them much like sRGB.
     **dict.fromkeys((1, 2, 6, 13, 14, 15), ("", _srgb)),
     4: ("gamma 2.2", lambda value: value**2.2),
     5: ("gamma 2.8", lambda value: value**2.8),
@@ -69,7 +69,7 @@ _CURVES: dict[int, tuple[str, Callable[[float], float]]] = {
 
 @lru_cache(maxsize=8)
 def profile(stated: CodePoints) -> bytes | None:
-    """An ICC profile (version 2) for what is stated; empty if that is sRGB, None if nothing here knows it."""
+    """An ICC profile (version 2) for the code points; empty for sRGB, None for unknown ones."""
     if stated.primaries not in _PRIMARIES or stated.transfer not in _CURVES:
         return None
     space, colorants = _PRIMARIES[stated.primaries]

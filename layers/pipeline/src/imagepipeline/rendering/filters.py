@@ -6,23 +6,22 @@ from PIL import Image, ImageFilter, ImageOps
 
 type Filter = Callable[[Image.Image], Image.Image]
 
-# The usual weights of red, green and blue for each channel of a sepia print, as in the CSS filter of that name
-# (W3C Filter Effects, sepia(1)).
+# The weights of red, green and blue in each channel of the CSS filter of the same name (W3C Filter Effects, sepia(1)).
 _SEPIA = (0.393, 0.769, 0.189, 0, 0.349, 0.686, 0.168, 0, 0.272, 0.534, 0.131, 0)
-_BLUR_RADIUS = 0.02  # of the longer side: shapes stay, faces and text don't
-_SHARPEN = ImageFilter.UnsharpMask(radius=1, percent=80, threshold=2)  # what scaling softened, noise spared
+_BLUR_RADIUS = 0.02  # of the longer side: shapes remain visible, faces and text do not
+_SHARPEN = ImageFilter.UnsharpMask(radius=1, percent=80, threshold=2)  # restores sharpness, but not noise
 _AUTOCONTRAST_CUTOFF = 1  # percent of the darkest and of the lightest pixels
 
 
 def apply(image: Image.Image, names: tuple[str, ...]) -> Image.Image:
-    """The image after these filters, in their order. Transparency stays as it is, but for being blurred as well."""
+    """The image after these filters, in their order. Only `blur` changes the transparency."""
     for name in names:
         image = _FILTERS[name](image)
     return image
 
 
 def _on_colors(function: Filter) -> Filter:
-    """The same function for images with alpha, which it does not see."""
+    """The same filter for images with alpha, which keep their alpha channel."""
 
     def applied(image: Image.Image) -> Image.Image:
         if not image.mode.endswith("A"):

@@ -5,24 +5,24 @@ from dataclasses import dataclass
 from imagepipeline.renditions import RenditionSpec
 
 type Size = tuple[int, int]  # width, height in pixels
-# As far as a picture reaches in an image that was reduced by a whole number: where a side did not divide by it, the
-# last column or row is only partly picture, and scaling it as a whole would move everything.
+# How far a picture reaches in an image that was reduced by a whole number. If a side is not a multiple of that number,
+# the picture covers only part of the last column or row, and scaling the whole image would shift everything.
 type Extent = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one rendition comes out of the upright picture: scaled as a whole, then cropped from the centre."""
+    """How one rendition is made from the upright picture: scaled as a whole, then cropped to the centre."""
 
     scaled: Size  # of the whole picture
     size: Size  # of the rendition: at most `scaled`
 
 
 def plan(picture: Size, spec: RenditionSpec) -> Plan:
-    """The plan for `spec` from an upright picture. Nothing is enlarged, nothing falls below one pixel.
+    """The plan for `spec` from an upright picture. Nothing is enlarged, and no side falls below one pixel.
 
-    A `cover` rendition always has the box's shape; where the picture is too small to fill the box it is the largest
-    such crop, so that a page laid out for the shape stays whole.
+    A `cover` rendition always has the box's shape. If the picture is too small to fill the box, the rendition is the
+    largest crop of that shape, so that a page laid out for the shape is not broken.
     """
     width, height = picture
     if spec.fit == "inside":
@@ -35,13 +35,18 @@ def plan(picture: Size, spec: RenditionSpec) -> Plan:
 
 
 def largest(picture: Size, specs: tuple[RenditionSpec, ...]) -> Size:
-    """The largest size at which any of the renditions needs the whole picture."""
+    """The largest size at which a rendition needs the whole picture."""
     return max((plan(picture, spec).scaled for spec in specs), key=area)
 
 
 def area(size: Size) -> int:
     """Pixels."""
     return size[0] * size[1]
+
+
+def upright(size: Size, orientation: int) -> Size:
+    """The size of the upright picture from the size of the stored one with this EXIF orientation, or the reverse."""
+    return size[::-1] if orientation >= 5 else size
 
 
 def scale(size: Size, factor: float) -> Size:

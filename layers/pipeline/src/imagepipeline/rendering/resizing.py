@@ -1,6 +1,6 @@
-"""Scaling down: LANCZOS wherever the eye looks, cheaper filters where it doesn't.
+"""Scaling down: LANCZOS where it is visible, cheaper filters where it is not.
 
-Images come in the modes that can be averaged: L, RGB, YCbCr, CMYK, LAB, and with premultiplied alpha La and RGBa.
+Images are in a mode that can be averaged: L, RGB, YCbCr, CMYK or LAB, and La or RGBa with premultiplied alpha.
 """
 
 import math
@@ -10,16 +10,16 @@ from PIL import Image, ImageChops
 
 from imagepipeline.rendering.geometry import Extent, Size
 
-# Boxes average the picture down to this many times the target before LANCZOS does the rest. SSIM lost to LANCZOS
-# alone, once encoded: .0005 with 3 and .002 with 2 on the way from 640 to 100 pixels; .0025 with 1.6 on the way from
-# 4000 to 1280, where it saves 100 ms.
+# A box filter averages the picture down to this many times the target, and LANCZOS does the rest. The loss in SSIM
+# against LANCZOS alone, after encoding: .0005 with 3 and .002 with 2 from 640 to 100 pixels; .0025 with 1.6 from 4000
+# to 1280, where it saves 100 ms.
 _GAP = 3
 _GAP_OF_LARGE = 1.5
 _LARGE_PIXELS = 2_000_000
 _STRIP_PIXELS = 4_000_000
 
-# An average takes a little off the finest detail. What gives it back was fitted by least squares to full decodes;
-# docs/encoders.md has what it wins. Further from the target there is nothing to win.
+# Averaging weakens the finest detail. The kernel that restores it was fitted by least squares to full decodes;
+# docs/encoders.md has its effect. Further from the target it has none.
 _SOFT_UP_TO = 1.4
 _STRENGTH = 1 / 8  # of a pixel's difference from the average of its four neighbours
 
@@ -27,10 +27,10 @@ _STRENGTH = 1 / 8  # of a pixel's difference from the average of its four neighb
 def shrink(
     image: Image.Image, size: Size, extent: Extent | None = None, *, half_chroma: bool = False, soft: bool = False
 ) -> Image.Image:
-    """The image, or the `extent` of it that is picture, at `size`, which is no larger.
+    """The image at `size`, which is no larger; with `extent`, only that part of the image.
 
-    `half_chroma` spares the work on colours that a JPEG with 4:2:0 subsampling won't keep. Of a `soft` image the finest
-    detail becomes as strong as LANCZOS alone would have left it.
+    `half_chroma` saves the work on colours that a JPEG with 4:2:0 subsampling does not keep. In a `soft` image the
+    finest detail is made as strong as LANCZOS alone would have left it.
     """
     if image.size == size:
         return image
@@ -46,14 +46,14 @@ def shrink(
 
 
 def is_soft(stored: Size, extent: Extent, size: Size) -> bool:
-    """Whether a picture `stored` in one size, decoded to an `extent`, was averaged nearly down to `size`."""
+    """Whether decoding averaged a picture of `stored` size to an `extent` that is only a little larger than `size`."""
     return extent != stored and extent[0] < _SOFT_UP_TO * size[0]
 
 
 def converted(
     image: Image.Image, convert: Callable[[Image.Image], Image.Image], target: Size
 ) -> tuple[Image.Image, Extent]:
-    """`convert(image)`, already averaged down where `target` is much smaller: strip by strip, to spare memory."""
+    """`convert(image)` and its extent. Works in strips to save memory, averaging down if `target` is much smaller."""
     factor = _box_factor(image.size, target)
     extent = image.width / factor, image.height / factor
     height = max(1, _STRIP_PIXELS // image.width // factor) * factor
@@ -79,15 +79,15 @@ def _lanczos(image: Image.Image, size: Size, extent: Extent) -> Image.Image:
     width, height = extent[0] / factor, extent[1] / factor
     if factor > 1:
         image = image.reduce(factor)
-    # First the height alone: Pillow does the width first, which takes 10 % longer.
+    # The height first: Pillow on its own scales the width first, which takes 10 % longer.
     image = _at_height(image, size[1], height)
     return image.resize(size, Image.Resampling.LANCZOS, (0, 0, width, size[1]))
 
 
 def _at_height(image: Image.Image, wanted: int, height: float) -> Image.Image:
-    """The image's rows up to `height`, a fraction of one included, scaled to the `wanted` number of them.
+    """The image's rows up to `height`, which may be fractional, scaled to `wanted` rows.
 
-    Four shades side by side go as one pixel of four channels, which take Pillow little longer than one: a third less.
+    Four adjacent gray pixels are treated as one of four channels, which takes Pillow a third less time.
     """
     if image.mode != "L" or image.width % 4:
         return image.resize((image.width, wanted), Image.Resampling.LANCZOS, (0, 0, image.width, height))
@@ -98,20 +98,20 @@ def _at_height(image: Image.Image, wanted: int, height: float) -> Image.Image:
 
 
 def _crisp_lanczos(image: Image.Image, size: Size, extent: Extent) -> Image.Image:
-    """Scaled and sharpened by the 3×3 kernel with 36 in the middle and -1 beside it.
+    """Scaled and sharpened, by a 3×3 kernel with 36 in the middle and -1 at its four sides.
 
-    Pillow has a filter for such kernels. By blending the same takes a third of its time.
+    Blending gives the same result as Pillow's filter for kernels, in a third of the time.
     """
     image = _lanczos(image, size, extent)
     above_and_below = Image.blend(_moved(image, 0, 1), _moved(image, 0, -1), 0.5)
     left_and_right = Image.blend(_moved(image, 1, 0), _moved(image, -1, 0), 0.5)
-    # Blending cuts fractions off, which darkens by 0.37 on average. An eighth of three levels makes up for it.
+    # Blending cuts off fractions, which darkens by 0.37 levels on average. An eighth of three levels compensates.
     neighbors = ImageChops.add(above_and_below, left_and_right, scale=2, offset=-3)
     return Image.blend(neighbors, image, 1 + _STRENGTH)
 
 
 def _moved(image: Image.Image, right: int, down: int) -> Image.Image:
-    """The image, moved within itself; what that leaves free stays as it was."""
+    """The image, shifted within its frame; the pixels that this leaves uncovered stay as they were."""
     moved = image.copy()
     moved.paste(image, (right, down))
     return moved

@@ -1,4 +1,4 @@
-"""From any pixel mode to one that can be scaled, from any colour space to sRGB, and to what encoders take."""
+"""Pixel modes: from any that a decoder gives to one that can be scaled, and from there to what encoders take."""
 
 from PIL import Image, ImageChops
 
@@ -12,68 +12,48 @@ OPAQUE = {"La": "L", "LA": "L", "RGBa": "RGB", "RGBA": "RGB"}
 
 
 def scalable(
-    image: Image.Image, extent: Extent, bit_depth: int, target: Size, *, in_shades: bool = False
+    image: Image.Image, extent: Extent, bit_depth: int, target: Size, *, is_grayscale: bool = False
 ) -> tuple[Image.Image, Extent]:
-    """The image in L, RGB, YCbCr, CMYK, LAB, La or RGBa, possibly averaged down on the way to `target`, and its extent.
+    """The image in L, RGB, YCbCr, CMYK, LAB, La or RGBa, and its extent; possibly averaged down towards `target`.
 
-    Twelve and sixteen bits become eight, bits and palette indexes shades, and colours are premultiplied with their
-    alpha, so that what is transparent does not bleed. An alpha channel without any transparency is dropped. `in_shades`
-    says of an image in RGBA that its three colours are the same: Pillow has nothing smaller for deep shades with alpha.
-    Raises UnsupportedFormat for samples whose range nobody knows (32 bits, floating point).
+    Samples of 12 and 16 bits are reduced to 8, bilevel and palette images are expanded, and colours are premultiplied
+    by their alpha, so that transparent pixels do not bleed into others. An alpha channel without any transparency is
+    dropped. `is_grayscale` marks an RGBA image whose three colours are equal: Pillow has no smaller mode for deep
+    grayscale with alpha. Raises UnsupportedFormat for samples whose range is unknown (32 bits, floating point).
     """
     if image.mode in ("I", "F"):
         raise UnsupportedFormat("an image with 32-bit samples", ("8 and 16 bits a channel",))
     if image.mode in ("L", "RGB", "YCbCr", "LAB") and not image.has_transparency_data:
         return image, extent
     if image.mode == "CMYK":
-        # Pillow takes all CMYK JPEGs to be inverted, as Adobe's are; only those that say so are.
+        # Pillow treats every CMYK JPEG as inverted, as Adobe writes them. Only those with Adobe's marker are.
         is_plain_jpeg = image.format == "JPEG" and "adobe" not in image.info
         return ImageChops.invert(image) if is_plain_jpeg else image, extent
     if image.mode in ("LA", "RGBA"):
-        mode = "LA" if in_shades else image.mode
+        mode = "LA" if is_grayscale else image.mode
         is_opaque = image.getchannel("A").getextrema() == (255, 255)
         to = OPAQUE[mode] if is_opaque else PREMULTIPLIED[mode]
         return resizing.converted(image, lambda strip: strip.convert(mode).convert(to), target)
     if image.mode.startswith("I;16"):
         return resizing.converted(image, lambda strip: _to_eight_bits(strip, bit_depth), target)
     if "transparency" in image.info:
-        image.info["transparency"] = _as_pixels_are(image.info["transparency"], image.mode, bit_depth)
-    return resizing.converted(image, _to_shades, target)
+        image.info["transparency"] = _in_eight_bits(image.info["transparency"], image.mode, bit_depth)
+    return resizing.converted(image, _expanded, target)
 
 
-def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str, tuple[str, ...]]:
-    """The image in sRGB (L, RGB, YCbCr, La or RGBa), what colour space it had, and notes on what went wrong."""
-    if not profile and image.mode not in ("CMYK", "LAB"):
-        return image, "sRGB", ()
-    # Here, because most pictures do without it, and so does a cold start.
-    from imagepipeline.rendering import profiles
-
-    notes: tuple[str, ...] = ()
-    if profile:
-        try:
-            return *profiles.apply(profile, image), notes
-        except profiles.BROKEN:
-            notes = ("broken ICC profile ignored",)
-    if image.mode == "CMYK":
-        return image.convert("RGB"), "CMYK", notes
-    if image.mode == "LAB":
-        return profiles.from_cielab(image), "CIELAB", notes
-    return image, "sRGB", notes
-
-
-def as_jpegs_have_it(image: Image.Image) -> Image.Image:
+def for_jpeg(image: Image.Image) -> Image.Image:
     """The image on white, in L or YCbCr: what a JPEG stores, so that its encoder has nothing to convert."""
     image = flattened(image)
     return image.convert("YCbCr") if image.mode == "RGB" else image
 
 
-def as_filters_take_it(image: Image.Image) -> Image.Image:
+def for_filters(image: Image.Image) -> Image.Image:
     """The image in L, RGB, La or RGBa."""
     return image.convert("RGB") if image.mode == "YCbCr" else image
 
 
 def flattened(image: Image.Image) -> Image.Image:
-    """A premultiplied image on white; others as they are."""
+    """A premultiplied image on white; any other image unchanged."""
     if image.mode not in UNMULTIPLIED:
         return image
     opaque = OPAQUE[image.mode]
@@ -89,8 +69,8 @@ def unmultiplied(image: Image.Image) -> Image.Image:
     return image.convert(UNMULTIPLIED[image.mode]) if image.mode in UNMULTIPLIED else image
 
 
-def _as_pixels_are(transparent: object, mode: str, bit_depth: int) -> object:
-    """A PNG's transparent colour, which it states in its own bits, as Pillow has unpacked the pixels: in eight."""
+def _in_eight_bits(transparent: object, mode: str, bit_depth: int) -> object:
+    """A PNG's transparent colour, which it states in its own bit depth, in the eight bits of Pillow's pixels."""
     if bit_depth == 16 and isinstance(transparent, tuple):
         return tuple(value >> 8 for value in transparent)
     if bit_depth in (2, 4) and mode == "L" and isinstance(transparent, int):
@@ -100,17 +80,17 @@ def _as_pixels_are(transparent: object, mode: str, bit_depth: int) -> object:
 
 
 def _to_eight_bits(strip: Image.Image, bit_depth: int) -> Image.Image:
-    """A strip of deep shades in L, or in La if one of them stands for transparent."""
+    """A strip of deep grayscale in L, or in La if one of its values stands for transparent."""
     deep, brightest = strip.convert("I"), 2**bit_depth - 1
-    shades = deep.point([round(255 * min(value / brightest, 1)) for value in range(65536)], "L")
+    gray = deep.point([round(255 * min(value / brightest, 1)) for value in range(65536)], "L")
     transparent = strip.info.get("transparency")
     if transparent is None:
-        return shades
+        return gray
     alpha = deep.point([255 * (value != transparent) for value in range(65536)], "L")
-    return Image.merge("LA", (shades, alpha)).convert("La")
+    return Image.merge("LA", (gray, alpha)).convert("La")
 
 
-def _to_shades(strip: Image.Image) -> Image.Image:
+def _expanded(strip: Image.Image) -> Image.Image:
     """A strip of any mode in L, RGB, La or RGBa."""
     if strip.mode in ("La", "RGBa"):
         return strip
