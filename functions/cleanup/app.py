@@ -1,4 +1,4 @@
-"""RemoveRenditions: removes the renditions of an upload that its record does not need."""
+"""RemoveRenditions: removes the renditions of an upload that its record does not name."""
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -188,7 +188,7 @@ def test_status_as_json_exits_0_if_all_are_completed(
 FAILED = {
     "Status": "FAILED",
     "Sequencer": "0A",
-    "Error": {"Name": "ServiceUnavailable", "Message": "S3 is not answering"},
+    "Error": {"Name": "ServiceUnavailable", "Message": "S3 is unavailable"},
     "FailedStep": "CreateThumbnails",
     "StartedAt": "2026-06-01T09:59:58.000Z",
     "CompletedAt": NOW,
@@ -210,7 +210,7 @@ def test_failures_prints_one_line_each_and_exits_1(machines: StateMachinesStandI
         "FAILED",
         "uploads/cat.jpg",
         NOW,
-        "ServiceUnavailable: S3 is not answering (in CreateThumbnails)",
+        "ServiceUnavailable: S3 is unavailable (in CreateThumbnails)",
         "redrive it",
     ]
     assert (second[0], second[1], second[4]) == ("UNDELIVERED", "", "inspect it in the queue, and delete it there")

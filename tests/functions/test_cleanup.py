@@ -99,7 +99,7 @@ def test_what_could_not_be_done_has_a_name_that_is_worth_another_try(service, op
     rendition(FORMER)
     refuse(service, operation, "ThrottlingException")
 
-    with pytest.raises(RenditionsNotRemoved, match=r"^unneeded renditions remain: .*ThrottlingException"):
+    with pytest.raises(RenditionsNotRemoved, match=r"^outdated renditions were not removed: .*ThrottlingException"):
         invoke(app, sample("cleanup"))
 
 

@@ -139,7 +139,7 @@ def test_switched_off_means_that_nobody_is_called(setting):
     assert rekognition.operations == s3.operations == []
     assert described == sample("metadata")["Picture"] | {
         "Labels": [],
-        "LabelsSkipped": {"Name": "SwitchedOff", "Message": "labels are switched off by the stack's settings"},
+        "LabelsSkipped": {"Name": "SwitchedOff", "Message": "label detection is turned off (DetectLabels=false)"},
     }
 
 
@@ -153,7 +153,7 @@ def test_a_picture_too_small_for_rekognition_is_described_without_labels_and_say
     assert described["Labels"] == []
     assert described["LabelsSkipped"] == {
         "Name": "TooSmallForLabels",
-        "Message": f"the largest rendition is {width}x{height}; Rekognition needs 80 pixels a side",
+        "Message": f"the largest rendition is {width}x{height}; Rekognition needs at least 80 pixels on each side",
     }
 
 
@@ -191,7 +191,7 @@ def test_a_busy_s3_is_not_blamed_on_rekognition(setting):
     renditions = {"only": rendition("only", 400, 300, "WEBP")}
     refuse("s3", "GetObject", "SlowDown", 503)
 
-    with pytest.raises(ServiceUnavailable, match=r"^S3 is not answering"):
+    with pytest.raises(ServiceUnavailable, match=r"^S3 is unavailable"):
         metadata(renditions)
 
 

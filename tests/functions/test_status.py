@@ -31,7 +31,7 @@ REJECTED = PROCESSING | {
     "Status": "REJECTED",
     "CompletedAt": "2026-11-21T01:06:22.020Z",
     "FailedStep": "ValidateImage",
-    "Error": {"Name": "UnsupportedFormat", "Message": "the content is an HTML page; accepted are JPEG, PNG"},
+    "Error": {"Name": "UnsupportedFormat", "Message": "the content is an HTML page; accepted formats are JPEG, PNG"},
 }
 FAILED = REJECTED | {
     "Status": "FAILED",

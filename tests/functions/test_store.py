@@ -191,7 +191,9 @@ def test_renditions_that_can_t_be_removed_are_told_of_while_the_record_stands(op
     put_renditions(rendition_key(KEY, comparable(OLDER), OTHER_EXECUTION, "small", "JPEG"))
     refuse("s3", operation, "SlowDown", 503)
 
-    with pytest.raises(RenditionsNotRemoved, match=r"^unneeded renditions remain: S3 is not answering: .*SlowDown"):
+    with pytest.raises(
+        RenditionsNotRemoved, match=r"^outdated renditions were not removed: S3 is unavailable: .*SlowDown"
+    ):
         invoke(app, EVENT)
 
     assert record()["Status"] == "COMPLETED"
@@ -241,7 +243,7 @@ def test_a_busy_table_is_worth_another_try():
     begin()
     refuse("dynamodb", "PutItem", "ThrottlingException")
 
-    with pytest.raises(ServiceUnavailable, match=r"^DynamoDB is not answering: .*ThrottlingException"):
+    with pytest.raises(ServiceUnavailable, match=r"^DynamoDB is unavailable: .*ThrottlingException"):
         invoke(app, EVENT)
 
 

@@ -233,7 +233,7 @@ def test_an_s3_that_is_busy_is_worth_another_try(operation):
     event = {"Event": upload(picture(40, 30)), "Execution": EXECUTION, "Header": header(40, 30)}
     refuse("s3", operation, "SlowDown", 503)
 
-    with pytest.raises(ServiceUnavailable, match=r"^S3 is not answering: .*SlowDown"):
+    with pytest.raises(ServiceUnavailable, match=r"^S3 is unavailable: .*SlowDown"):
         invoke(app, event)
 
 

@@ -101,9 +101,9 @@ def test_every_read_insists_on_the_object_of_the_event():
         (
             b"<!doctype html>",
             UnsupportedFormat,
-            "the content is an HTML page; accepted are JPEG, PNG",
+            "the content is an HTML page; accepted formats are JPEG, PNG",
         ),
-        (b"%PDF-1.7\n", UnsupportedFormat, "the content is a PDF document; accepted are JPEG, PNG"),
+        (b"%PDF-1.7\n", UnsupportedFormat, "the content is a PDF document; accepted formats are JPEG, PNG"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", UnsupportedFormat, "the content is an SVG drawing"),
         (b"Dear diary,", UnsupportedFormat, "the content is text"),
         (b"\x00" * 100, UnsupportedFormat, "the content is nothing but zero bytes"),
@@ -201,7 +201,7 @@ def test_an_s3_that_is_busy_is_worth_another_try(code, http_status):
     event = {"Event": upload(picture(40, 30))}
     refuse("s3", "GetObject", code, http_status)
 
-    with pytest.raises(ServiceUnavailable, match=f"^S3 is not answering: .*{code}, says AWS"):
+    with pytest.raises(ServiceUnavailable, match=f"^S3 is unavailable: .*{code}, says AWS"):
         invoke(app, event)
 
 

@@ -54,7 +54,7 @@ def test_what_may_be_better_soon_is_called_unavailable_and_keeps_its_cause(error
     with pytest.raises(ServiceUnavailable) as unavailable, aws.translate_transient_errors("S3"):
         raise error
 
-    assert str(unavailable.value) == f"S3 is not answering: {error}"
+    assert str(unavailable.value) == f"S3 is unavailable: {error}"
     assert unavailable.value.__cause__ is error
 
 

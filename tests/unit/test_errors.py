@@ -14,16 +14,19 @@ SAMPLES = {
     errors.ConfigError("RENDITIONS", '"640" is not WIDTHxHEIGHT'): 'RENDITIONS: "640" is not WIDTHxHEIGHT',
     errors.EmptyFile(): "the file is empty (0 bytes)",
     errors.FileTooLarge(123456789, 104857600): "the file has 123,456,789 bytes; the limit is 104,857,600",
-    errors.UnsupportedFormat("an HTML page", ("JPEG", "PNG")): ("the content is an HTML page; accepted are JPEG, PNG"),
+    errors.UnsupportedFormat("an HTML page", ("JPEG", "PNG")): (
+        "the content is an HTML page; accepted formats are JPEG, PNG"
+    ),
     errors.DamagedImage("PNG", "it ends at byte 1,024"): "the PNG is damaged: it ends at byte 1,024",
     errors.TooManyPixels(12000, 10000, 100_000_000): "12000x10000 is 120.0 megapixels; the limit is 100",
     errors.TooManyPixels(1250, 1000, 1_200_000): "1250x1000 is 1.2 megapixels; the limit is 1.2",
     errors.TooComplex("the JPEG has more than 100 scans"): "the JPEG has more than 100 scans",
+    errors.FolderMarker(): "the object is a folder marker",
     errors.UploadReplaced(): "the upload was replaced before it was processed",
     errors.UploadGone(): "the upload was deleted before it was processed",
-    errors.Superseded(): "a newer upload or a deletion has taken the key over",
-    errors.ServiceUnavailable("S3", "SlowDown"): "S3 is not answering: SlowDown",
-    errors.RenditionsNotRemoved("SlowDown"): "unneeded renditions remain: SlowDown",
+    errors.Superseded(): "a newer upload or a deletion has taken over the key",
+    errors.ServiceUnavailable("S3", "SlowDown"): "S3 is unavailable: SlowDown",
+    errors.RenditionsNotRemoved("SlowDown"): "outdated renditions were not removed: SlowDown",
     errors.RekognitionThrottled("Rate exceeded"): "Rekognition is throttling: Rate exceeded",
     errors.RekognitionFailed("InternalServerError"): "Rekognition failed: InternalServerError",
 }

@@ -187,7 +187,7 @@ def test_a_deletion_that_s3_refuses_within_its_answer_is_not_overlooked():
         "after-call.s3.DeleteObjects", lambda parsed, **_: parsed.update(Errors=[failed])
     )
 
-    with pytest.raises(ServiceUnavailable, match=r"1 renditions not removed, the first for .*InternalError"):
+    with pytest.raises(ServiceUnavailable, match=r"1 renditions were not removed; the first error is .*InternalError"):
         objects.delete_renditions(BUCKET, ["hash/0A/small.jpg"])
 
 
@@ -204,5 +204,5 @@ def test_a_deletion_that_s3_refuses_within_its_answer_is_not_overlooked():
 def test_a_busy_s3_is_called_unavailable_whatever_is_asked_of_it(operation, call):
     refuse("s3", operation, "SlowDown", 503)
 
-    with pytest.raises(ServiceUnavailable, match=r"^S3 is not answering: .*SlowDown"):
+    with pytest.raises(ServiceUnavailable, match=r"^S3 is unavailable: .*SlowDown"):
         call()

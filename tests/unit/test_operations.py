@@ -1,4 +1,4 @@
-"""docs/operations.md says what is so."""
+"""docs/operations.md agrees with the code."""
 
 import inspect
 import json
@@ -9,9 +9,11 @@ import pytest
 
 from cli import failures
 from imagepipeline import errors
+from tests.template.stack import of_type
 
 REPOSITORY = Path(__file__).parents[2]
 GUIDE = (REPOSITORY / "docs" / "operations.md").read_text()
+PROSE = " ".join(GUIDE.split())
 MACHINES = [
     json.loads((REPOSITORY / "statemachine" / f"{name}.asl.json").read_text())
     for name in ("image_pipeline", "housekeeping")
@@ -19,69 +21,78 @@ MACHINES = [
 TASKS = [(name, state) for machine in MACHINES for name, state in machine["States"].items() if state["Type"] == "Task"]
 FUNCTIONS = [(name, state) for name, state in TASKS if "lambda:invoke" in state["Resource"]]
 TABLE_WRITES = [state for _, state in TASKS if ":dynamodb:" in state["Resource"]]
+QUOTAS = {"Lambda.TooManyRequestsException", "RekognitionThrottled"}
 BASES = {errors.PipelineError, errors.ImageRejected}
-REASONS = [
+ERRORS = {
     name
-    for name, thing in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(thing, errors.PipelineError) and thing not in BASES
-]
+    for name, member in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(member, errors.PipelineError) and member not in BASES
+}
 
 
-def explained(heading: str) -> set[str]:
-    """What stands in backticks in the first column of a section's tables."""
+def documented(heading: str) -> set[str]:
+    """The names in backticks in the first column of a section's table."""
     section = GUIDE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| ([^|]+) \|", section, re.M)
     return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
 
 
-def attempts(state: dict) -> int:
-    return 1 + sum(retrier["MaxAttempts"] for retrier in state["Retry"])
+def attempts(state: dict, but_for: set[str] = frozenset()) -> int:
+    return 1 + sum(rule["MaxAttempts"] for rule in state["Retry"] if not but_for & set(rule["ErrorEquals"]))
 
 
-def runs(state: dict) -> int:
-    """Those attempts that reach the function: one that lacks concurrency is refused before."""
-    refused = [r for r in state["Retry"] if r["ErrorEquals"] == ["Lambda.TooManyRequestsException"]]
-    return attempts(state) - sum(retrier["MaxAttempts"] for retrier in refused)
+def test_every_error_is_documented_and_no_other():
+    of_aws = {name for name in documented("Errors") if "." in name}
+
+    assert documented("Errors") - of_aws - {"Unannounced"} == ERRORS
 
 
-@pytest.mark.parametrize("reason", REASONS)
-def test_every_reason_is_explained(reason: str) -> None:
-    assert reason in explained("What each error means")
+def test_every_status_is_documented():
+    assert documented("Record status") == {"Status", "PROCESSING", "COMPLETED", "REJECTED", "FAILED"}
 
 
-def test_no_reason_is_explained_that_there_is_none_of() -> None:
-    of_aws = {name for name in explained("What each error means") if "." in name}
-
-    assert explained("What each error means") - of_aws - {"Unannounced"} == set(REASONS)
-
-
-def test_every_status_and_every_kind_of_failure_is_explained() -> None:
+def test_every_kind_of_failure_is_documented():
     kinds = failures.OF_RECORDS | {failures.UNDELIVERED, failures.NOT_REMOVED}
 
-    assert explained("What a record says") >= {"PROCESSING", "COMPLETED", "REJECTED", "FAILED"} | kinds
+    assert documented("Failures") == kinds | {"failures"}
+
+
+def test_every_alarm_is_documented():
+    assert documented("Alarms") == of_type("AWS::CloudWatch::Alarm").keys()
 
 
 @pytest.mark.parametrize(("name", "state"), FUNCTIONS)
-def test_the_most_attempts_of_a_step_are_as_told(name: str, state: dict) -> None:
-    assert f"| `{name}` | {attempts(state)} | {runs(state)} |" in GUIDE
+def test_the_runs_of_a_step_are_those_of_its_retry_rules(name: str, state: dict):
+    assert f"| `{name}` | {attempts(state, QUOTAS)} |" in GUIDE
+
+
+def test_the_table_lists_no_other_steps():
+    assert documented("What a failure can cost") == {name for name, _ in FUNCTIONS}
 
 
 @pytest.mark.parametrize("state", TABLE_WRITES)
-def test_the_most_attempts_of_a_write_are_as_told(state: dict) -> None:
-    assert f"| every write to the table | {attempts(state)} |" in GUIDE
+def test_the_attempts_of_a_write_are_those_of_its_retry_rules(state: dict):
+    assert f"A write to the table gets {attempts(state)} attempts" in PROSE
 
 
-def test_the_longest_run_is_as_told() -> None:
-    assert f"none takes longer than {MACHINES[0]['TimeoutSeconds'] // 3600} hours" in GUIDE
+def test_the_attempts_of_a_notification_are_those_of_the_state_machine():
+    [tries] = re.findall(r"Tries >= (\d+)", json.dumps(MACHINES[0]["States"]["RetryNotification"]))
+
+    assert f"and a notification {tries} attempts" in PROSE
 
 
-def test_the_tries_at_a_notification_are_as_told() -> None:
-    [tries] = {re.search(r">= (\d+)", json.dumps(machine["States"]["IsWorthAnotherTry"]))[1] for machine in MACHINES}
-
-    assert f"A notification is tried {tries} times." in GUIDE
+def test_the_longest_execution_is_the_state_machine_s_timeout():
+    assert f"no execution takes longer than {MACHINES[0]['TimeoutSeconds'] // 86400} days" in PROSE
 
 
-def test_every_log_group_is_named() -> None:
+def test_the_number_of_resumptions_is_that_of_the_state_machine():
+    [most] = re.findall(r"Resumptions >= (\d+)", json.dumps(MACHINES[1]))
+
+    assert most == "3"
+    assert PROSE.count("at most three times in a row") == 2
+
+
+def test_every_log_group_is_documented():
     template = (REPOSITORY / "template.yaml").read_text()
 
     for group in re.findall(r"LogGroupName: !Sub (\S+)", template):

@@ -122,7 +122,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize(("looks_like", "data"), FOREIGN.items())
 def test_a_file_of_another_format_is_rejected_by_its_name(looks_like: str, data: bytes) -> None:
-    with pytest.raises(UnsupportedFormat, match=r"accepted are JPEG, PNG") as rejection:
+    with pytest.raises(UnsupportedFormat, match=r"accepted formats are JPEG, PNG") as rejection:
         probe(CountingSource(data))
 
     assert str(rejection.value).startswith(f"the content is {looks_like};")

@@ -62,7 +62,7 @@ def test_what_is_not_json_is_no_part_of_a_record(value):
 
 
 def test_an_attribute_that_no_record_has_is_not_guessed_at():
-    with pytest.raises(TypeError, match="SS is no type"):
+    with pytest.raises(TypeError, match="no attributes of the type SS"):
         records.from_item({"Labels": {"SS": ["Cat"]}})
 
 

@@ -1,4 +1,4 @@
-"""The one place that makes clients of AWS's services, and that turns their errors into the pipeline's own."""
+"""Creates the clients of AWS services, and translates their transient errors. No other module creates clients."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, I
 
 from imagepipeline.errors import ServiceUnavailable
 
-# Three attempts within the call; patience beyond that is the state machine's, where waiting costs nothing.
+# Three attempts in one call. Further retries are the state machine's, where waiting is free.
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=3, read_timeout=25)
 
-# Codes S3 and DynamoDB use for "try again later" in botocore's retry definitions and the services' error references.
+# Error codes of S3 and DynamoDB for transient errors, from botocore's retry definitions and the API references.
 _TRY_AGAIN = frozenset(
     {
         "InternalError",
@@ -36,7 +36,7 @@ _TRY_AGAIN = frozenset(
 
 @cache
 def _session() -> botocore.session.Session:
-    # Not boto3's: its clients are these, and its resources and transfers are an eighth of a cold start.
+    # botocore's, because boto3 adds resources and transfers, which nothing here uses: an eighth of a cold start.
     return botocore.session.get_session()
 
 
@@ -50,24 +50,24 @@ def client(service: str) -> Any:
 
 
 def make_clients(*services: str) -> None:
-    """Makes clients ahead of their first use: during init, Lambda gives more CPU than the function's memory buys."""
+    """Creates clients during init, when Lambda gives a function more CPU than its memory size buys."""
     for service in services:
         client(service)
 
 
 def error_code(error: ClientError) -> str:
-    """The service's code for what went wrong, such as `NoSuchKey` or `412`."""
+    """The error code of the service, such as `NoSuchKey` or `412`."""
     return error.response.get("Error", {}).get("Code", "")
 
 
 def reason(error: Exception) -> str:
-    """What an error says, on one line and short enough for a mail: proxies answer with whole pages of HTML."""
+    """The error's message on one line, and short enough for a notification: proxies return whole pages of HTML."""
     return " ".join(str(error).split())[:300]
 
 
 @contextmanager
 def translate_transient_errors(service: str) -> Iterator[None]:
-    """Raises ServiceUnavailable for throttling, server errors and broken connections; lets everything else through."""
+    """Raises ServiceUnavailable for throttling, server errors and connection errors. Other errors pass unchanged."""
     try:
         yield
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""Removes renditions that no record needs."""
+"""Removes outdated renditions."""
 
 from imagepipeline import objects, ordering, records
 from imagepipeline.errors import RenditionsNotRemoved, ServiceUnavailable

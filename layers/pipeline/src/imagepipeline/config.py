@@ -1,6 +1,6 @@
-"""The settings a function is deployed with: read once, by name, failing by name.
+"""The environment variables of a function, validated. A ConfigError names the variable that is wrong.
 
-Nothing else in the project reads `os.environ`, and importing a module never needs a variable.
+No other module of the layer or the functions reads `os.environ`, and no module reads it on import.
 """
 
 import os
@@ -9,7 +9,7 @@ from imagepipeline.errors import ConfigError
 
 
 def text(name: str) -> str:
-    """A setting that must not be empty."""
+    """A variable that must not be empty."""
     value = os.environ.get(name, "").strip()
     if not value:
         raise ConfigError(name, "is not set")
@@ -17,7 +17,7 @@ def text(name: str) -> str:
 
 
 def number(name: str, lowest: float, highest: float) -> float:
-    """A setting between `lowest` and `highest`, both included."""
+    """A number from `lowest` to `highest`, inclusive."""
     value = text(name)
     try:
         parsed = float(value)
@@ -29,7 +29,7 @@ def number(name: str, lowest: float, highest: float) -> float:
 
 
 def whole_number(name: str, lowest: int, highest: int) -> int:
-    """A setting that is an integer between `lowest` and `highest`, both included."""
+    """An integer from `lowest` to `highest`, inclusive."""
     parsed = number(name, lowest, highest)
     if parsed != int(parsed):
         raise ConfigError(name, f'"{text(name)}" is not a whole number')
@@ -37,7 +37,7 @@ def whole_number(name: str, lowest: int, highest: int) -> int:
 
 
 def switch(name: str) -> bool:
-    """A setting that is `true` or `false`."""
+    """A boolean, written `true` or `false`."""
     value = text(name)
     if value not in ("true", "false"):
         raise ConfigError(name, f'"{value}" is neither true nor false')

@@ -1,4 +1,4 @@
-"""What a record says of a picture, apart from its labels."""
+"""The description of an image in its record, without labels."""
 
 from imagepipeline import exif
 from imagepipeline.models import Header, JsonObject
@@ -6,9 +6,9 @@ from imagepipeline.rendering import Picture
 
 
 def describe(header: Header, picture: Picture, sha256: str, *, location: bool = False) -> JsonObject:
-    """The record's descriptive attributes, PascalCase and bounded in size; what is unknown is absent.
+    """The record's descriptive attributes, in PascalCase and bounded in size. Unknown attributes are absent.
 
-    `sha256` is the original file's, hexadecimal. Where the photo was taken is told only with `location`.
+    `sha256` is the hexadecimal hash of the original file. The GPS position is included only with `location`.
     """
     marks = picture.fingerprints
     facts = {

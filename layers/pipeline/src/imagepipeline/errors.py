@@ -1,71 +1,71 @@
-"""Why an image did not come out, one class a reason.
+"""The reasons why an image is not processed, one class for each.
 
-The class name is the contract: Lambda reports it as the error's type, the state machine's `Catch` and `Retry` match
-it, and the record stores it as `Error.Name`. tests/statemachine holds the two against each other.
+The class name is part of the interface: Lambda reports it as the error type, `Retry` and `Catch` of the state machines
+match it, and the record stores it as `Error.Name`. tests/statemachine checks that the names agree.
 """
 
 
 class PipelineError(Exception):
-    """Base of everything the pipeline raises by intent."""
+    """Base of all errors that the pipeline raises deliberately."""
 
 
 class ConfigError(PipelineError):
-    """A setting is missing or can't be read. The message names the setting and what would be right."""
+    """A setting is missing or invalid. The message names the setting and the valid values."""
 
     def __init__(self, setting: str, problem: str) -> None:
         super().__init__(f"{setting}: {problem}")
 
 
-# ---------------------------------------------------------------- the uploader's doing: recorded, announced, no retry
+# --------------------------------------------------------------------- invalid input: recorded, announced, not retried
 
 
 class ImageRejected(PipelineError):
-    """Base of the rejections: the file itself is the reason, and another try would end the same."""
+    """Base of rejections: the file is the reason, so a retry would give the same result."""
 
 
 class EmptyFile(ImageRejected):
-    """The object has no bytes."""
+    """The file has no bytes."""
 
     def __init__(self) -> None:
         super().__init__("the file is empty (0 bytes)")
 
 
 class FileTooLarge(ImageRejected):
-    """The object has more bytes than the pipeline accepts."""
+    """The file has more bytes than the pipeline accepts."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(f"the file has {size:,} bytes; the limit is {limit:,}")
 
 
 class UnsupportedFormat(ImageRejected):
-    """The bytes are not of a format on the allowlist, whatever the name says."""
+    """The content is not of a supported format, whatever the file name says."""
 
     def __init__(self, found: str, accepted: tuple[str, ...]) -> None:
-        super().__init__(f"the content is {found}; accepted are {', '.join(accepted)}")
+        super().__init__(f"the content is {found}; accepted formats are {', '.join(accepted)}")
 
 
 class DamagedImage(ImageRejected):
-    """The file claims a format and breaks its rules: truncated, corrupt, or inconsistent."""
+    """The file is truncated, corrupt, or inconsistent with its format."""
 
     def __init__(self, format_name: str, problem: str) -> None:
         super().__init__(f"the {format_name} is damaged: {problem}")
 
 
 class TooManyPixels(ImageRejected):
-    """The header promises more pixels than the pipeline will decode."""
+    """The header declares more pixels than the pipeline decodes."""
 
     def __init__(self, width: int, height: int, limit: int) -> None:
         super().__init__(f"{width}x{height} is {width * height / 1e6:.1f} megapixels; the limit is {limit / 1e6:g}")
 
 
 class TooComplex(ImageRejected):
-    """Within the pixel limit, yet decoding would cost far more than such a picture should (scans, segments, frames)."""
+    """Decoding would take far more time or memory than an image of this size should (scans, segments, frames)."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
 
 
-# -------------------------------------------------------------- superseded, or no upload at all: nothing to announce
+# -------------------------------------------------------------------------- superseded, or not an image: not announced
 
 
 class FolderMarker(PipelineError):
@@ -76,7 +76,7 @@ class FolderMarker(PipelineError):
 
 
 class UploadReplaced(PipelineError):
-    """The object under this key is no longer the one of this event; its own event is on the way."""
+    """The object under this key is no longer the one of this event. The newer object has an event of its own."""
 
     def __init__(self) -> None:
         super().__init__("the upload was replaced before it was processed")
@@ -90,38 +90,38 @@ class UploadGone(PipelineError):
 
 
 class Superseded(PipelineError):
-    """Another event has taken the key over: a newer upload, or a deletion."""
+    """Another execution owns the key, or its record was removed."""
 
     def __init__(self) -> None:
-        super().__init__("a newer upload or a deletion has taken the key over")
+        super().__init__("a newer upload or a deletion has taken over the key")
 
 
-# --------------------------------------------------------------------------------------------- worth trying again later
+# -------------------------------------------------------------------------------------------------- transient: retried
 
 
 class ServiceUnavailable(PipelineError):
-    """S3 or DynamoDB throttled or failed, beyond botocore's own retries."""
+    """S3 or DynamoDB throttled or failed in all of botocore's attempts."""
 
     def __init__(self, service: str, detail: str) -> None:
-        super().__init__(f"{service} is not answering: {detail}")
+        super().__init__(f"{service} is unavailable: {detail}")
 
 
 class RenditionsNotRemoved(PipelineError):
-    """The record stands; renditions that it doesn't name could not be removed yet."""
+    """The record is written, but renditions that it does not name could not be removed yet."""
 
     def __init__(self, detail: str) -> None:
-        super().__init__(f"unneeded renditions remain: {detail}")
+        super().__init__(f"outdated renditions were not removed: {detail}")
 
 
 class RekognitionThrottled(PipelineError):
-    """Rekognition refused the call for its rate, beyond botocore's own retries."""
+    """Rekognition throttled all of botocore's attempts."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"Rekognition is throttling: {detail}")
 
 
 class RekognitionFailed(PipelineError):
-    """Rekognition answered with an error, or not in time."""
+    """Rekognition returned an error, or did not respond in time."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"Rekognition failed: {detail}")

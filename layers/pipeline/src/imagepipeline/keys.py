@@ -1,11 +1,11 @@
-"""Names of objects: where renditions live, and how S3's sequencers compare. Pure, standard library only."""
+"""Keys of uploads and renditions, and the order of S3's sequencers. Standard library only."""
 
 import hashlib
 import re
 
 UPLOADS_PREFIX = "uploads/"
 MAX_KEY_BYTES = 1024  # S3's limit on a key, in UTF-8 bytes
-# S3 documents no maximum; those seen have 16 to 18 digits. The padding only has to be at least as long as any of them.
+# S3 documents no maximum; observed sequencers have 16 to 18 digits. The padded length only has to exceed all of them.
 SEQUENCER_LENGTH = 64
 
 _HEX = re.compile(r"[0-9A-Fa-f]+")
@@ -18,9 +18,9 @@ def is_folder_marker(key: str, size: int) -> bool:
 
 
 def comparable(sequencer: str) -> str:
-    """S3's event sequencer, padded so that two of the same key compare as strings.
+    """The sequencer of an S3 event, padded so that two sequencers of the same key compare as strings.
 
-    S3 asks for right-padding with zeros and a lexicographical comparison; both letter cases occur.
+    S3 prescribes padding with zeros on the right and a lexicographical comparison; both letter cases occur.
     Raises ValueError for anything that is not hexadecimal.
     """
     if not _HEX.fullmatch(sequencer):
@@ -29,24 +29,24 @@ def comparable(sequencer: str) -> str:
 
 
 def just_after(sequencer: str) -> str:
-    """A comparable sequencer between this one and every later one of S3's, which are not as long."""
+    """A comparable sequencer that is later than this one, and earlier than every later one of S3."""
     return f"{int(sequencer, 16) + 1:0{SEQUENCER_LENGTH}X}"
 
 
 def renditions_prefix(image_key: str) -> str:
-    """Where all renditions of all versions of one upload live; ends with a slash.
+    """The prefix of all renditions of all versions of one upload; it ends with a slash.
 
-    128 bits of SHA-256 over the whole key: two uploads meet by chance once in 2**64 of them, and no character of the
-    upload's name has to survive in a URL.
+    It is 128 bits of the SHA-256 of the whole key. A collision is expected only among 2**64 uploads, and no character
+    of the upload's key has to be escaped in a URL.
     """
     return hashlib.sha256(image_key.encode()).hexdigest()[:32] + "/"
 
 
 def version_prefix(image_key: str, sequencer: str, execution_arn: str) -> str:
-    """Where one execution stores the renditions of one version of an upload; ends with a slash.
+    """The prefix of the renditions that one execution creates of one version of an upload; it ends with a slash.
 
-    A replaced upload has a new sequencer and so new keys: the rendition behind a key never changes. Two executions for
-    the same event have different keys, so that one that was superseded cannot remove what the other is writing.
+    A replaced upload has a new sequencer and therefore new keys, so the object under a key never changes. Two
+    executions for the same event have different keys, so one that was superseded cannot remove what the other writes.
     """
     execution = hashlib.sha256(execution_arn.encode()).hexdigest()[:8]
     return f"{renditions_prefix(image_key)}{sequencer.rstrip('0') or '0'}-{execution}/"

@@ -1,4 +1,4 @@
-"""What Amazon Rekognition sees in a picture."""
+"""Labels that Amazon Rekognition detects in an image."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -9,15 +9,15 @@ from imagepipeline import aws, objects
 from imagepipeline.errors import RekognitionFailed, RekognitionThrottled
 from imagepipeline.models import JsonObject, Rendition
 
-# Rekognition's limits ("Guidelines and quotas" in its developer guide): it reads JPEG and PNG of 15 MB in S3 or 5 MB
-# in the request, and no side may be under 80 pixels.
+# "Guidelines and quotas" in Rekognition's developer guide: it reads JPEG and PNG of up to 15 MB in S3, or 5 MB in the
+# request, with at least 80 pixels on each side.
 READABLE_FORMATS = ("JPEG", "PNG")
 MAX_OBJECT_BYTES = 15 * 2**20
 SMALLEST_SIDE = 80
 
-# Pixels of the longest side: VGA, the least that its developer guide recommends.
+# Pixels on the longest side: VGA, the smallest size that its developer guide recommends.
 _ENOUGH = 640
-# What goes into the request is made no larger: at quality 90 even pure noise stays below the 5 MB.
+# Images in a request are reduced to this size: at quality 90, even pure noise stays below 5 MB.
 _SIDE_IN_REQUEST = 1920
 
 _THROTTLED = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException"})
@@ -25,14 +25,14 @@ _THROTTLED = frozenset({"ProvisionedThroughputExceededException", "ThrottlingExc
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """The outcome of asking for labels: labels, or the reason why there are none."""
+    """The labels of an image, or the reason why there are none."""
 
     labels: tuple[JsonObject, ...] = ()  # {"Name": str, "Confidence": percent with one decimal}, most confident first
     model_version: str | None = None
-    skipped: JsonObject | None = None  # {"Name", "Message"}: nothing is wrong, and asking again would not help
+    skipped: JsonObject | None = None  # {"Name", "Message"}: not an error, and a retry would not help
 
     def to_state(self) -> JsonObject:
-        """PascalCase, absent where there is nothing to say."""
+        """PascalCase; unset attributes are absent."""
         state = {
             "Labels": list(self.labels),
             "LabelModelVersion": self.model_version,
@@ -41,26 +41,28 @@ class Labelling:
         return {name: value for name, value in state.items() if value is not None}
 
 
-SWITCHED_OFF = Labelling(skipped={"Name": "SwitchedOff", "Message": "labels are switched off by the stack's settings"})
+SWITCHED_OFF = Labelling(
+    skipped={"Name": "SwitchedOff", "Message": "label detection is turned off (DetectLabels=false)"}
+)
 
 
 def too_small(rendition: Rendition) -> Labelling:
-    """The outcome for a picture that Rekognition would refuse for its size."""
+    """The result for an image that is too small for Rekognition."""
     return Labelling(
         skipped={
             "Name": "TooSmallForLabels",
             "Message": f"the largest rendition is {rendition.width}x{rendition.height}; "
-            f"Rekognition needs {SMALLEST_SIDE} pixels a side",
+            f"Rekognition needs at least {SMALLEST_SIDE} pixels on each side",
         }
     )
 
 
 def best_rendition(renditions: list[Rendition], undistorted: frozenset[str]) -> Rendition:
-    """The rendition that shows Rekognition most.
+    """The rendition from which Rekognition can detect most.
 
-    `undistorted` names the renditions that are neither cropped nor filtered: any of them goes before any other, unless
-    Rekognition would refuse it for its size. Then the larger goes before the smaller; of those that are large enough
-    for it to see well, one that it reads goes before one that has to be converted.
+    Renditions that are large enough for Rekognition come first; then those that are `undistorted`, which means neither
+    cropped nor filtered; then the larger ones. Of those with at least 640 pixels, one in a format that Rekognition
+    reads comes before one that must be converted.
     """
     return max(
         renditions,
@@ -79,14 +81,14 @@ def _shortest_side(rendition: Rendition) -> int:
 
 
 def _is_readable(rendition: Rendition) -> bool:
-    """Whether Rekognition takes the rendition as it lies in the bucket."""
+    """Whether Rekognition can read the rendition from the bucket."""
     return rendition.format in READABLE_FORMATS and rendition.bytes <= MAX_OBJECT_BYTES
 
 
 def detect(bucket: str, rendition: Rendition, min_confidence: float, max_labels: int) -> Labelling:
-    """Asks Rekognition for at most `max_labels` labels of at least `min_confidence` percent.
+    """Detects at most `max_labels` labels with a confidence of at least `min_confidence` percent.
 
-    Raises RekognitionThrottled, RekognitionFailed, or ServiceUnavailable when S3 doesn't give a rendition that has to
+    Raises RekognitionThrottled, RekognitionFailed, or ServiceUnavailable if S3 does not return a rendition that must
     be converted first.
     """
     if _shortest_side(rendition) < SMALLEST_SIDE:
@@ -112,7 +114,7 @@ def detect(bucket: str, rendition: Rendition, min_confidence: float, max_labels:
 def _as_rekognition_reads_it(bucket: str, rendition: Rendition) -> JsonObject:
     if _is_readable(rendition):
         return {"S3Object": {"Bucket": bucket, "Name": rendition.key}}
-    # Only stacks whose renditions are all WebP, AVIF or huge PNGs come here, and only they pay for loading Pillow.
+    # Pillow is imported here because only stacks without a rendition in JPEG or PNG need it.
     from PIL import Image
 
     picture = Image.open(BytesIO(objects.read_rendition(bucket, rendition.key)), formats=[rendition.format])

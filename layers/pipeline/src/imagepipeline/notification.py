@@ -1,6 +1,6 @@
-"""What a person reads when an image came through.
+"""The text of the notification of a completed image.
 
-The failure's text stands in the state machine: it must not depend on a function that may be what failed.
+The text for a failure is in the state machine, because it must not depend on a function that may have failed.
 """
 
 from urllib.parse import quote
@@ -28,12 +28,12 @@ def success(record: JsonObject, api: str) -> str:
 
 
 def status_url(api: str, image_key: str) -> str:
-    """Where the record can be read."""
+    """The URL of the image's status."""
     return f"{api}/images/{quote(image_key)}/status"
 
 
 def size(count: int) -> str:
-    """Bytes in the unit a person would use, decimal as cameras and file managers count."""
+    """A number of bytes in a readable decimal unit, as cameras and file managers show it."""
     for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= divisor:
             return f"{count / divisor:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Reading uploads and writing renditions: the edge towards S3."""
+"""Reads uploads from S3, and writes, lists and deletes renditions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +11,12 @@ from imagepipeline.keys import is_folder_marker, renditions_prefix
 from imagepipeline.models import JsonObject, Upload
 
 _CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "AVIF": "image/avif"}
-# A rendition never changes under its key (see keys.rendition_key), so caches may keep it for good.
+# The object under a rendition's key never changes (see keys.version_prefix), so caches may keep it.
 _CACHE_CONTROL = "public, max-age=31536000, immutable"
 
 
 class UploadedObject:
-    """Exactly the object an event told of, read in ranges: never a newer one under the same key.
+    """The object of one event, and never a newer one under the same key.
 
     Every read may raise UploadReplaced, UploadGone or ServiceUnavailable.
     """
@@ -28,7 +28,7 @@ class UploadedObject:
 
     def read(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`, fewer only at the end of the object."""
-        # S3 answers InvalidRange when the first byte asked for does not exist.
+        # S3 returns InvalidRange if the first requested byte does not exist.
         if length <= 0 or offset >= self.size:
             return b""
         return self._get(Range=f"bytes={offset}-{min(offset + length, self.size) - 1}")
@@ -40,7 +40,7 @@ class UploadedObject:
     def _get(self, **arguments: str) -> bytes:
         with aws.translate_transient_errors("S3"), _still_there():
             answer = aws.client("s3").get_object(**self._which, **arguments)
-            # Asking for the version itself would also find one that is no longer the newest.
+            # A request for the version would also succeed when it is no longer the current one.
             if answer.get("VersionId", "null") != self._version_id:
                 raise UploadReplaced
             body: bytes = answer["Body"].read()
@@ -72,7 +72,7 @@ def _still_there() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        # NoSuchKey rather than AccessDenied needs s3:ListBucket. HeadObject's answers have no body, so only the number.
+        # Without s3:ListBucket, S3 returns AccessDenied. HeadObject's responses have no body, so the code is a number.
         if aws.error_code(error) in ("NoSuchKey", "404"):
             raise UploadGone from error
         if aws.error_code(error) in ("PreconditionFailed", "412"):
@@ -96,18 +96,18 @@ def read_rendition(bucket: str, key: str) -> bytes:
 
 
 def delete_renditions(bucket: str, keys: list[str]) -> None:
-    """Removes objects; one that is gone already counts as removed. Raises ServiceUnavailable."""
+    """Deletes objects. One that no longer exists counts as deleted. Raises ServiceUnavailable."""
     for start in range(0, len(keys), 1000):  # DeleteObjects takes at most 1,000 keys
         with aws.translate_transient_errors("S3"):
             answer = aws.client("s3").delete_objects(
                 Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys[start : start + 1000]], "Quiet": True}
             )
         if failed := answer.get("Errors"):
-            raise ServiceUnavailable("S3", f"{len(failed)} renditions not removed, the first for {failed[0]}")
+            raise ServiceUnavailable("S3", f"{len(failed)} renditions were not removed; the first error is {failed[0]}")
 
 
 def list_renditions(bucket: str, image_key: str) -> list[str]:
-    """Keys of all renditions of all versions of an upload. Raises ServiceUnavailable."""
+    """The keys of all renditions of all versions of an upload. Raises ServiceUnavailable."""
     with aws.translate_transient_errors("S3"):
         pages = (
             aws.client("s3")

@@ -1,4 +1,4 @@
-"""Records of uploads: how they are built, and how they are read from and written to the table."""
+"""Builds the records of completed images, and reads and writes records in the table."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,7 +21,7 @@ def completed(
 ) -> JsonObject:
     """The record of an image that was processed.
 
-    `metadata`, `renditions` and `attempts` (how often each step was tried) are state data, PascalCase.
+    `metadata`, `renditions` and `attempts` (the number of attempts for each step) are state data, in PascalCase.
     """
     return {
         "ImageKey": upload.key,
@@ -41,7 +41,7 @@ def completed(
 
 
 def timestamp(moment: datetime) -> str:
-    """ISO 8601 in UTC, to the millisecond, as Step Functions writes the record's other times."""
+    """ISO 8601 in UTC with milliseconds, the format of the record's other times, which Step Functions writes."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -79,7 +79,7 @@ def assert_ownership(table: str, key: str, execution: Execution) -> None:
 def find(table: str, image_key: str) -> JsonObject | None:
     """The record of an upload, or None. Raises ServiceUnavailable."""
     with aws.translate_transient_errors("DynamoDB"):
-        # Consistent, so that a subscriber who reads the record upon a notification finds it.
+        # Consistent, so that a subscriber who reads the record after a notification finds the new one.
         answer = aws.client("dynamodb").get_item(
             TableName=table, Key={"ImageKey": {"S": image_key}}, ConsistentRead=True
         )
@@ -87,16 +87,16 @@ def find(table: str, image_key: str) -> JsonObject | None:
 
 
 def to_item(record: JsonObject) -> JsonObject:
-    """A record, which is JSON, in DynamoDB's notation."""
+    """A record, which is JSON, as a DynamoDB item."""
     return {name: _to_attribute(value) for name, value in record.items()}
 
 
 def from_item(item: JsonObject) -> JsonObject:
-    """The reverse of `to_item`: numbers come out as int or float."""
+    """The reverse of `to_item`. Numbers become int or float."""
     return {name: _from_attribute(attribute) for name, attribute in item.items()}
 
 
-# boto3.dynamodb.types takes Decimal instead of float, and importing it imports all of boto3.
+# boto3.dynamodb.types requires Decimal instead of float, and importing it imports all of boto3.
 def _to_attribute(value: object) -> JsonObject:
     match value:
         case None:
@@ -128,4 +128,4 @@ def _from_attribute(attribute: JsonObject) -> object:
             return [_from_attribute(member) for member in value]
         case "M":
             return from_item(value)
-    raise TypeError(f"{kind} is no type that a record has")
+    raise TypeError(f"records contain no attributes of the type {kind}")

@@ -1,15 +1,15 @@
-"""The RENDITIONS parameter: which images are made of each upload, in one readable line. Standard library only.
+"""The RENDITIONS setting: the renditions to create of each upload, in one line. Standard library only.
 
     small=100x100 medium=640x480 card=400x400:cover:webp mood=640x640:sepia thumb=200x200:avif:q=60
 
-One rendition a word: a name, a box in pixels, then options in any order, each after a colon.
+Renditions are separated by spaces. Each is a name, a box in pixels, then options in any order, each after a colon.
 
-fit      `inside` (default): the whole picture, as large as fits the box. `cover`: the box's shape, filled, cropped
-         from the centre. Neither enlarges: a picture smaller than the box keeps its size (`inside`), or gives the
-         largest crop of the box's shape that it holds (`cover`).
+fit      `inside` (default): the whole image, scaled to fit into the box. `cover`: the image fills the box and is
+         cropped from the centre. Neither enlarges: of an image smaller than the box, `inside` keeps the size, and
+         `cover` gives the largest crop with the aspect ratio of the box.
 format   `jpeg` (default), `webp`, `avif`, `png`
-quality  `q=1` to `q=100`; left out, the format's own default (`DEFAULT_QUALITY`). PNG is lossless and takes none.
-filters  `grayscale`, `sepia`, `blur`, `sharpen`, `autocontrast`: any, applied in the order written
+quality  `q=1` to `q=100`; the default depends on the format (`DEFAULT_QUALITY`). PNG is lossless and has none.
+filters  `grayscale`, `sepia`, `blur`, `sharpen`, `autocontrast`: any number, applied in the order written
 """
 
 import re
@@ -23,11 +23,11 @@ DEFAULT = "small=100x100 medium=640x480 large=1280x1280"
 FITS = ("inside", "cover")
 FORMATS = ("jpeg", "webp", "avif", "png")
 FILTERS = ("grayscale", "sepia", "blur", "sharpen", "autocontrast")
-# The same visible quality on each encoder's own scale; docs/encoders.md has the measurements.
+# About the same visible quality on the scale of each encoder; docs/encoders.md has the measurements.
 DEFAULT_QUALITY = {"JPEG": 80, "WEBP": 80, "AVIF": 60}
 
-MAX_SIDE = 4096  # pixels: a 4K screen's width, and what bounds a rendition's memory to 64 MiB
-MAX_RENDITIONS = 12  # state data and the record carry about 200 bytes for each
+MAX_SIDE = 4096  # pixels: the width of a 4K screen, and a bound of 64 MiB on a rendition's memory
+MAX_RENDITIONS = 12  # each takes about 200 bytes of state data and of the record
 
 _NAME = "[a-z0-9-]{1,32}"
 _SIDE = "(?:[1-9][0-9]{0,2}|[1-3][0-9]{3}|40[0-8][0-9]|409[0-6])"
@@ -35,14 +35,14 @@ _QUALITY = "q=(?:[1-9][0-9]?|100)"
 _OPTION = f"(?:{'|'.join(FITS + FORMATS + FILTERS)}|{_QUALITY})"
 _RENDITION = f"{_NAME}={_SIDE}x{_SIDE}(?::{_OPTION})*"
 
-# For the template's AllowedPattern, which CloudFormation matches against the whole value. It can't tell everything
-# `parse` can (repeated names or options, a quality for PNG), and never refuses what `parse` takes.
+# For the template's AllowedPattern, which CloudFormation matches against the whole value. It accepts everything that
+# `parse` accepts, but cannot detect repeated names or options, or a quality for PNG.
 ALLOWED_PATTERN = f" *{_RENDITION}(?: +{_RENDITION}){{0,{MAX_RENDITIONS - 1}}} *"
 
 
 @dataclass(frozen=True, slots=True)
 class RenditionSpec:
-    """One rendition to make of every upload."""
+    """One rendition to create of every upload."""
 
     name: str
     width: int  # of the box, pixels
@@ -54,14 +54,14 @@ class RenditionSpec:
 
     @property
     def undistorted(self) -> bool:
-        """Whether it shows the whole picture in its own colours, as Rekognition should see it."""
+        """Whether it shows the whole image in its own colours, as Rekognition needs it."""
         return self.fit == "inside" and not self.filters
 
 
 def parse(text: str) -> tuple[RenditionSpec, ...]:
-    """The renditions that `text` asks for, in its order.
+    """The renditions that `text` describes, in order.
 
-    Raises ConfigError with the offending token and what would be right.
+    Raises ConfigError with the invalid part and the valid values.
     """
     specs = tuple(_parse_one(token) for token in text.split(" ") if token)
     if not 1 <= len(specs) <= MAX_RENDITIONS:

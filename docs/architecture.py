@@ -1,0 +1,216 @@
+"""Draws docs/architecture.svg. Run it from anywhere after a change: `.venv/bin/python docs/architecture.py`.
+
+The steps come from the state machines; what is around them is placed by hand. tests/unit/test_diagram.py compares the
+picture with the template. Standard library only.
+"""
+
+import json
+import re
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PICTURE = REPOSITORY / "docs" / "architecture.svg"
+
+LEFT, MIDDLE, RIGHT = 36, 302, 738  # x of the three columns
+SIDE, CENTRE = 206, 390  # width of a box at the side, and of a state machine
+WIDTH = RIGHT + SIDE + LEFT
+ROW = 46  # from the top of one step to the top of the next
+BOX = 40  # height of a box
+
+DESCRIPTIONS = {
+    "BeginRecord": "takes ownership of the key, unless a newer event has it",
+    "ValidateImage": "reads the header: format, dimensions, limits",
+    "CreateThumbnails": "downloads and decodes once, writes every rendition",
+    "ExtractMetadata": "asks Rekognition for labels",
+    "StoreResult": "writes the record, removes outdated renditions",
+    "NotifySuccess": "publishes the result",
+    "ResumeUpload": "takes over from an execution that ended early",
+    "ResolveCurrentVersion": "finds no object, an older version, or a newer upload",
+    "RemoveRecord": "if there is no object",
+    "ProcessCurrentVersion": "if an older version is current again",
+    "RemoveRenditions": "those that the record does not name",
+}
+SERVICES = {"dynamodb": "DynamoDB", "sns": "SNS", "states": "Step Functions"}
+
+# A panel of its own, so that the picture is readable on any page; in the colours that the reader's system prefers.
+STYLE = """
+text { font: 13px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328 }
+.name { font-weight: 600 }
+.note { font-size: 11px; fill: #59636e }
+.panel { fill: #ffffff; stroke: #d1d9e0 }
+.group { fill: #f6f8fa; stroke: #d1d9e0 }
+.events { fill: #fbeffa; stroke: #bf3989 }
+.compute { fill: #fff1e5; stroke: #bc4c00 }
+.state { fill: #ffffff; stroke: #8c959f }
+.storage { fill: #ddf4ff; stroke: #0969da }
+.message { fill: #ffebe9; stroke: #cf222e }
+.failure { fill: none; stroke: #cf222e; stroke-dasharray: 4 3 }
+.arrow { fill: none; stroke: #59636e; stroke-width: 1.5; marker-end: url(#head) }
+.dashed { stroke-dasharray: 4 3 }
+#head path { fill: #59636e }
+@media (prefers-color-scheme: dark) {
+text { fill: #f0f6fc }
+.note { fill: #9198a1 }
+.panel { fill: #0d1117; stroke: #3d444d }
+.group { fill: #151b23; stroke: #3d444d }
+.events { fill: #42062a; stroke: #ff80c8 }
+.compute { fill: #3d1300; stroke: #f0883e }
+.state { fill: #0d1117; stroke: #656c76 }
+.storage { fill: #051d4d; stroke: #4493f8 }
+.message { fill: #3c0614; stroke: #f85149 }
+.failure { stroke: #f85149 }
+.arrow { stroke: #9198a1 }
+#head path { fill: #9198a1 }
+}
+"""
+
+
+def tasks(machine: str) -> dict[str, str]:
+    """The Task states of a state machine in the order of its file, each with the function or service that it calls."""
+    states = _states(machine)["States"]
+    return {name: _called(state) for name, state in states.items() if state["Type"] == "Task"}
+
+
+def steps(machine: str) -> dict[str, str]:
+    """The tasks of an execution in which nothing goes wrong."""
+    definition = _states(machine)
+    name, path = definition["StartAt"], {}
+    while name:
+        path[name] = _called(definition["States"][name])
+        name = definition["States"][name].get("Next")
+    return path
+
+
+def _states(machine: str) -> dict:
+    return json.loads((REPOSITORY / "statemachine" / f"{machine}.asl.json").read_text())
+
+
+def _called(state: dict) -> str:
+    function = re.search(r"\$\{(\w+)Arn}", state["Arguments"].get("FunctionName", ""))
+    return function[1] if function else SERVICES[state["Resource"].split(":")[-2]]
+
+
+def box(kind: str, x: int, y: int, name: str, note: str, *, width: int = SIDE, called: str = "") -> str:
+    """A resource or a step: its name, beneath it what it does, and on the right what it calls."""
+    return (
+        f'<rect class="{kind}" x="{x}" y="{y}" width="{width}" height="{BOX}" rx="5"/>\n'
+        f'<text class="name" x="{x + 10}" y="{y + 17}">{escape(name)}</text>'
+        f'<text class="note" x="{x + 10}" y="{y + 32}">{escape(note)}</text>'
+        f'<text class="note" x="{x + width - 10}" y="{y + 16}" text-anchor="end">{escape(called)}</text>'
+    )
+
+
+def task(name: str, called: str, y: int) -> str:
+    """A step of a state machine."""
+    kind = "compute" if called.endswith("Function") else "state"
+    return box(kind, MIDDLE + 12, y, name, DESCRIPTIONS[name], width=CENTRE - 24, called=called)
+
+
+def group(x: int, y: int, width: int, height: int, name: str, kind: str) -> str:
+    """A frame around boxes, with a name and the AWS service."""
+    return (
+        f'<rect class="group" x="{x}" y="{y}" width="{width}" height="{height}" rx="8"/>\n'
+        f'<text x="{x + 12}" y="{y + 22}"><tspan class="name">{escape(name)}</tspan>'
+        f'<tspan class="note" dx="8">{escape(kind)}</tspan></text>'
+    )
+
+
+def arrow(path: str, *, dashed: bool = False) -> str:
+    """A line along an SVG path, with a head at its end."""
+    return f'<path class="arrow{" dashed" if dashed else ""}" d="{path}"/>'
+
+
+def label(x: int, y: int, text: str, anchor: str = "start") -> str:
+    """Small text beside an arrow."""
+    return f'<text class="note" x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def draw() -> str:
+    """The whole picture."""
+    pipeline, housekeeping = steps("image_pipeline"), tasks("housekeeping")
+    top = 24
+    row = {name: top + 34 + number * ROW for number, name in enumerate(pipeline)}
+    failures = top + 34 + len(pipeline) * ROW
+    bottom = failures + ROW + 4
+    second = bottom + 40
+    row |= {f"Housekeeping/{name}": second + 34 + number * ROW for number, name in enumerate(housekeeping)}
+    end = second + 34 + len(housekeeping) * ROW + 4
+    height = end + 122
+    uploads, deletions, early = row["CreateThumbnails"], row["Housekeeping/ResolveCurrentVersion"], failures - 30
+    status, api, client = (row[f"Housekeeping/{name}"] for name in ("ResumeUpload", "RemoveRecord", "RemoveRenditions"))
+    axis, inside, outside = LEFT + SIDE // 2, LEFT + SIDE, MIDDLE + CENTRE - 12
+
+    shapes = [
+        f'<rect class="panel" x="1" y="1" width="{WIDTH - 2}" height="{height - 2}" rx="10"/>',
+        # --- events
+        box("storage", LEFT, top, "UploadsBucket", "S3, objects under uploads/"),
+        arrow(f"M{axis} {top + BOX} V{uploads - 46}"),
+        group(LEFT - 12, uploads - 45, SIDE + 24, end - ROW - uploads + 39, "EventBridge", "rules"),
+        box("events", LEFT, uploads, "UploadsRule", "an object was created"),
+        arrow(f"M{inside} {uploads + 20} H{MIDDLE - 1}"),
+        box("events", LEFT, early, "EarlyEndsRule", "an execution ended early"),
+        arrow(f"M{MIDDLE} {early + 10} H{inside + 1}", dashed=True),
+        arrow(f"M{inside} {early + 30} H{MIDDLE - 28} V{second + 22} H{MIDDLE - 1}"),
+        box("events", LEFT, deletions, "DeletionsRule", "an object was deleted"),
+        arrow(f"M{inside} {deletions + 20} H{MIDDLE - 1}"),
+        arrow(f"M{axis} {end - ROW - 6} V{end - BOX + 1}"),
+        box("message", LEFT, end - BOX + 2, "UndeliveredEventsQueue", "SQS dead-letter queue"),
+        # --- state machines
+        group(MIDDLE, top, CENTRE, bottom - top, "ImagePipeline", "Step Functions"),
+        *(task(name, called, row[name]) for name, called in pipeline.items()),
+        box(
+            "failure",
+            MIDDLE + 12,
+            failures,
+            "RecordFailure, NotifyFailure",
+            "if the file is rejected, or a step fails",
+            width=CENTRE - 24,
+            called="DynamoDB, SNS",
+        ),
+        arrow(f"M{MIDDLE + CENTRE // 2} {second} V{bottom + 1}"),
+        label(MIDDLE + CENTRE // 2 + 10, bottom + 24, "starts executions"),
+        group(MIDDLE, second, CENTRE, end - second, "Housekeeping", "Step Functions"),
+        *(task(name, called, row[f"Housekeeping/{name}"]) for name, called in housekeeping.items()),
+        # --- results
+        box("storage", RIGHT, row["CreateThumbnails"], "ThumbnailsBucket", "S3, renditions"),
+        box("events", RIGHT, row["ExtractMetadata"], "Amazon Rekognition", "labels"),
+        box("storage", RIGHT, row["StoreResult"], "ImagesTable", "DynamoDB, one record a key"),
+        box("message", RIGHT, row["NotifySuccess"], "NotificationsTopic", "SNS: e-mail, queues, functions"),
+        *(
+            arrow(f"M{outside} {row[name] + 20} H{RIGHT - 1}")
+            for name in ("CreateThumbnails", "ExtractMetadata", "StoreResult", "NotifySuccess")
+        ),
+        arrow(f"M{outside} {failures + 20} H{RIGHT - 28} V{row['NotifySuccess'] + 30} H{RIGHT - 1}", dashed=True),
+        # --- status
+        box("compute", RIGHT, status, "StatusFunction", "returns the record", called="Lambda"),
+        arrow(f"M{RIGHT + SIDE} {status + 20} H{RIGHT + SIDE + 16} V{row['StoreResult'] + 20} H{RIGHT + SIDE + 1}"),
+        box("events", RIGHT, api, "ImageStatusApi", "GET /images/{key}/status", called="HTTP API"),
+        arrow(f"M{RIGHT + SIDE // 2} {api} V{status + BOX + 1}"),
+        arrow(f"M{RIGHT + SIDE // 2} {client + 14} V{api + BOX + 1}"),
+        label(RIGHT + SIDE // 2, client + 28, "curl, or your application", "middle"),
+        # --- alarms
+        group(LEFT - 12, end + 18, WIDTH - 2 * (LEFT - 12), 86, "CloudWatch", "alarms"),
+        box("message", LEFT, end + 52, "FailedUploadsAlarm", "ImagePipeline failed"),
+        box("message", LEFT + SIDE + 16, end + 52, "FailedHousekeepingAlarm", "Housekeeping failed"),
+        box("message", LEFT + 2 * (SIDE + 16), end + 52, "UndeliveredEventsAlarm", "the queue is not empty"),
+        arrow(f"M{LEFT + 3 * SIDE + 32} {end + 72} H{RIGHT - 1}"),
+        box("message", RIGHT, end + 52, "AlarmsTopic", "SNS: e-mail, or your pager"),
+    ]
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
+            "<title>Architecture of the image pipeline</title>",
+            f"<style>{STYLE}</style>",
+            '<marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">',
+            '<path d="M0 0 L8 4 L0 8 z"/>',
+            "</marker>",
+            *shapes,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    PICTURE.write_text(draw(), encoding="utf-8")
