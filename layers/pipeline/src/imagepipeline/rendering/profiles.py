@@ -6,6 +6,7 @@ from typing import cast
 
 from PIL import Image, ImageChops, ImageCms
 
+from imagepipeline.printable import printable
 from imagepipeline.rendering.color import OPAQUE, UNMULTIPLIED
 
 BROKEN = (ImageCms.PyCMSError, OSError, ValueError)  # what Pillow raises for a profile that can't be used
@@ -77,7 +78,7 @@ def _is_srgb(profile: bytes, mode: str) -> bool:
 @lru_cache(maxsize=8)
 def _name(profile: bytes) -> str:
     name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile)))
-    return " ".join(name.split())[:_MAX_NAME] or "unnamed ICC profile"
+    return printable(" ".join(name.split()), _MAX_NAME) or "unnamed ICC profile"
 
 
 @lru_cache(maxsize=1)
