@@ -1,6 +1,6 @@
 """What the status endpoint tells people who have proved nothing about themselves."""
 
-from typing import Any
+from imagepipeline.models import JsonObject
 
 _PUBLIC = (
     *("ImageKey", "Status", "ReceivedAt", "StartedAt", "CompletedAt", "Bytes", "Format", "Width", "Height"),
@@ -8,7 +8,7 @@ _PUBLIC = (
 )
 
 
-def public(record: dict[str, Any]) -> dict[str, Any]:
+def public(record: JsonObject) -> JsonObject:
     """The part of a record that anyone who knows the upload's name may see.
 
     The reason of a rejection is about the file, and its uploader's to know. The message of a failure may quote AWS,
