@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagepipeline import aws, config, renditions
 from imagepipeline.labels import SWITCHED_OFF, Labelling, best_rendition, detect
 from imagepipeline.models import Rendition, Upload
+from imagepipeline.printable import printable_key
 
 logger = Logger()
 aws.make_clients("rekognition")
@@ -25,7 +26,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
     Raises RekognitionThrottled, RekognitionFailed and ServiceUnavailable.
     """
     upload = Upload.from_event(event["Event"])
-    logger.append_keys(image_key=upload.key)
+    logger.append_keys(image_key=printable_key(upload.key))
     labelling = label(event)
     logger.info("described", extra={"labels": len(labelling.labels)})
     return {**event["Picture"], **labelling.to_state()}

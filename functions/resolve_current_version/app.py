@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagepipeline import aws, config, objects, ordering, records, s3_events
 from imagepipeline.keys import just_after
 from imagepipeline.models import Upload
+from imagepipeline.printable import printable_key
 
 logger = Logger()
 aws.make_clients("s3", "dynamodb")
@@ -20,7 +21,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
     With PROCESS, `Event` is the event that S3 would have sent for the version that is current again.
     """
     upload = Upload.from_event(event["Event"])
-    logger.append_keys(image_key=upload.key)
+    logger.append_keys(image_key=printable_key(upload.key))
     current = objects.current_object(upload.bucket, upload.key)
     record = records.find(config.text("IMAGES_TABLE"), upload.key)
     event_time = datetime.fromisoformat(upload.received_at)

@@ -1,35 +1,40 @@
-"""GET /images/{key}/status: the record of an upload, whatever its state."""
+"""GET /images/{key}/status and GET /images/status?key={key}: the processing status of an upload."""
 
 import json
+from urllib.parse import parse_qs
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagepipeline import aws, config, records
+from imagepipeline.disclosure import public
 from imagepipeline.errors import ServiceUnavailable
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
+from imagepipeline.printable import printable_key
 
 NOT_FOUND = "Image details not found for the given image identifier."
-USAGE = f"Ask for /images/{UPLOADS_PREFIX}<file name>/status."
-# Part of the record for whoever operates the pipeline; an ARN tells the account's number to anyone who asks.
-INTERNAL = ("ExecutionArn",)
+USAGE = f"Ask for /images/{UPLOADS_PREFIX}<file name>/status, or /images/status?key=<URL-encoded key>."
 
 logger = Logger()
 aws.make_clients("dynamodb")
 
 
 class BadRequest(ValueError):
-    """The path names no upload. The message says what would."""
+    """The request names no upload. The message says what would."""
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict, context: LambdaContext) -> dict:
-    """Takes an HTTP API request (payload format 2.0): 200 with the record, 400, 404, or 503 when the table is busy."""
+    """Takes an HTTP API request (payload format 2.0).
+
+    Returns 200 with the record, or with its public part where the API requires no authorization; 400, 404, or 503 when
+    the table is busy.
+    """
     try:
-        image_key = requested_key(event["rawPath"])
+        image_key = requested_key(event["rawPath"], event["rawQueryString"])
     except BadRequest as error:
         return answer(400, {"message": str(error)})
-    logger.append_keys(image_key=image_key)
+    logger.append_keys(image_key=printable_key(image_key))
     try:
         record = records.find(config.text("IMAGES_TABLE"), image_key)
     except ServiceUnavailable:
@@ -37,16 +42,16 @@ def handler(event: dict, context: LambdaContext) -> dict:
         return answer(503, {"message": "The status is not available right now; try again in a moment."})
     if record is None:
         return answer(404, {"message": NOT_FOUND})
-    return answer(200, {name: value for name, value in record.items() if name not in INTERNAL})
+    # Anything but AWS_IAM, a misspelling included, gets the public part alone.
+    return answer(200, record if config.text("API_AUTHORIZATION") == "AWS_IAM" else public(record))
 
 
-def requested_key(raw_path: str) -> str:
-    """The upload's key in `/images/<key>/status`. Raises BadRequest."""
-    # An HTTP API decodes every escape in rawPath but %25, so a percent sign of the key is what is left to decode.
-    path = raw_path.replace("%25", "%")
-    _, marker, key_and_tail = path.partition("/images/")
-    key = key_and_tail.removesuffix("/status")
-    if not marker or key == key_and_tail:
+def requested_key(raw_path: str, raw_query: str) -> str:
+    """The upload's key in the path `/images/<key>/status`, or in the query of `/images/status`. Raises BadRequest."""
+    # rawPath is decoded, twice; decoding it again would corrupt keys with a percent sign. rawQueryString is as sent.
+    _, _, tail = raw_path.partition("/images/")
+    key = _key_in_query(raw_query) if tail == "status" else tail.removesuffix("/status")
+    if not key or key == tail:
         raise BadRequest(USAGE)
     if not key.startswith(UPLOADS_PREFIX) or key == UPLOADS_PREFIX:
         raise BadRequest(f"Uploads live under {UPLOADS_PREFIX}. {USAGE}")
@@ -57,6 +62,15 @@ def requested_key(raw_path: str) -> str:
     if length > MAX_KEY_BYTES:
         raise BadRequest(f"A key has at most {MAX_KEY_BYTES} bytes.")
     return key
+
+
+def _key_in_query(raw_query: str) -> str:
+    """The value of the only `key`; empty if there is none or more than one. A plus sign stands for a space."""
+    try:
+        keys = parse_qs(raw_query, errors="strict").get("key", [])
+    except UnicodeDecodeError:
+        raise BadRequest("The key is not valid UTF-8.") from None
+    return keys[0] if len(keys) == 1 else ""
 
 
 def answer(status: int, body: dict) -> dict:

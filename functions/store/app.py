@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagepipeline import aws, config, notification, records
 from imagepipeline.cleanup import remove_unneeded_renditions
 from imagepipeline.models import Execution, Upload
+from imagepipeline.printable import printable_key
 
 logger = Logger()
 metrics = Metrics()
@@ -22,7 +23,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
     Raises Superseded, and RenditionsNotRemoved when the record is written and outdated renditions could not be removed.
     """
     upload, execution = Upload.from_event(event["Event"]), Execution.from_state(event["Execution"])
-    logger.append_keys(image_key=upload.key)
+    logger.append_keys(image_key=printable_key(upload.key))
     table = config.text("IMAGES_TABLE")
     record = records.completed(
         upload, execution, datetime.now(UTC), event["Metadata"], event["Renditions"], event["Attempts"]

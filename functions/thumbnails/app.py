@@ -10,6 +10,7 @@ from imagepipeline import aws, config, objects, renditions
 from imagepipeline.description import describe
 from imagepipeline.keys import rendition_key
 from imagepipeline.models import Execution, Header, Rendition, Upload
+from imagepipeline.printable import printable_key
 from imagepipeline.rendering import Encoded
 from imagepipeline.rendering.isolation import render
 
@@ -29,7 +30,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
     Raises DamagedImage and other ImageRejected.
     """
     upload, execution = Upload.from_event(event["Event"]), Execution.from_state(event["Execution"])
-    logger.append_keys(image_key=upload.key)
+    logger.append_keys(image_key=printable_key(upload.key))
     header = Header.from_state(event["Header"])
     original = objects.UploadedObject(upload).read_all()
     rendered = render(original, header, specs())

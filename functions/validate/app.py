@@ -11,6 +11,7 @@ from imagepipeline.keys import is_folder_marker
 from imagepipeline.limits import Limits, check
 from imagepipeline.models import Upload
 from imagepipeline.objects import UploadedObject
+from imagepipeline.printable import printable_key
 from imagepipeline.probing import probe
 
 logger = Logger()
@@ -32,7 +33,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
     Raises an ImageRejected that names what is wrong with the file, or FolderMarker.
     """
     upload = Upload.from_event(event["Event"])
-    logger.append_keys(image_key=upload.key)
+    logger.append_keys(image_key=printable_key(upload.key))
     if is_folder_marker(upload.key, upload.size):
         raise FolderMarker
     header = probe(UploadedObject(upload))

@@ -1,7 +1,20 @@
-"""IAM decisions for calls that MiniStack does not authorize itself."""
+"""IAM: wildcards in policies, and decisions for calls that MiniStack does not authorize itself."""
 
+import re
+from collections.abc import Callable
+
+from ministack.core import iam_evaluator
 from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, evaluate, evaluate_resource_policy
 from ministack.core.responses import get_account_id, get_region
+
+from local.emulator.upstream import patch
+
+
+@patch(iam_evaluator, "_fnmatch_compile(pattern, ignore_case)")
+def match_line_breaks(original: Callable, pattern: str, ignore_case: bool) -> re.Pattern:
+    """A wildcard of a policy matches every character, line breaks in the keys of objects included."""
+    compiled = original(pattern, ignore_case)
+    return re.compile(compiled.pattern, compiled.flags | re.DOTALL)
 
 
 def role_allows(role_arn: str, action: str, resource_arn: str) -> bool:

@@ -47,10 +47,10 @@ def test_a_photo_becomes_renditions_a_record_a_mail_and_a_status(deployed):
 
     status, body = deployed.status_of("uploads/trip/cat.png")
     assert status == 200
-    assert body == {name: value for name, value in record.items() if name != "ExecutionArn"}
+    assert body.items() <= record.items()
     assert all(isinstance(body[name], int) for name in ("Width", "Height", "Bytes"))
     steps = ("ValidateImage", "CreateThumbnails", "ExtractMetadata", "StoreResult")
-    assert body["Attempts"] == dict.fromkeys(steps, 1)
+    assert record["Attempts"] == dict.fromkeys(steps, 1)
 
 
 def test_a_photo_taken_sideways_is_stored_upright_and_without_metadata(deployed):

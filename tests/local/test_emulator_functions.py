@@ -129,6 +129,22 @@ def handler(event, context):
     assert "AccessDenied" in emulator.invoke(refused)["errorMessage"]
 
 
+def test_a_wildcard_in_a_policy_matches_line_breaks(patched: Emulated):
+    bucket, key = "line-breaks", "a\nb"
+    patched.client("s3").create_bucket(Bucket=bucket)
+    patched.client("s3").put_object(Bucket=bucket, Key=key, Body=b"content")
+    code = f"""
+import boto3
+def handler(event, context):
+    return boto3.client("s3").get_object(Bucket="{bucket}", Key={key!r})["Body"].read().decode()
+"""
+    allow = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+
+    function = patched.function(code, Role=patched.role(allow), Timeout=20)
+
+    assert patched.invoke(function) == "content"
+
+
 def test_a_burst_starts_at_most_one_process_per_core(emulator: Emulated):
     code = "import os, time\ndef handler(event, context):\n    time.sleep(0.1)\n    return os.getpid()"
     function, burst = emulator.function(code, Timeout=20), 3 * os.cpu_count()

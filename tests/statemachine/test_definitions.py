@@ -2,12 +2,15 @@
 
 import json
 import re
+import unicodedata
 from functools import cache
+from urllib.parse import quote
 
 import boto3
 import pytest
 
 from imagepipeline import errors, ordering
+from imagepipeline.printable import printable
 from tests.statemachine.machine import DEFINITIONS
 from tests.template.stack import source
 
@@ -169,6 +172,35 @@ def checks_ownership(states: dict, name: str) -> bool:
         return "ConditionExpression" in states[name]["Arguments"] or name == "StoreResult"
     leading = [before for before in states if name in following(states[before])]
     return states[name]["Type"] == "Choice" and all(checks_ownership(states, before) for before in leading)
+
+
+# ----------------------------------------------------------------------------------------------------- printable text
+
+# Every `$replace` with a regular expression, which in these definitions makes a text printable.
+ESCAPED = {pattern for file in FILES.values() for pattern in re.findall(r", /(\[.+?])/, ", file.read_text())}
+BIDIRECTIONAL = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+MARKS = set("\u200e\u200f\u061c")  # left-to-right, right-to-left, Arabic letter
+
+
+def test_state_machines_escape_what_would_break_or_turn_a_line():
+    (pattern,) = ESCAPED
+    escaped = re.compile(json.loads(f'"{pattern}"'))
+
+    for character in map(chr, [*range(0xD800), *range(0xE000, 0x10000)]):
+        if (
+            unicodedata.category(character) in ("Cc", "Zl", "Zp")
+            or unicodedata.bidirectional(character) in BIDIRECTIONAL
+            or character in MARKS | {"\ufffe", "\uffff"}  # SNS refuses the last two
+        ):
+            assert escaped.match(character), ascii(character)
+
+
+def test_state_machines_and_functions_escape_alike():
+    (pattern,) = ESCAPED
+    escaped = re.compile(json.loads(f'"{pattern}"'))
+
+    for character in filter(escaped.match, map(chr, range(0x10000))):
+        assert printable(character, 9) == quote(character)
 
 
 # ------------------------------------------------------------------------------------------------------------- patience

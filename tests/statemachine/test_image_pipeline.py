@@ -74,9 +74,9 @@ def uploaded(key: str = KEY, sequencer: str = OLDER, size: int = 4_000_000, vers
     }
 
 
-def resumed(execution_arn: str, status: str = "ABORTED") -> dict:
+def resumed(execution_arn: str, status: str = "ABORTED", key: str = KEY) -> dict:
     """The event of an execution that Housekeeping starts in place of one that ended early."""
-    return uploaded() | {"Abandoned": {"ExecutionArn": execution_arn, "Status": status}}
+    return uploaded(key) | {"Abandoned": {"ExecutionArn": execution_arn, "Status": status}}
 
 
 def report(message: str | None) -> str:
@@ -714,15 +714,50 @@ def test_every_key_stays_as_s3_spells_it(pipeline: StateMachine, key: str):
     assert pipeline.record(key)["Status"] == "REJECTED"
 
 
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("uploads/two\nlines\t.jpg", "uploads/two%0Alines%09.jpg"),
+        ("uploads/\u202egpj.exe\u2028", "uploads/%E2%80%AEgpj.exe%E2%80%A8"),
+        ("uploads/\0" + "\x7f" * 1015, "uploads/%00" + "%7F" * 1015),
+        ("uploads/100%0A 👩\u200d🚀.jpg", "uploads/100%0A 👩\u200d🚀.jpg"),
+    ],
+    ids=["lines", "directions", "controls", "percent signs and joiners"],
+)
+def test_a_key_is_announced_printable_and_recorded_as_it_is(pipeline: StateMachine, key: str, shown: str):
+    success = pipeline.run(uploaded(key))
+    failure = pipeline.run(uploaded(key, sequencer=NEWER), {"validate": [EmptyFile()]})
+    unrecorded = pipeline.run(uploaded(key, sequencer="0066E1A2B3C4D5E6F9"), {"dynamodb:putItem": 7 * [BUSY_TABLE]})
+    record = COMPLETED | {"ImageKey": key, "Sequencer": comparable("0066E1A2B3C4D5E6FA")}
+    pipeline.put(**record)
+    taken_over = pipeline.run(resumed(ABANDONED, key=key))
+
+    for execution in (success, failure, unrecorded, taken_over):
+        (announcement,) = execution.announcements
+        assert announcement["MessageAttributes"]["imageId"]["StringValue"] == shown
+        assert key == shown or key not in announcement["Message"]
+    for execution in (failure, unrecorded, taken_over):
+        assert f"  Image       {shown}\n" in execution.announcements[0]["Message"]
+    for call in success.calls_of("validate") + success.calls_of("store"):
+        assert call.arguments["Event"]["detail"]["object"]["key"] == key
+    assert pipeline.record(key)["ImageKey"] == key
+
+
+def test_an_error_of_sns_is_recorded_printable(pipeline: StateMachine):
+    pipeline.run(uploaded(), {"sns:publish": 8 * [Fault("SNS.InvalidParameterException", ODD_TEXT)]})
+
+    assert pipeline.record(KEY)["NotificationError"]["Message"] == ODD_TEXT_SHOWN
+
+
 NO_REASON = "no reason was given"
-ODD_TEXT = 'a "quoted" \\ line\nand 🐈 another'
+ODD_TEXT, ODD_TEXT_SHOWN = 'a "quoted" \\ line\nand 🐈 \u202eanother', 'a "quoted" \\ line%0Aand 🐈 %E2%80%AEanother'
 
 
 @pytest.mark.parametrize(
     ("cause", "message"),
     [
         pytest.param(report("the disk is full"), "the disk is full", id="a function's"),
-        pytest.param(report(ODD_TEXT), ODD_TEXT, id="a function's with quotes, lines and emoji"),
+        pytest.param(report(ODD_TEXT), ODD_TEXT_SHOWN, id="a function's with quotes, lines and emoji"),
         pytest.param(report(""), NO_REASON, id="a function's without a message"),
         pytest.param(report(None), NO_REASON, id="a function's with null"),
         pytest.param(report("x" * 200_000), "x" * 1000, id="a function's, huge"),
@@ -732,7 +767,7 @@ ODD_TEXT = 'a "quoted" \\ line\nand 🐈 another'
         pytest.param("{not JSON}", "{not JSON}", id="braces without JSON"),
         pytest.param("[1, 2]", "[1, 2]", id="JSON, no object"),
         pytest.param("Rate exceeded (Service: Lambda)", "Rate exceeded (Service: Lambda)", id="text"),
-        pytest.param(ODD_TEXT, ODD_TEXT, id="text with quotes, lines and emoji"),
+        pytest.param(ODD_TEXT, ODD_TEXT_SHOWN, id="text with quotes, lines and emoji"),
         pytest.param("x" * 32_768, "x" * 1000, id="text of the largest size"),
         pytest.param("", NO_REASON, id="none"),
     ],

@@ -62,6 +62,17 @@ class Deployment:
         """Properties that all functions share."""
         return self._decided(source()["Globals"]["Function"])
 
+    @property
+    def refusals(self) -> list[str]:
+        """Why CloudFormation refuses the parameters: the assertions of Rules that do not hold."""
+        return [
+            assertion["AssertDescription"]
+            for rule in source()["Rules"].values()
+            if self._decided(rule.get("RuleCondition", True))
+            for assertion in rule["Assertions"]
+            if not self._decided(assertion["Assert"])
+        ]
+
     def _holds(self, condition: str) -> bool:
         return self._decided(source()["Conditions"][condition])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagepipeline import renditions
-from tests.template.stack import REPOSITORY, Deployment, of_type, source
+from tests.template.stack import REPOSITORY, Deployment, listed, of_type, source, text
 
 PARAMETERS = source()["Parameters"]
 CONSTRAINTS = ("AllowedPattern", "AllowedValues", "MinValue", "MaxValue")
@@ -95,11 +95,42 @@ def test_functions_and_all_their_layers_are_of_the_chosen_architecture(architect
     assert all(layer["CompatibleArchitectures"] == [architecture] for layer in created.values())
 
 
-def test_plain_http_is_refused_by_both_buckets_unless_the_local_run_asks_for_it():
-    policies = {"UploadsBucketPolicy", "ThumbnailsBucketPolicy"}
+TLS_ONLY = {
+    "UploadsBucketPolicy": "UploadsBucket",
+    "ThumbnailsBucketPolicy": "ThumbnailsBucket",
+    "UndeliveredEventsQueuePolicy": "UndeliveredEventsQueue",
+    "NotificationsTopicPolicy": "NotificationsTopic",
+    "AlarmsTopicPolicy": "AlarmsTopic",
+}
 
-    assert policies <= Deployment().resources.keys()
-    assert not policies & Deployment(RequireTls="false").resources.keys()
+
+@pytest.mark.parametrize(("policy", "resource"), TLS_ONLY.items())
+def test_plain_http_is_refused_unless_the_local_run_asks_for_it(policy: str, resource: str):
+    *_, refusal = Deployment().resources[policy]["PolicyDocument"]["Statement"]
+    locally = Deployment(RequireTls="false").resources.get(policy, {"PolicyDocument": {"Statement": []}})
+
+    assert (refusal["Effect"], refusal["Principal"]) == ("Deny", "*")
+    assert refusal["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert {text(on).partition("/")[0] for on in listed(refusal["Resource"])} == {resource}
+    assert refusal not in locally["PolicyDocument"]["Statement"]
+    assert "Deny" not in [statement["Effect"] for statement in locally["PolicyDocument"]["Statement"]]
+
+
+def test_whatever_takes_a_policy_takes_no_plain_http():
+    can_refuse = of_type("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SNS::Topic")
+
+    assert set(TLS_ONLY.values()) == can_refuse.keys()
+
+
+@pytest.mark.parametrize(
+    ("location", "authorization", "accepted"),
+    [("false", "NONE", True), ("false", "AWS_IAM", True), ("true", "AWS_IAM", True), ("true", "NONE", False)],
+)
+def test_locations_are_not_recorded_behind_an_open_endpoint(location: str, authorization: str, accepted: bool):
+    refusals = Deployment(RecordLocation=location, ApiAuthorization=authorization).refusals
+
+    assert (refusals == []) == accepted
+    assert all("ApiAuthorization=AWS_IAM" in refusal for refusal in refusals)
 
 
 # ----------------------------------------------------------------------------------------------------- environment

@@ -5,8 +5,6 @@ import pytest
 from tests.template.stack import listed, of_type, text
 
 ROLES = of_type("AWS::IAM::Role")
-# Logging and tracing, which SAM adds. The status API's logs come by log delivery.
-FUNCTIONS_OWN = {"AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}
 LOG_DELIVERY = {
     "logs:CreateLogDelivery on *",
     "logs:DeleteLogDelivery on *",
@@ -17,6 +15,17 @@ LOG_DELIVERY = {
     "logs:PutResourcePolicy on *",
     "logs:UpdateLogDelivery on *",
 }
+# X-Ray has no resource-level permissions.
+TRACES = {"xray:PutTraceSegments on *", "xray:PutTelemetryRecords on *"}
+SAMPLING = {"xray:GetSamplingRules on *", "xray:GetSamplingTargets on *"}
+ONE_UPLOADS_RENDITIONS = "s3:ListBucket on ThumbnailsBucket if {'StringLike': {'s3:prefix': '*/'}}"
+
+
+def own_logs(function: str) -> set[str]:
+    """What a function needs in order to write to its own log group, and to no other."""
+    return {f"{action} on {function}Logs" for action in ("logs:CreateLogStream", "logs:PutLogEvents")}
+
+
 ALLOWED = {
     "RulesRole": {
         "states:StartExecution on ImagePipeline",
@@ -34,6 +43,8 @@ ALLOWED = {
         "dynamodb:DeleteItem on ImagesTable",
         "sns:Publish on NotificationsTopic",
         *LOG_DELIVERY,
+        *TRACES,
+        *SAMPLING,
     },
     "HousekeepingRole": {
         "lambda:InvokeFunction on ResolveCurrentVersionFunction",
@@ -41,38 +52,54 @@ ALLOWED = {
         "dynamodb:DeleteItem on ImagesTable",
         "states:StartExecution on ImagePipeline",
         *LOG_DELIVERY,
+        *TRACES,
+        *SAMPLING,
     },
     "ValidateFunctionRole": {
         "s3:GetObject on UploadsBucket/uploads/*",
         "s3:ListBucket on UploadsBucket",
+        *own_logs("Validate"),
+        *TRACES,
     },
     "ThumbnailsFunctionRole": {
         "s3:GetObject on UploadsBucket/uploads/*",
         "s3:ListBucket on UploadsBucket",
         "s3:PutObject on ThumbnailsBucket/*",
+        *own_logs("Thumbnails"),
+        *TRACES,
     },
     "MetadataFunctionRole": {
         "rekognition:DetectLabels on *",
         "s3:GetObject on ThumbnailsBucket/*",
+        *own_logs("Metadata"),
+        *TRACES,
     },
     "StoreFunctionRole": {
         "dynamodb:GetItem on ImagesTable",
         "dynamodb:PutItem on ImagesTable",
-        "s3:ListBucket on ThumbnailsBucket",
+        ONE_UPLOADS_RENDITIONS,
         "s3:DeleteObject on ThumbnailsBucket/*",
+        *own_logs("Store"),
+        *TRACES,
     },
     "ResolveCurrentVersionFunctionRole": {
         "s3:GetObject on UploadsBucket/uploads/*",
         "s3:ListBucket on UploadsBucket",
         "dynamodb:GetItem on ImagesTable",
+        *own_logs("ResolveCurrentVersion"),
+        *TRACES,
     },
     "CleanupFunctionRole": {
         "dynamodb:GetItem on ImagesTable",
-        "s3:ListBucket on ThumbnailsBucket",
+        ONE_UPLOADS_RENDITIONS,
         "s3:DeleteObject on ThumbnailsBucket/*",
+        *own_logs("Cleanup"),
+        *TRACES,
     },
     "StatusFunctionRole": {
         "dynamodb:GetItem on ImagesTable",
+        *own_logs("Status"),
+        *TRACES,
     },
 }
 
@@ -97,10 +124,8 @@ def test_a_role_allows_exactly_what_its_part_does(name: str):
 
 
 @pytest.mark.parametrize("name", ROLES)
-def test_a_role_has_no_policy_of_awss_beyond_logging_and_tracing(name: str):
-    policies = {arn.rsplit("/", 1)[-1] for arn in ROLES[name].get("ManagedPolicyArns", [])}
-
-    assert policies <= FUNCTIONS_OWN
+def test_a_role_has_no_managed_policy(name: str):
+    assert "ManagedPolicyArns" not in ROLES[name]
 
 
 def test_each_function_and_state_machine_has_a_role_of_its_own():
@@ -114,18 +139,30 @@ def test_each_function_and_state_machine_has_a_role_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("resource_type", "service"),
+    ("resource_type", "service", "source"),
     [
-        ("AWS::Lambda::Function", "lambda.amazonaws.com"),
-        ("AWS::StepFunctions::StateMachine", "states.amazonaws.com"),
-        ("AWS::Events::Rule", "events.amazonaws.com"),
+        ("AWS::Lambda::Function", "lambda.amazonaws.com", None),  # Lambda does not say for which function it asks
+        ("AWS::StepFunctions::StateMachine", "states.amazonaws.com", "states:*:stateMachine:*"),
+        ("AWS::Events::Rule", "events.amazonaws.com", "events:*:rule/*"),
     ],
 )
-def test_a_role_is_taken_by_its_own_service_alone(resource_type: str, service: str):
+def test_a_role_is_taken_by_its_own_service_alone_on_behalf_of_this_account(resource_type, service, source):
     for resource in of_type(resource_type).values():
         for reference in role_references(resource):
             (statement,) = ROLES[text(reference)]["AssumeRolePolicyDocument"]["Statement"]
-            assert listed(statement["Principal"]["Service"]) == [service]
+            assert statement["Principal"] == {"Service": service}
+            if source:
+                assert statement["Condition"] == on_behalf_of(source)
+
+
+def on_behalf_of(source: str) -> dict:
+    """The condition that a service acts for a resource of this account and Region: `service:*:resource`."""
+    namespace, resource = source.split(":*:")
+    arn = f"arn:${{AWS::Partition}}:{namespace}:${{AWS::Region}}:${{AWS::AccountId}}:{resource}"
+    return {
+        "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+        "ArnLike": {"aws:SourceArn": {"Fn::Sub": arn}},
+    }
 
 
 def role_references(resource: dict) -> list:
@@ -149,3 +186,12 @@ def test_only_the_status_api_may_invoke_a_function_from_outside():
     assert text(permission["FunctionName"]) == "StatusFunction"
     assert permission["Principal"] == "apigateway.amazonaws.com"
     assert permission["SourceArn"]["Fn::Sub"].endswith(":${ImageStatusApi}/*/GET/images/*")
+
+
+def test_only_cloudwatch_and_only_for_this_account_may_publish_alarms():
+    statement, _ = of_type("AWS::SNS::TopicPolicy")["AlarmsTopicPolicy"]["PolicyDocument"]["Statement"]
+
+    assert statement["Effect"] == "Allow"
+    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert (statement["Action"], text(statement["Resource"])) == ("sns:Publish", "AlarmsTopic")
+    assert statement["Condition"] == on_behalf_of("cloudwatch:*:alarm:*")

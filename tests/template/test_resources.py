@@ -86,7 +86,7 @@ def test_undelivered_events_are_kept_for_as_long_as_sqs_can():
 
 def test_only_eventbridge_and_only_for_our_rules_may_send_to_the_queue():
     (policy,) = of_type("AWS::SQS::QueuePolicy").values()
-    (statement,) = policy["PolicyDocument"]["Statement"]
+    statement, _ = policy["PolicyDocument"]["Statement"]
 
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert statement["Action"] == "sqs:SendMessage"
@@ -239,9 +239,22 @@ def test_bucket_policies_only_forbid():
     assert {statement["Effect"] for statement in statements} == {"Deny"}
 
 
-def test_the_status_is_for_anyone_unless_iam_is_asked_for():
-    assert Deployment().resources["ImageStatusRoute"]["AuthorizationType"] == "NONE"
-    assert Deployment(ApiAuthorization="AWS_IAM").resources["ImageStatusRoute"]["AuthorizationType"] == "AWS_IAM"
+@pytest.mark.parametrize("authorization", ["NONE", "AWS_IAM"])
+def test_every_route_and_the_function_behind_it_know_who_may_ask(authorization: str):
+    resources = Deployment(ApiAuthorization=authorization).resources
+
+    for route in of_type("AWS::ApiGatewayV2::Route"):
+        assert resources[route]["AuthorizationType"] == authorization
+    assert resources["StatusFunction"]["Environment"]["Variables"]["API_AUTHORIZATION"] == authorization
+
+
+def test_the_endpoint_is_open_but_slow_unless_asked_otherwise():
+    resources = Deployment().resources
+
+    assert resources["ImageStatusRoute"]["AuthorizationType"] == "NONE"
+    throttling = resources["ImageStatusStage"]["DefaultRouteSettings"]
+    # A new account may run 10 functions at a time; a flood must leave the pipeline half of them.
+    assert throttling == {"ThrottlingRateLimit": "5", "ThrottlingBurstLimit": "5"}
 
 
 # ------------------------------------------------------------------------------------------------------------- contract

@@ -1,3 +1,5 @@
+from urllib.parse import quote
+
 import pytest
 
 from imagepipeline import notification
@@ -59,17 +61,43 @@ def test_a_picture_in_which_nothing_is_seen_says_so(labels):
     assert line(record, "Labels") == "none found"
 
 
+def test_nothing_in_a_message_breaks_a_line_or_turns_its_direction():
+    record = RECORD | {
+        "ImageKey": "uploads/a\nStatus  http://example.com\u202egpj.exe",
+        "Exif": {"Camera": "One\rTwo"},
+        "LabelsError": {"Name": "X", "Message": "a\u2028b\tc"},
+    }
+
+    message = notification.success(record, API)
+
+    assert line(record, "Image") == "uploads/a%0AStatus  http://example.com%E2%80%AEgpj.exe"
+    assert line(record, "Camera") == "One%0DTwo"
+    assert line(record, "Labels") == "none: a%E2%80%A8b%09c"
+    assert len(message.splitlines()) == 2 + 6
+    assert all(character.isprintable() for character in message.replace("\n", ""))
+
+
+@pytest.mark.parametrize("key", ["uploads/a b.jpg", "uploads/x/ü_1-2.jpg", "uploads/.a..b"])
+def test_a_plain_key_is_linked_by_its_path(key):
+    assert notification.status_url(API, key) == f"{API}/images/{quote(key)}/status"
+
+
 @pytest.mark.parametrize(
-    ("key", "path"),
+    ("key", "query"),
     [
-        ("uploads/a b.jpg", "uploads/a%20b.jpg"),
-        ("uploads/a+b.jpg", "uploads/a%2Bb.jpg"),
         ("uploads/100%.jpg", "uploads/100%25.jpg"),
+        ("uploads/100%25.jpg", "uploads/100%2525.jpg"),
+        ("uploads/a+b&c=d.jpg", "uploads/a%2Bb%26c%3Dd.jpg"),
         ("uploads/x/🐈?#.jpg", "uploads/x/%F0%9F%90%88%3F%23.jpg"),
+        ("uploads/x/", "uploads/x/"),
+        ("uploads//x.jpg", "uploads//x.jpg"),
+        ("uploads/../x.jpg", "uploads/../x.jpg"),
+        ("uploads/..", "uploads/.."),
+        ("uploads/x.jpg\n", "uploads/x.jpg%0A"),
     ],
 )
-def test_the_status_link_survives_a_mail_program_whatever_the_key(key, path):
-    assert notification.status_url(API, key) == f"{API}/images/{path}/status"
+def test_a_key_that_a_path_might_change_is_linked_by_a_query(key, query):
+    assert notification.status_url(API, key) == f"{API}/images/status?key={query}"
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ import unicodedata
 
 import pytest
 
-from imagepipeline.printable import printable
+from imagepipeline.printable import printable, printable_key
 
 
-@pytest.mark.parametrize("text", ["", "photo.jpg", "Ä ñ 写真 🏔", "a\u3000b\u00a0c", "back\\slash"])
+@pytest.mark.parametrize(
+    "text", ["", "photo.jpg", "Ä ñ 写真 🏔", "a\u3000b\u00a0c", "back\\slash", "👨\u200d👩\u200d👧"]
+)
 def test_text_that_prints_stays_unchanged(text: str) -> None:
     assert printable(text, 100) == text
 
@@ -15,21 +17,21 @@ def test_text_that_prints_stays_unchanged(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("a\nb\r\tc\0", r"a\nb\r\tc\x00"),
-        ("\x1b[31mred\x9b", r"\x1b[31mred\x9b"),
-        ("a\u2028b\u2029c\x85d", r"a\u2028b\u2029c\x85d"),
-        ("gpj.\u202eexe\u2066", r"gpj.\u202eexe\u2066"),
-        ("zero\u200bwidth\ufeff", r"zero\u200bwidth\ufeff"),
-        ("\ud800 alone", r"\ud800 alone"),
-        ("\U000e0041", r"\U000e0041"),
+        ("a\nb\r\tc\0", "a%0Ab%0D%09c%00"),
+        ("\x1b[31mred\x9b", "%1B[31mred%C2%9B"),
+        ("a\u2028b\u2029c\x85d", "a%E2%80%A8b%E2%80%A9c%C2%85d"),
+        ("gpj.\u202eexe\u2066", "gpj.%E2%80%AEexe%E2%81%A6"),
+        ("zero\u200bwidth\ufeff", "zero%E2%80%8Bwidth%EF%BB%BF"),
+        ("\ud800 alone", "%ED%A0%80 alone"),
+        ("\U000e0041", "%F3%A0%81%81"),
     ],
 )
 def test_characters_that_do_not_print_are_escaped(text: str, shown: str) -> None:
     assert printable(text, 100) == shown
 
 
-def test_no_control_format_or_line_separator_of_unicode_passes() -> None:
-    shown = printable("".join(map(chr, range(0x110000))), 20_000_000)
+def test_no_control_format_or_line_separator_of_unicode_passes_but_joiners() -> None:
+    shown = set(printable("".join(map(chr, range(0x110000))), 20_000_000)) - {"\u200c", "\u200d"}
 
     assert not {unicodedata.category(character) for character in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -40,4 +42,8 @@ def test_a_long_text_ends_with_an_ellipsis_at_the_limit() -> None:
 
 
 def test_no_escape_is_cut() -> None:
-    assert printable("abc\n\n\n", 7) == "abc\\n…"
+    assert printable("abc\n\n\n", 9) == "abc%0A…"
+
+
+def test_a_key_is_shown_whole_however_many_escapes_it_needs() -> None:
+    assert printable_key("\0" * 1024) == "%00" * 1024

@@ -3,11 +3,18 @@
 The text for a failure is in the state machine, because it must not depend on a function that may have failed.
 """
 
+import re
 from urllib.parse import quote
 
 from imagepipeline.models import JsonObject
+from imagepipeline.printable import printable
 
 MOST_LABELS = 5
+_MAX_FACT = 4096  # characters; more than the longest key has once it is printable or part of a URL
+
+# An HTTP API decodes a path twice and cuts it at a question mark; browsers and proxies normalise slashes and dots. Only
+# names without any of that arrive as they are.
+_SURVIVES_IN_A_PATH = re.compile(r"(?:(?!\.\.?/)[\w. -]+/)*(?!\.\.?$)[\w. -]+")
 
 
 def success(record: JsonObject, api: str) -> str:
@@ -23,13 +30,15 @@ def success(record: JsonObject, api: str) -> str:
         "Labels": _labels(record),
         "Status": status_url(api, record["ImageKey"]),
     }
-    lines = [f"  {name:<11} {value}" for name, value in facts.items() if value]
+    lines = [f"  {name:<11} {printable(value, _MAX_FACT)}" for name, value in facts.items() if value]
     return "\n".join(["An image is ready.", "", *lines, ""])
 
 
 def status_url(api: str, image_key: str) -> str:
-    """The URL of the image's status."""
-    return f"{api}/images/{quote(image_key)}/status"
+    """The URL of the image's status: with the key in the path where that is exact, otherwise in the query."""
+    if _SURVIVES_IN_A_PATH.fullmatch(image_key):
+        return f"{api}/images/{quote(image_key)}/status"
+    return f"{api}/images/status?key={quote(image_key)}"
 
 
 def size(count: int) -> str:
