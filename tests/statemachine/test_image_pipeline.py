@@ -117,6 +117,10 @@ SCENARIOS = [
     completed("a busy table is waited for", **{"dynamodb:putItem": 6 * [BUSY_TABLE]}),
     completed("renditions that are hard to remove are waited for", store=10 * [RenditionsNotRemoved("SlowDown")]),
     completed("a busy topic is waited for", **{"sns:publish": 7 * [BUSY_TOPIC]}),
+    completed(
+        "a busy topic, and a table that cannot say who owns the record",
+        **{"sns:publish": [BUSY_TOPIC], "dynamodb:updateItem": 7 * [BUSY_TABLE]},
+    ),
     # ---- completed without labels
     completed(
         "a Rekognition that throttles for good costs only the labels",
@@ -162,6 +166,12 @@ SCENARIOS = [
         "PROCESSING",
         ("FAILURE",),
         {"validate": [EmptyFile()], "dynamodb:updateItem": 7 * [BUSY_TABLE]},
+    ),
+    Scenario(
+        "a rejection whose announcement cannot be recorded",
+        "REJECTED",
+        ("FAILURE",),
+        {"validate": [EmptyFile()], "dynamodb:updateItem": [None, *7 * [BUSY_TABLE]]},
     ),
     # ---- left to Housekeeping, which a failed execution starts
     Scenario("a topic that accepts nothing", "COMPLETED", (), {"sns:publish": 8 * [BUSY_TOPIC]}, "FAILED"),
