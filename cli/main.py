@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status as Spinner
 
-from cli import failures, files, redrive, report, upload
+from cli import check, failures, files, redrive, report, upload
 from cli.failures import Failure, UndeliveredEvents
 from cli.following import DEFAULT_TIMEOUT, Result
 from cli.problems import AWS_ERRORS, SetupError, explain
@@ -122,17 +122,24 @@ def _parser() -> argparse.ArgumentParser:
     selection.add_argument("--all", action="store_true", help="redrive everything that `failures` lists")
     selection.add_argument("--labels", action="store_true", help="redrive only the images that lack labels")
     redriving.set_defaults(command=_redrive)
+
+    checking = commands.add_parser(
+        "check",
+        parents=[common, following],
+        help="check that a deployed stack keeps its promises",
+        description="Upload photos and bad files under a prefix of their own, check records, renditions, notices, "
+        "the status API, replacement and deletion, and remove everything, also after Ctrl-C. Prints one line for each "
+        "promise, then the stack's answers to the questions that docs/aws.md leaves open. Subscribers of the stack's "
+        "notifications receive about twenty. The exit status is 0 only if no promise is broken.",
+    )
+    checking.add_argument("paths", nargs="*", type=_path, metavar="PHOTO", help="photos of your own to upload, too")
+    checking.add_argument("--keep", action="store_true", help="do not remove the uploads and their results")
+    checking.set_defaults(command=_check)
     return parser
 
 
 def _upload(options: argparse.Namespace) -> int:
-    selection = files.select(options.paths, options.prefix)
-    if selection.problems:
-        for problem in selection.problems:
-            _say(problem)
-        raise SetupError("nothing was uploaded")
-    if selection.hidden:
-        _say(f"skipped {selection.hidden} hidden {'entry' if selection.hidden == 1 else 'entries'}")
+    selection = _selected(options.paths, options.prefix)
     stack = _stack(options)
 
     items = selection.items
@@ -142,6 +149,18 @@ def _upload(options: argparse.Namespace) -> int:
         stack, items, shown.sent, follow=options.follow, timeout=options.timeout, stop=stop
     )
     return _show(shown, results, stop)
+
+
+def _selected(paths: Sequence[Path], prefix: str) -> files.Selection:
+    """The files to upload. Raises SetupError after printing what is wrong with any of them."""
+    selection = files.select(paths, prefix)
+    if selection.problems:
+        for problem in selection.problems:
+            _say(problem)
+        raise SetupError("nothing was uploaded")
+    if selection.hidden:
+        _say(f"skipped {selection.hidden} hidden {'entry' if selection.hidden == 1 else 'entries'}")
+    return selection
 
 
 def _show(shown: report.Report, results: Generator[Result], stop: threading.Event) -> int:
@@ -189,6 +208,23 @@ def _redrive(options: argparse.Namespace) -> int:
         events = [*undelivered.failures, *failures.in_housekeeping(stack, datetime.now(UTC))]
         found = [failure for failure in events if failure.key in options.keys]
         return _run_again(options, stack, found, undelivered)
+
+
+def _check(options: argparse.Namespace) -> int:
+    name = check.new_name()
+    photos = _selected(options.paths, f"{name}/yours").items
+    session = default_session()
+    stack = Stack.find(session, options.stack or default_name(Path.cwd()), check.NEEDED)
+    shown = report.CheckReport(as_json=options.json)
+    lines = check.run(stack, session, name, photos, timeout=options.timeout, keep=options.keep, on_start=shown.checking)
+    _say(f"checking stack {stack.name} with uploads under {UPLOADS_PREFIX}{name}/")
+    try:
+        with closing(lines), shown:
+            for line in lines:
+                shown.add(line)
+    finally:
+        _say(shown.summary())
+    return NOT_ALL_COMPLETED if shown.outcomes[check.BROKEN] else OK
 
 
 def _run_again(

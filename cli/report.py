@@ -14,6 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, Te
 from rich.table import Table
 from rich.text import Text
 
+from cli.check import BROKEN, HELD, SKIPPED, Answer, Promise
 from cli.failures import FAILED, Failure
 from cli.following import Result
 from cli.stack import Record
@@ -23,6 +24,7 @@ _COLOURS = {
     **dict.fromkeys(("REJECTED", "REPLACED", "UNLABELLED"), "yellow"),
     "PROCESSING": "cyan",
 }
+_OUTCOME_COLOURS = {HELD: "green", BROKEN: "red", SKIPPED: "yellow"}
 _LABELS_SHOWN = 3
 _STATUS_WIDTH = len("NOT_UPLOADED")
 _WIDTH_OF_THE_REST = 80  # columns beside the key's for a table in which little wraps
@@ -178,6 +180,82 @@ def json_of_failure(failure: Failure) -> str:
         if name in failure.record:
             document[name] = failure.record[name]
     return json.dumps(document)
+
+
+class CheckReport:
+    """Prints the lines of an acceptance run as they come: a table on a terminal, otherwise tabs or JSON Lines."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._as_json = as_json
+        self._in_table = sys.stdout.isatty() and not as_json
+        self._console = Console()
+        self._spinner = self._console.status("")
+        self._answers = 0
+
+    def __enter__(self) -> Self:
+        if self._in_table:
+            self._row(Text("result"), "promise", "seconds", "seen", style="bold")
+            self._spinner.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._spinner.stop()
+
+    def checking(self, promise: str) -> None:
+        """Show on a terminal what is being checked."""
+        self._spinner.update(Text(promise))
+
+    def add(self, line: Promise | Answer) -> None:
+        """Print one line."""
+        if isinstance(line, Promise):
+            self.outcomes[line.outcome] += 1
+            self._promise(line)
+        else:
+            self._answers += 1
+            self._answer(line)
+
+    def summary(self) -> str:
+        """How many promises there were of each outcome."""
+        words = {HELD: "kept", BROKEN: "broken", SKIPPED: "skipped"}
+        counts = [f"{self.outcomes[outcome]} {word}" for outcome, word in words.items() if self.outcomes[outcome]]
+        return f"{self.outcomes.total()} promises: {', '.join(counts) or 'none was checked'}"
+
+    def _promise(self, line: Promise) -> None:
+        if self._as_json:
+            values = {
+                "Promise": line.name,
+                "Outcome": line.outcome,
+                "Seen": line.seen,
+                "Seconds": round(line.seconds, 3),
+            }
+            print(json.dumps(values), flush=True)
+        elif self._in_table:
+            outcome = Text(line.outcome, _OUTCOME_COLOURS[line.outcome])
+            self._row(outcome, line.name, f"{line.seconds:.1f}", printable(line.seen))
+        else:
+            print("\t".join((line.outcome, line.name, printable(line.seen), f"{line.seconds:.1f}")), flush=True)
+
+    def _answer(self, line: Answer) -> None:
+        if self._as_json:
+            print(json.dumps({"Question": line.question, "Answer": line.answer}), flush=True)
+        elif self._in_table:
+            if self._answers == 1:
+                self._spinner.stop()
+                self._console.print("\nAnswers to the open questions of docs/aws.md:", style="bold")
+            self._console.print(Text(line.question))
+            self._console.print(Padding(Text(printable(line.answer), "cyan"), (0, 0, 0, 2)))
+        else:
+            print("\t".join(("answer", line.question, printable(line.answer), "")), flush=True)
+
+    def _row(self, outcome: Text, promise: str, seconds: str, seen: str, style: str = "") -> None:
+        table = Table(box=None, show_header=False, expand=True, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(width=len(SKIPPED))
+        table.add_column(ratio=2)
+        table.add_column(width=len("seconds"), justify="right")
+        table.add_column(ratio=3, overflow="fold")
+        table.add_row(outcome, promise, seconds, Text(seen), style=style)
+        self._console.print(table)
 
 
 def _failure_cells(failure: Failure) -> tuple[str, str, str, str, str]:

@@ -4,7 +4,7 @@ import os
 import time
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import batched
 from pathlib import Path
@@ -41,6 +41,7 @@ class Stack:
     dynamodb: Client
     stepfunctions: Client
     sqs: Client
+    parameters: Mapping[str, str] = field(default_factory=dict)  # with which it was deployed
 
     @classmethod
     def find(cls, session: boto3.Session, name: str, needed: Iterable[str] = TO_UPLOAD) -> "Stack":
@@ -83,6 +84,10 @@ class Stack:
             dynamodb=session.client("dynamodb", config=config),
             stepfunctions=session.client("stepfunctions", config=patient),
             sqs=session.client("sqs", config=config),
+            parameters={
+                parameter["ParameterKey"]: parameter["ParameterValue"]
+                for parameter in description.get("Parameters", ())
+            },
         )
 
     @property

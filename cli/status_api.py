@@ -7,6 +7,7 @@ from urllib.parse import quote
 import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.exceptions import NoCredentialsError
 from botocore.httpsession import URLLib3Session
 
 _EXACT_IN_PATH = frozenset("%?")  # an HTTP API does not hand these on as they are
@@ -46,7 +47,10 @@ class StatusApi:
         """The answer to GET `target`, a path and query as they are sent. Raises botocore's errors of a connection."""
         request = AWSRequest("GET", self._endpoint + target)
         if self._signed and not unsigned:
-            SigV4Auth(self._session.get_credentials(), "execute-api", self._session.region_name).add_auth(request)
+            credentials = self._session.get_credentials()
+            if credentials is None:
+                raise NoCredentialsError
+            SigV4Auth(credentials, "execute-api", self._session.region_name).add_auth(request)
         response = self._http.send(request.prepare())
         try:
             body = json.loads(response.content)

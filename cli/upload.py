@@ -45,6 +45,7 @@ def upload_and_follow(
     *,
     follow: bool = True,
     timeout: float = DEFAULT_TIMEOUT,
+    longest_pause: float = _LONGEST_PAUSE,
     stop: threading.Event | None = None,
 ) -> Generator[Result]:
     """Upload `items` (keys distinct) and yield each one's Result as soon as it is known.
@@ -63,7 +64,7 @@ def upload_and_follow(
             stack.records,
             lambda upload, record: _outcome(stack, upload, record),
             timeout=timeout,
-            longest_pause=_LONGEST_PAUSE,
+            longest_pause=longest_pause,
             stop=stop or threading.Event(),
             abort=sender.stop,
             abandoned="was uploaded and then not followed to a terminal state",
