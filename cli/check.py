@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from statistics import median
 from urllib.parse import quote
@@ -206,8 +207,13 @@ class _Trial:
 
     def close(self) -> None:
         """Remove everything, after whatever end of the run."""
-        with suppress(Broken):
-            self.clean_up()
+        try:
+            with suppress(Broken):
+                self.clean_up()
+        except BaseException as error:
+            where = f"s3://{self._stack.uploads_bucket}/{self._prefix}"
+            error.add_note(f"not everything was removed: delete {where}, and the pipeline removes the rest")
+            raise
 
     def kept(self) -> str:
         """Nothing is removed, by request."""
@@ -261,7 +267,7 @@ class _Trial:
         record = self._ended(key)
         if record["Status"] != "COMPLETED":
             raise Broken(f"the first upload is {_reason(record)}")
-        return f"completed {time.monotonic() - started:.1f} s after {of_tries}, functions cold or not"
+        return f"completed {time.monotonic() - started:.1f} s after {of_tries}"
 
     def _completes(self) -> str:
         same = dict.fromkeys((_SIDEWAYS, *_ODD.values(), _TWICE, _REPLACED, _DELETED), samples.SIDEWAYS_JPEG)
@@ -339,11 +345,13 @@ class _Trial:
             raise Skipped("DetectLabels is false")
         results = [self._require_completed(key) for key in self._photo_keys() or [self._key(_PHOTO)]]
         seen = [f"{self._short(result.key)}: {_labels(result.record)}" for result in results]
+        if not self._photos:
+            seen.append("that is a colour gradient; pass a photo to see its labels")
         if self._photos:
             self._answer("Rekognition's labels, quotas, and speed", "; ".join(seen))
         if any("LabelsError" in result.record for result in results):
             raise Broken("; ".join(seen))
-        return "; ".join(seen) if self._photos else f"{seen[0]}; pass a photo to see labels"
+        return "; ".join(seen)
 
     def _odd_names(self) -> str:
         for name in _ODD.values():
@@ -364,7 +372,6 @@ class _Trial:
         self._keys.add(key)
         begun = self._stack.s3.create_multipart_upload(Bucket=bucket, Key=key)
         upload = {"Bucket": bucket, "Key": key, "UploadId": begun["UploadId"]}
-        began = begun["ResponseMetadata"]["HTTPHeaders"].get("date", "")
         try:
             part = self._stack.s3.upload_part(**upload, PartNumber=1, Body=samples.SIDEWAYS_JPEG)
             time.sleep(_MULTIPART_SECONDS)
@@ -374,16 +381,15 @@ class _Trial:
             self._stack.s3.abort_multipart_upload(**upload)
             raise
         self._announcements[key] += 1
-        head = self._stack.head(key)
-        completed = done["ResponseMetadata"]["HTTPHeaders"].get("date", "")
-        self._answer(
-            "S3's LastModified of a multipart upload",
-            f"begun {began or '?'}, completed {completed or '?'}; LastModified is "
-            f"{head['LastModified']:%H:%M:%S}, the event says {self._ended(key)['ReceivedAt']}"
-            if head
-            else "the object is gone",
-        )
         record = self._ended(key)
+        if head := self._stack.head(key):
+            times = (_date(begun), _date(done), datetime.fromisoformat(record["ReceivedAt"]))
+            since_begun, since_done, since_event = ((head["LastModified"] - at).total_seconds() for at in times)
+            self._answer(
+                "S3's LastModified of a multipart upload",
+                f"LastModified minus the time it was begun: {since_begun:+.0f} s, "
+                f"completed: {since_done:+.0f} s, of its event: {since_event:+.1f} s",
+            )
         if record["Status"] != "COMPLETED":
             raise Broken(_reason(record))
         return _described(record)
@@ -624,7 +630,7 @@ class _Trial:
         """The names of the errors that the tasks of an execution met."""
         pages = self._stack.stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution)
         details = (event.get("taskFailedEventDetails") for page in pages for event in page["events"])
-        return [str(detail["error"]) for detail in details if detail]
+        return list(dict.fromkeys(str(detail["error"]) for detail in details if detail))
 
     def _rendition(self, who: str, key: str) -> tuple[bytes, str]:
         """The content of a rendition, and its Content-Type."""
@@ -679,6 +685,11 @@ def _expected_size(width: int, height: int, spec: renditions.RenditionSpec) -> t
         return max(1, width * factor), max(1, height * factor)
     factor = min(1, width / spec.width, height / spec.height)
     return max(1, spec.width * factor), max(1, spec.height * factor)
+
+
+def _date(answer: Document) -> datetime:
+    """When S3 gave an answer, by its own clock, in whole seconds."""
+    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
 
 def _rendition_keys(record: Record) -> set[str]:

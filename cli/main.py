@@ -44,15 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(str(error))
         return SETUP_PROBLEM
     except AWS_ERRORS as error:
-        _say(explain(error))
+        _say("; ".join((explain(error), *_notes(error))))
         return SETUP_PROBLEM
     except BrokenPipeError:
         # The reader of the output has closed it ("| head"). Flushing the buffer at exit must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_ALL_COMPLETED
-    except KeyboardInterrupt:
-        _say("interrupted")
+    except KeyboardInterrupt as error:
+        _say("; ".join(("interrupted", *_notes(error))))
         return INTERRUPTED
+
+
+def _notes(error: BaseException) -> Sequence[str]:
+    return getattr(error, "__notes__", ())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -25,6 +25,7 @@ _COLOURS = {
     "PROCESSING": "cyan",
 }
 _OUTCOME_COLOURS = {HELD: "green", BROKEN: "red", SKIPPED: "yellow"}
+_PROMISE_WIDTH = len("A folder marker leaves no record and no notification")  # the longest
 _LABELS_SHOWN = 3
 _STATUS_WIDTH = len("NOT_UPLOADED")
 _WIDTH_OF_THE_REST = 80  # columns beside the key's for a table in which little wraps
@@ -251,9 +252,9 @@ class CheckReport:
     def _row(self, outcome: Text, promise: str, seconds: str, seen: str, style: str = "") -> None:
         table = Table(box=None, show_header=False, expand=True, padding=(0, 2, 0, 0), pad_edge=False)
         table.add_column(width=len(SKIPPED))
-        table.add_column(ratio=2)
+        table.add_column(width=min(_PROMISE_WIDTH, self._console.width // 2))
         table.add_column(width=len("seconds"), justify="right")
-        table.add_column(ratio=3, overflow="fold")
+        table.add_column(ratio=1, overflow="fold")
         table.add_row(outcome, promise, seconds, Text(seen), style=style)
         self._console.print(table)
 

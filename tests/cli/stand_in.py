@@ -18,7 +18,12 @@ STACK_NAME = "photos"
 REGION = "eu-west-1"
 
 STACK_TEMPLATE = """
+Parameters:
+  ApiAuthorization: {Type: String, Default: NONE}
+  DetectLabels: {Type: String, Default: 'true'}
+  Renditions: {Type: String, Default: 'small=100x100 wide=90x40:cover:webp'}
 Resources:
+  Topic: {Type: AWS::SNS::Topic}
   Uploads: {Type: AWS::S3::Bucket}
   Thumbnails: {Type: AWS::S3::Bucket}
   Queue: {Type: AWS::SQS::Queue}
@@ -50,6 +55,7 @@ Outputs:
   UndeliveredEventsQueue: {Value: !Ref Queue}
   ImagePipeline: {Value: !Ref Pipeline}
   Housekeeping: {Value: !Ref Housekeeping}
+  NotificationsTopic: {Value: !Ref Topic}
   ImageStatusApiEndpoint: {Value: 'https://api.example.com'}
 """
 
