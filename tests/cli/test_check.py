@@ -1,16 +1,24 @@
 """The acceptance run: what it checks, what it removes, and how it ends."""
 
+import json
+import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
-from cli import check, notices
+from cli import check, notices, samples
+from cli.files import select
+from cli.main import main
 from cli.stack import Stack
 from cli.status_api import StatusApi
 from tests.cli.stand_in import REGION
 from tests.cli.working_pipeline import WorkingPipeline
+
+pytestmark = pytest.mark.slow
 
 AWS_QUESTIONS = Path(__file__).parents[2] / "docs" / "aws.md"
 STARTS = "An upload starts the pipeline"
@@ -24,6 +32,8 @@ FAULTS = {
         "Renditions exist, with the right size and type",
         "A photo taken sideways is stored upright",
         "Renditions contain no metadata",
+        "The same bytes uploaded again are processed again",
+        "A replaced photo loses its old renditions",
     },
     "sizes": {"Renditions exist, with the right size and type"},
     "types": {"Renditions exist, with the right size and type"},
@@ -74,8 +84,17 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def working(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkingPipeline]:
     with WorkingPipeline(stack) as pipeline:
+        # main() finds the stack itself, with other clients than those that the pipeline follows.
+        monkeypatch.setattr(Stack, "find", lambda *_: stack)
         monkeypatch.setattr(StatusApi, "get", lambda _api, target, **options: pipeline.answer(target, **options))
         yield pipeline
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.png"
+    path.write_bytes(samples.png(120, 90))
+    return path
 
 
 def run(stack: Stack, *, timeout: float = 5, keep: bool = False) -> list[check.Promise | check.Answer]:
@@ -100,7 +119,6 @@ def test_a_pipeline_that_works_keeps_every_promise(stack: Stack, working: Workin
     assert working.left_behind() == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_breaks_its_promise(stack: Stack, working: WorkingPipeline, fault: str) -> None:
     working.faults.add(fault)
@@ -111,7 +129,166 @@ def test_each_fault_breaks_its_promise(stack: Stack, working: WorkingPipeline, f
     assert working.left_behind() == []
 
 
+def test_a_key_that_is_decoded_breaks_its_promise(stack: Stack, working: WorkingPipeline) -> None:
+    working.faults.add("plus is decoded")
+
+    seen = broken(run(stack, timeout=1.5))
+
+    assert seen["Any file name works"].startswith("a+plus.jpg is UNFINISHED")
+
+
+def test_an_unsigned_request_that_is_answered_breaks_its_promise(stack: Stack, working: WorkingPipeline) -> None:
+    iam = replace(stack, parameters={**stack.parameters, "ApiAuthorization": "AWS_IAM"})
+    name = "The status API refuses unsigned requests"
+    kept = promises(run(iam))[name]
+
+    working.faults.add("unsigned requests are answered")
+
+    assert (kept.outcome, kept.seen) == (check.HELD, "HTTP 403")
+    assert broken(run(iam)) == {name: "HTTP 200"}
+
+
 def test_every_promise_has_a_fault_that_breaks_it(stack: Stack, working: WorkingPipeline) -> None:
     elsewhere = {"Any file name works", "The status API refuses unsigned requests"}
 
     assert promises(run(stack)).keys() == set.union(*FAULTS.values()) | elsewhere
+
+
+def test_uploads_before_the_first_event_are_repeated(stack: Stack, working: WorkingPipeline) -> None:
+    working.ignored_uploads = 2
+
+    lines = run(stack)
+
+    [answer] = [line.answer for line in lines if isinstance(line, check.Answer) and "new bucket" in line.question]
+    assert broken(lines) == {}
+    assert answer.startswith("a record of upload 3 ")
+
+
+def test_without_labels_there_is_no_promise_of_them(stack: Stack, working: WorkingPipeline) -> None:
+    without = replace(stack, parameters={**stack.parameters, "DetectLabels": "false"})
+
+    seen = promises(run(without))["Labels are detected"]
+
+    assert (seen.outcome, seen.seen) == (check.SKIPPED, "DetectLabels is false")
+
+
+def test_a_stack_without_a_query_form_is_asked_by_path_where_the_path_can_say_it(
+    stack: Stack, working: WorkingPipeline
+) -> None:
+    working.faults.add("no query")
+
+    seen = promises(run(stack))["The status API answers for every upload"]
+
+    assert seen.outcome == check.HELD
+    assert "question?mark.jpg" in seen.seen
+    assert "100%25 percent%.jpg" in seen.seen
+    assert "a+plus.jpg" not in seen.seen
+
+
+def test_each_answer_names_its_row_of_docs_aws(stack: Stack, working: WorkingPipeline, photo: Path) -> None:
+    session, name = boto3.Session(region_name=REGION), check.new_name()
+    photos = select([photo], f"{name}/yours").items
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in AWS_QUESTIONS.read_text().splitlines()]
+
+    lines = list(check.run(stack, session, name, photos, timeout=5))
+
+    questions = [line.question for line in lines if isinstance(line, check.Answer)]
+    assert broken(lines) == {}
+    assert len(questions) == 8
+    assert set(questions) <= set(rows)
+
+
+@pytest.mark.parametrize(
+    "moment", [STARTS, "Photos are completed, and have a record", "A duplicate event changes nothing", GONE]
+)
+def test_an_interrupted_run_removes_everything(stack: Stack, working: WorkingPipeline, moment: str) -> None:
+    def interrupt(name: str) -> None:
+        if name == moment:
+            raise KeyboardInterrupt
+
+    session = boto3.Session(region_name=REGION)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(check.run(stack, session, check.new_name(), timeout=5, on_start=interrupt))
+
+    assert working.left_behind() == []
+
+
+def test_ctrl_c_during_uploads_removes_everything(
+    stack: Stack, working: WorkingPipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    working.on_upload = lambda key: signal.raise_signal(signal.SIGINT) if key.endswith("empty.jpg") else None
+
+    status = main(["check", "--stack", "photos"])
+
+    assert status == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert working.left_behind() == []
+
+
+def test_a_clean_up_that_fails_says_what_is_left(
+    stack: Stack, working: WorkingPipeline, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_trial: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check._Trial, "clean_up", interrupted)
+
+    status = main(["check", "--stack", "photos"])
+
+    assert status == 130
+    assert f"delete s3://{stack.uploads_bucket}/uploads/image-pipeline-check-" in capsys.readouterr().err
+    assert not stack.sqs.list_queues().get("QueueUrls")[1:]  # the stack's own is the first
+
+
+def test_a_subscription_that_is_refused_leaves_no_queue(stack: Stack, working: WorkingPipeline) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AuthorizationError", "Message": "no"}}, "Subscribe")
+
+    session = boto3.Session(region_name=REGION)
+    session.events.register("before-call.sns.Subscribe", refuse)
+
+    with pytest.raises(ClientError):
+        list(check.run(stack, session, check.new_name(), timeout=5))
+
+    assert working.left_behind() == []
+
+
+def test_keep_leaves_the_uploads_and_no_queue(stack: Stack, working: WorkingPipeline) -> None:
+    lines = run(stack, keep=True)
+
+    left = working.left_behind()
+    assert promises(lines)[GONE].outcome == check.SKIPPED
+    assert any(key.endswith("/photo.png") for key in left)
+    assert not [name for name in left if "://" in name or name.startswith("arn:")]
+
+
+def test_exit_0_if_every_promise_is_kept(
+    stack: Stack, working: WorkingPipeline, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(["check", str(photo), "--stack", "photos", "--json"])
+
+    printed = capsys.readouterr()
+    documents = [json.loads(line) for line in printed.out.splitlines()]
+    assert status == 0
+    assert documents[0].keys() == {"Promise", "Outcome", "Seen", "Seconds"}
+    assert documents[-1].keys() == {"Question", "Answer"}
+    assert "yours/mine.png 120×90 PNG" in documents[1]["Seen"]
+    assert printed.err.splitlines()[-1] == "image-pipeline: 21 promises: 20 kept, 1 skipped"
+
+
+def test_exit_1_if_a_promise_is_broken(
+    stack: Stack, working: WorkingPipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    working.faults.add("labels fail")
+
+    status = main(["check", "--stack", "photos"])
+
+    printed = capsys.readouterr()
+    [red] = [line for line in printed.out.splitlines() if line.startswith("FAIL")]
+    assert status == 1
+    assert red.split("\t")[1:3] == [
+        "Labels are detected",
+        "photo.png: none (RekognitionFailed: AccessDenied); that is a colour gradient; pass a photo to see its labels",
+    ]
+    assert printed.err.splitlines()[-1] == "image-pipeline: 21 promises: 19 kept, 1 broken, 1 skipped"

@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+from collections.abc import Callable
 from itertools import count
 from urllib.parse import unquote
 
@@ -27,7 +28,7 @@ class WorkingPipeline:
     def __init__(self, stack: Stack) -> None:
         self.faults: set[str] = set()
         self.ignored_uploads = 0  # how many of the next uploads have no event
-        self._hooked = stack
+        self.on_upload: Callable[[str], object] = lambda key: None
         self.stack = Stack.find(boto3.Session(region_name=REGION), stack.name)  # with clients without the hooks
         self._sequencers = count(0x100)
         self._lock = threading.RLock()
@@ -90,6 +91,7 @@ class WorkingPipeline:
 
     def _uploaded(self, parsed: dict, context: dict, **_: object) -> None:
         key = context["request"]["Key"]
+        self.on_upload(key)
         with self._lock:
             head = self.stack.head(key)
             if "no events" in self.faults or ("the same bytes are ignored" in self.faults and self._is_known(key)):

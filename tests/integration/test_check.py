@@ -1,0 +1,43 @@
+"""The acceptance run against the deployed stack: it keeps every promise, and afterwards nothing is left of it."""
+
+import json
+
+import pytest
+
+from cli.main import main
+from tests.integration.conftest import PHOTOS
+
+pytestmark = pytest.mark.xdist_group("deployed")
+
+
+def test_the_deployed_stack_keeps_every_promise(deployed, monkeypatch, capsys):
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in deployed.stack.environment.items():
+        monkeypatch.setenv(name, value)
+    renditions = deployed.rendition_keys()
+
+    status = main(["check", str(PHOTOS / "cat.png"), "--timeout", "120", "--json"])
+
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    outcomes = {line["Promise"]: (line["Outcome"], line["Seen"]) for line in documents if "Promise" in line}
+    answers = {line["Question"]: line["Answer"] for line in documents if "Question" in line}
+    assert {name: seen for name, (outcome, seen) in outcomes.items() if outcome == "FAIL"} == {}
+    assert status == 0
+    assert [name for name, (outcome, _) in outcomes.items() if outcome == "skipped"] == [
+        "The status API refuses unsigned requests"
+    ]
+    assert "Cat" in answers["Rekognition's labels, quotas, and speed"]
+    assert "DynamoDB.ConditionalCheckFailedException" in answers["names of DynamoDB's errors in Step Functions"]
+    assert "question mark 400" in answers["how an HTTP API decodes the path"]
+
+    prefix = "uploads/image-pipeline-check-"
+    uploads = deployed.s3.list_object_versions(Bucket=deployed.outputs["UploadsBucket"], Prefix=prefix)
+    records = deployed.table.scan(TableName=deployed.outputs["ImagesTable"])["Items"]
+    queues = deployed.stack.client("sqs").list_queues(QueueNamePrefix="image-pipeline-check-")
+    topic = deployed.outputs["NotificationsTopic"]
+    subscriptions = deployed.stack.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert not uploads.get("Versions")
+    assert not [record for record in records if record["ImageKey"]["S"].startswith(prefix)]
+    assert deployed.rendition_keys() <= renditions
+    assert not queues.get("QueueUrls")
+    assert len(subscriptions) == 1  # the local inbox
