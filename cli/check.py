@@ -263,7 +263,10 @@ class _Trial:
                 )
         seconds = time.monotonic() - started
         of_tries = "the first upload" if tries == 1 else f"upload {tries} of one every {_EVENT_PATIENCE:.0f} s"
-        self._answer("how soon a new bucket's events come", f"a record of {of_tries} appeared after {seconds:.1f} s")
+        self._answer(
+            "Does a new bucket send events after five minutes?",
+            f"a record of {of_tries} appeared after {seconds:.1f} s",
+        )
         record = self._ended(key)
         if record["Status"] != "COMPLETED":
             raise Broken(f"the first upload is {_reason(record)}")
@@ -348,7 +351,7 @@ class _Trial:
         if not self._photos:
             seen.append("that is a colour gradient; pass a photo to see its labels")
         if self._photos:
-            self._answer("Rekognition's labels, quotas, and speed", "; ".join(seen))
+            self._answer("Are labels, quotas and latency of Rekognition as expected?", "; ".join(seen))
         if any("LabelsError" in result.record for result in results):
             raise Broken("; ".join(seen))
         return "; ".join(seen)
@@ -386,8 +389,8 @@ class _Trial:
             times = (_date(begun), _date(done), datetime.fromisoformat(record["ReceivedAt"]))
             since_begun, since_done, since_event = ((head["LastModified"] - at).total_seconds() for at in times)
             self._answer(
-                "S3's LastModified of a multipart upload",
-                f"LastModified minus the time it was begun: {since_begun:+.0f} s, "
+                "Does an object's `LastModified` compare with the time of an event?",
+                f"a multipart upload's LastModified minus the time it was begun: {since_begun:+.0f} s, "
                 f"completed: {since_done:+.0f} s, of its event: {since_event:+.1f} s",
             )
         if record["Status"] != "COMPLETED":
@@ -456,7 +459,7 @@ class _Trial:
         status = self._executed({"ExecutionArn": arn})
         errors = self._errors_of(arn)
         self._answer(
-            "names of DynamoDB's errors in Step Functions",
+            "What are DynamoDB's errors called in Step Functions?",
             f"the second execution of an event {status}; it met {', '.join(errors) or 'no error'}",
         )
         if status != "SUCCEEDED":
@@ -509,20 +512,20 @@ class _Trial:
         seconds = [result.seconds for result in completed if result.seconds is not None]
         if seconds:
             self._answer(
-                "speed and memory on Lambda",
+                "Are speed and memory sufficient?",
                 f"from upload to COMPLETED, {len(self._results)} uploads at once: median {median(seconds):.1f} s, "
                 f"longest {max(seconds):.1f} s, of {len(seconds)} photos (± {_PAUSE} s)",
             )
         delays = [self._event_delay(result) for result in completed]
         if known := [delay for delay in delays if delay is not None]:
             self._answer(
-                "S3's LastModified beside an event's time, in whole seconds",
+                "Does an object's `LastModified` compare with the time of an event?",
                 f"event's time minus LastModified: {min(known):+.3f} to {max(known):+.3f} s, of {len(known)} uploads",
             )
         attempts = {tuple(sorted(result.record.get("Attempts", {}).values())) for result in completed}
         rejected = self._result(self._key(_PDF)).record.get("Attempts", {})
         self._answer(
-            "what `State.RetryCount` says in `Arguments` and after a `Catch`",
+            "What is `State.RetryCount` in `Arguments` and after a `Catch`?",
             f"Attempts of completed photos: {', '.join(sorted(str(list(one)) for one in attempts))}; "
             f"of a rejected file: {list(rejected.values())}",
         )
@@ -547,7 +550,7 @@ class _Trial:
         for times, encode in encodings.items():
             outcomes = {char: outcome(self._key(name), encode(self._key(name))) for char, name in _ODD.items()}
             found.append(f"encoded {times}: " + ", ".join(f"{char} {seen}" for char, seen in outcomes.items()))
-        self._answer("how an HTTP API decodes the path", "; ".join(found))
+        self._answer("How does an HTTP API decode the path?", "; ".join(found))
 
     # ------------------------------------------------------------------------------------------------------- the means
 

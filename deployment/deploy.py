@@ -42,7 +42,8 @@ def main(deploy_options: list[str]) -> int:
     print(f"""
 Deployed. Upload to     s3://{outputs["UploadsBucket"]}/uploads/
 Get the status at       {outputs["ImageStatusApiEndpoint"]}/images/uploads/FILE/status
-Try it                  .venv/bin/image-pipeline upload PHOTO""")
+Try it                  .venv/bin/image-pipeline upload PHOTO
+Check everything        .venv/bin/image-pipeline check local/photos/cat.png""")
     if new:
         print(_NEW)
     return 0

@@ -188,13 +188,13 @@ def test_a_stack_without_a_query_form_is_asked_by_path_where_the_path_can_say_it
 def test_each_answer_names_its_row_of_docs_aws(stack: Stack, working: WorkingPipeline, photo: Path) -> None:
     session, name = boto3.Session(region_name=REGION), check.new_name()
     photos = select([photo], f"{name}/yours").items
-    rows = [line.split(" | ")[0].removeprefix("| ") for line in AWS_QUESTIONS.read_text().splitlines()]
+    rows = [line.removeprefix("| ").split(" | ")[0] for line in AWS_QUESTIONS.read_text().splitlines()]
 
     lines = list(check.run(stack, session, name, photos, timeout=5))
 
     questions = [line.question for line in lines if isinstance(line, check.Answer)]
     assert broken(lines) == {}
-    assert len(questions) == 8
+    assert len(set(questions)) == 7
     assert set(questions) <= set(rows)
 
 

@@ -24,12 +24,15 @@ def test_the_configured_stack_is_built_and_deployed(stack: Stack, commands: list
     assert commands == [["build"], ["deploy", *target, "--no-fail-on-empty-changeset"]]
 
 
-def test_the_bucket_and_the_status_url_are_printed(stack: Stack, commands: list, capsys: pytest.CaptureFixture) -> None:
+def test_the_bucket_the_status_url_and_the_check_are_printed(
+    stack: Stack, commands: list, capsys: pytest.CaptureFixture
+) -> None:
     deploy.main([])
 
     printed = capsys.readouterr().out
     assert f"s3://{stack.uploads_bucket}/uploads/" in printed
     assert "https://api.example.com/images/uploads/FILE/status" in printed
+    assert ".venv/bin/image-pipeline check " in printed
 
 
 def test_only_a_new_bucket_comes_with_a_warning(stack: Stack, commands: list, capsys: pytest.CaptureFixture) -> None:

@@ -26,9 +26,9 @@ def test_the_deployed_stack_keeps_every_promise(deployed, monkeypatch, capsys):
     assert [name for name, (outcome, _) in outcomes.items() if outcome == "skipped"] == [
         "The status API refuses unsigned requests"
     ]
-    assert "Cat" in answers["Rekognition's labels, quotas, and speed"]
-    assert "DynamoDB.ConditionalCheckFailedException" in answers["names of DynamoDB's errors in Step Functions"]
-    assert "question mark 400" in answers["how an HTTP API decodes the path"]
+    assert "Cat" in answers["Are labels, quotas and latency of Rekognition as expected?"]
+    assert "DynamoDB.ConditionalCheckFailedException" in answers["What are DynamoDB's errors called in Step Functions?"]
+    assert "question mark 400" in answers["How does an HTTP API decode the path?"]
 
     prefix = "uploads/image-pipeline-check-"
     uploads = deployed.s3.list_object_versions(Bucket=deployed.outputs["UploadsBucket"], Prefix=prefix)
