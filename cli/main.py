@@ -223,7 +223,7 @@ def _check(options: argparse.Namespace) -> int:
     lines = check.run(stack, session, name, photos, timeout=options.timeout, keep=options.keep, on_start=shown.checking)
     _say(f"checking stack {stack.name} with uploads under {UPLOADS_PREFIX}{name}/")
     try:
-        with closing(lines), shown:
+        with _sigterm_interrupts(), closing(lines), shown:
             for line in lines:
                 shown.add(line)
     finally:
@@ -305,6 +305,16 @@ def _ctrl_c_sets(stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM, which a CI job gets when it is cancelled, has the effect of Ctrl-C."""
+    usual = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 def _say(text: str) -> None:

@@ -220,7 +220,8 @@ class CheckReport:
         """How many promises there were of each outcome."""
         words = {HELD: "kept", BROKEN: "broken", SKIPPED: "skipped"}
         counts = [f"{self.outcomes[outcome]} {word}" for outcome, word in words.items() if self.outcomes[outcome]]
-        return f"{self.outcomes.total()} promises: {', '.join(counts) or 'none was checked'}"
+        total = self.outcomes.total()
+        return f"{total} {'promise' if total == 1 else 'promises'}: {', '.join(counts) or 'none was checked'}"
 
     def _promise(self, line: Promise) -> None:
         if self._as_json:

@@ -214,10 +214,11 @@ def test_an_interrupted_run_removes_everything(stack: Stack, working: WorkingPip
     assert working.left_behind() == []
 
 
-def test_ctrl_c_during_uploads_removes_everything(
-    stack: Stack, working: WorkingPipeline, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_uploads_removes_everything(
+    stack: Stack, working: WorkingPipeline, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
-    working.on_upload = lambda key: signal.raise_signal(signal.SIGINT) if key.endswith("empty.jpg") else None
+    working.on_upload = lambda key: signal.raise_signal(number) if key.endswith("empty.jpg") else None
 
     status = main(["check", "--stack", "photos"])
 
