@@ -28,7 +28,7 @@ WITNESSES = (
     "tests/integration/test_faults.py::test_an_event_that_can_start_nothing_is_kept",
     "tests/integration/test_faults.py::test_a_deletion_that_can_start_nothing_is_kept",
 )
-PATIENCE = 20  # seconds that a test waits for what may never happen
+PATIENCE = 25  # seconds that a test waits for what may never happen
 
 # What the emulator performs without asking IAM, and the test that compares the template with what is meant instead.
 UNENFORCED = ("logs:", "xray:")

@@ -5,9 +5,14 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.conftest import Deployed
+from tests.integration.conftest import PHOTOS, Deployed
 
 pytestmark = pytest.mark.xdist_group("deployed")
+
+
+@pytest.fixture
+def photo() -> bytes:
+    return (PHOTOS / "cat.png").read_bytes()
 
 
 @pytest.fixture
