@@ -4,9 +4,9 @@ export SAM_CLI_TELEMETRY := 0
 # The layers' Makefiles call uv and python3.13.
 WITH_TOOLS := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH"
 
-LINTERS := ruff mypy cfn-lint sam-validate statelint
+LINTERS := ruff mypy cfn-lint sam-validate statelint checkov
 
-.PHONY: help setup local down test unit torture lint bench simulate deploy destroy $(LINTERS)
+.PHONY: help setup local down test unit torture lint audit bench simulate deploy destroy $(LINTERS)
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -49,6 +49,21 @@ sam-validate:
 
 statelint:
 	@.venv/bin/statelint --eval-jsonata statemachine/*.asl.json
+
+checkov:
+	@LOG_LEVEL=CRITICAL .venv-security/bin/checkov
+
+audit: setup  ## Look up known vulnerabilities of the locked packages, where their database can be reached
+	@for locked in layers/runtime/requirements.txt $(wildcard requirements/*.txt); do \
+		case $$locked in requirements/overrides.txt) continue;; esac; \
+		echo "$$locked:"; status=0; \
+		found=$$(.venv-security/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes \
+			--progress-spinner off --requirement $$locked 2>&1) || status=$$?; \
+		case $$found in *HTTPSConnectionPool*) \
+			echo "audit: api.osv.dev cannot be reached from here, so nothing was looked up." >&2; exit 2;; \
+		esac; \
+		echo "$$found"; test $$status -eq 0 || failed=1; \
+	done; test -z "$$failed"
 
 bench: setup  ## Measure the imaging core against its rivals
 	@$(PYTHON) -m bench

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Creates the virtual environments that every make target runs in. Takes milliseconds if they are up to date.
 #
-#   .venv         Python 3.13 with requirements/dev.txt and an editable installation of this repository
-#   .venv-lambda  Python 3.13 with requirements/lambda.txt: the packages of AWS's Python runtime, for local functions
-#   .tools        uv, if the machine does not have it
+#   .venv           Python 3.13 with requirements/dev.txt and an editable installation of this repository
+#   .venv-lambda    Python 3.13 with requirements/lambda.txt: the packages of AWS's Python runtime, for local functions
+#   .venv-security  Python 3.13 with requirements/security.txt: checkov and pip-audit, which need other versions
+#   .tools          uv, if the machine does not have it
 set -eu
 cd "$(dirname "$0")"
 
@@ -20,9 +21,10 @@ runs_as() { # runs_as PYTHON CONDITION: whether this interpreter starts (pyenv's
 
 # The stamp identifies what the environments were created from. It includes the folder, because environments cannot be
 # moved.
-wanted=$(printf '%s ' "$PWD" && cat setup.sh pyproject.toml .python-version requirements/dev.txt requirements/lambda.txt | cksum)
+wanted=$(printf '%s ' "$PWD" && cat setup.sh pyproject.toml .python-version requirements/dev.txt requirements/lambda.txt requirements/security.txt | cksum)
 stamp=.venv/created-from
-if [ -x .venv/bin/python ] && [ -x .venv-lambda/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+if [ -x .venv/bin/python ] && [ -x .venv-lambda/bin/python ] && [ -x .venv-security/bin/python ] &&
+    [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     exit 0
 fi
 
@@ -119,6 +121,7 @@ create_environment() { # create_environment FOLDER REQUIREMENTS [OPTION...]
 
 echo "setup: using $("$python" --version) at $python"
 create_environment .venv-lambda requirements/lambda.txt --compile-bytecode # as in Lambda
+create_environment .venv-security requirements/security.txt
 create_environment .venv requirements/dev.txt
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable . ||
     stop "cannot install this repository into .venv" "uv failed; its message is above" "Check pyproject.toml."

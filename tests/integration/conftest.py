@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import time
 import urllib.error
 import urllib.request
@@ -18,7 +19,7 @@ from local.inbox import Mail
 from local.stack import LocalStack
 
 PHOTOS = Path(__file__).parents[2] / "local" / "photos"
-PATIENCE = 60  # seconds; an image takes less than one on an idle machine
+PATIENCE = int(os.environ.get("TEST_PATIENCE", "60"))  # seconds; an image takes less than one on an idle machine
 
 
 class Deployed:
@@ -141,6 +142,9 @@ class Deployed:
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory) -> Iterator[Deployed]:
+    if running := os.environ.get("TEST_STACK"):  # the state directory of a run that tests.permissions has changed
+        yield Deployed(LocalStack(Path(running)))
+        return
     with ExitStack() as ends:
         with pytest.MonkeyPatch.context() as environment:
             # Shortens the waits and retry delays of the state machines.

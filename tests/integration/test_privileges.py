@@ -78,3 +78,14 @@ def test_status_reads_one_record_at_a_time(deployed, uploaded):
     assert not role.may("dynamodb", "scan", TableName=table)
     assert not role.may("dynamodb", "put_item", TableName=table, Item={"ImageKey": {"S": "x"}})
     assert not role.may("s3", "list_objects_v2", Bucket=deployed.outputs["UploadsBucket"])
+
+
+@pytest.mark.parametrize("function", ["StoreFunction", "CleanupFunction"])
+def test_renditions_are_listed_and_removed_upload_by_upload(deployed, uploaded, function):
+    role, bucket = Role(deployed, function), deployed.outputs["ThumbnailsBucket"]
+    prefix = uploaded["Renditions"]["small"]["Key"].split("/")[0]
+
+    assert role.may("s3", "list_objects_v2", Bucket=bucket, Prefix=f"{prefix}/")
+    assert not role.may("s3", "list_objects_v2", Bucket=bucket)
+    assert not role.may("s3", "list_objects_v2", Bucket=bucket, Prefix=prefix[:2])
+    assert not role.may("s3", "get_object", Bucket=bucket, Key=uploaded["Renditions"]["small"]["Key"])

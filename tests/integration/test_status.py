@@ -76,7 +76,7 @@ def test_cloudformation_refuses_locations_behind_an_open_endpoint(deployed):
     parameters = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in current}
     parameters |= {"RecordLocation": "true"}
 
-    with pytest.raises(ClientError, match="RecordLocation=true needs ApiAuthorization=AWS_IAM"):
+    with pytest.raises(ClientError, match="RecordLocation=true requires ApiAuthorization=AWS_IAM"):
         client.create_change_set(
             StackName=stack_name(),
             ChangeSetName="locations",

@@ -22,7 +22,8 @@ def clone(tmp_path):
         shutil.copy(REPOSITORY / name, clone / name)
     everything = (REPOSITORY / "requirements" / "dev.txt").read_text()
     setuptools = re.search(r"^setuptools==(.*\n)((?: +--hash.*\n)+)", everything, re.MULTILINE)
-    (clone / "requirements" / "dev.txt").write_text(setuptools.group())
+    for name in ("dev.txt", "security.txt"):
+        (clone / "requirements" / name).write_text(setuptools.group())
     shutil.copytree(REPOSITORY / "layers" / "pipeline" / "src", clone / "layers" / "pipeline" / "src")
     shutil.copytree(REPOSITORY / "cli", clone / "cli")
     return clone

@@ -1,0 +1,120 @@
+"""What the deployed pipeline can only do with its permissions. tests.permissions takes them away, one by one."""
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.conftest import PHOTOS, Deployed
+
+pytestmark = pytest.mark.xdist_group("deployed")
+
+
+@pytest.fixture
+def photo() -> bytes:
+    return (PHOTOS / "cat.png").read_bytes()
+
+
+@pytest.fixture
+def key() -> str:
+    return f"uploads/{uuid4().hex}.jpg"
+
+
+def succeeded(deployed: Deployed, key: str, count: int) -> bool:
+    """Whether the key's events started so many executions, of both state machines, and all of them succeeded."""
+
+    def ended() -> list[str] | None:
+        found = [*deployed.executions_of(key), *deployed.executions_of(key, "Housekeeping")]
+        statuses = [execution["status"] for execution in found]
+        return statuses if len(statuses) >= count and "RUNNING" not in statuses else None
+
+    return deployed.eventually(ended) == ["SUCCEEDED"] * count
+
+
+def test_a_photo_is_completed_with_labels_announced_and_its_status_can_be_read(deployed, photo, key):
+    record = deployed.process(key, photo)
+
+    assert record["Status"] == "COMPLETED"
+    assert record["Labels"]
+    assert len(deployed.renditions(record)) == 3
+    assert len(deployed.mails(key)) == 1
+    assert deployed.status_of(key)[0] == 200
+    assert succeeded(deployed, key, 1)
+
+
+def test_a_replaced_photo_loses_its_old_renditions_at_once(deployed, photo, key):
+    first = deployed.process(key, photo)
+    second = deployed.process(key, photo)
+
+    assert succeeded(deployed, key, 2)
+    names = {rendition["Key"] for record in (first, second) for rendition in record["Renditions"].values()}
+    assert names & deployed.rendition_keys() == {rendition["Key"] for rendition in second["Renditions"].values()}
+
+
+def test_a_rejection_is_recorded_announced_and_cleaned_up_after(deployed, key):
+    record = deployed.process(key, b"not a picture")
+
+    assert record["Status"] == "REJECTED"
+    assert len(deployed.mails(key)) == 1
+    assert succeeded(deployed, key, 1)
+
+
+def test_a_folder_marker_is_discarded(deployed, key):
+    deployed.put(f"{key}/", b"")
+
+    assert succeeded(deployed, f"{key}/", 1)
+    assert deployed.record(f"{key}/") is None
+
+
+def test_a_deletion_removes_the_record_and_the_renditions(deployed, photo, key):
+    record = deployed.process(key, photo)
+
+    deployed.delete(key)
+
+    assert succeeded(deployed, key, 2)
+    assert deployed.record(key) is None
+    assert not {rendition["Key"] for rendition in record["Renditions"].values()} & deployed.rendition_keys()
+
+
+def test_an_execution_that_ended_early_is_resumed(deployed, photo, key):
+    deployed.process(key, photo)
+    event = json.loads(deployed.executions_of(key)[0]["input"])
+    abandoned = {"ExecutionArn": deployed.record(key)["ExecutionArn"], "Resumptions": 0}
+
+    # Housekeeping gets the event of the early end, as EventBridge delivers it.
+    detail = {"executionArn": abandoned["ExecutionArn"], "status": "ABORTED", "input": json.dumps(event)}
+    deployed.executions.start_execution(
+        stateMachineArn=deployed.outputs["Housekeeping"],
+        input=json.dumps({"detail-type": "Step Functions Execution Status Change", "detail": detail}),
+    )
+
+    assert succeeded(deployed, key, 3)
+    assert len(deployed.mails(key)) == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "outcome"),
+    [
+        ("ValidateFunction", ("errorType", "UploadGone")),
+        ("ThumbnailsFunction", ("errorType", "UploadGone")),
+        ("ResolveCurrentVersionFunction", ("Action", "REMOVE")),
+    ],
+)
+def test_a_function_knows_a_deleted_upload_from_a_forbidden_one(deployed, photo, key, function, outcome):
+    deployed.process(key, photo)
+    event = json.loads(deployed.executions_of(key)[0]["input"])
+    deployed.delete(key)
+    assert succeeded(deployed, key, 2)
+    client = deployed.stack.client("lambda")
+    name = next(f["FunctionName"] for f in client.list_functions()["Functions"] if function in f["FunctionName"])
+    header = {"Format": "JPEG", "Width": 9, "Height": 9, "Frames": 1, "BitDepth": 8, "ColorMode": "RGB"}
+    payload = {
+        "Event": event,
+        "Execution": {"Arn": "arn", "StartedAt": event["time"]},
+        "Header": header | {"Progressive": False, "Orientation": 1},
+    }
+
+    answer = json.load(client.invoke(FunctionName=name, Payload=json.dumps(payload))["Payload"])
+
+    attribute, value = outcome
+    assert answer.get(attribute) == value, answer

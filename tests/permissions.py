@@ -1,0 +1,162 @@
+"""Take every permission away from the deployed stack, one at a time, and name the test that notices.
+
+    python -m tests.permissions                 all of them, about ten minutes
+    python -m tests.permissions StoreFunction   those whose name contains this
+
+A permission is one action on one resource in a statement of a role, or a resource's policy for a service. Prints a
+Markdown table. Ends with 1 if a permission that the emulator enforces could be taken away unnoticed.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+from local.deployment import stack_name
+from local.stack import LocalStack
+from tests.template.stack import REPOSITORY, listed, of_type, text
+
+WITNESSES = (
+    "tests/integration/test_permissions.py",
+    "tests/integration/test_faults.py::test_an_event_that_can_start_nothing_is_kept",
+    "tests/integration/test_faults.py::test_a_deletion_that_can_start_nothing_is_kept",
+)
+PATIENCE = 25  # seconds that a test waits for what may never happen
+
+# What the emulator performs without asking IAM, and the test that compares the template with what is meant instead.
+UNENFORCED = ("logs:", "xray:")
+TABLE_OF_ALLOWED = "template/test_permissions.py::test_a_role_allows_exactly_what_its_part_does"
+TRUST = "template/test_permissions.py::test_a_role_is_taken_by_its_own_service_alone_on_behalf_of_this_account"
+ALARMS = "template/test_permissions.py::test_only_cloudwatch_and_only_for_this_account_may_publish_alarms"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One permission, and how it is taken away and given back."""
+
+    name: str
+    take_away: Callable[[], object]
+    give_back: Callable[[], object]
+
+
+def of_roles(stack: LocalStack) -> Iterator[Permission]:
+    """Each action on each resource that a role's own policies allow and the emulator enforces."""
+    iam = stack.client("iam")
+    for logical, role in of_type("AWS::IAM::Role").items():
+        name = physical_id(stack, logical)
+        for written in role["Policies"]:
+            policy = {"RoleName": name, "PolicyName": written["PolicyName"]}
+            deployed = iam.get_role_policy(**policy)["PolicyDocument"]
+            for place, statement in enumerate(written["PolicyDocument"]["Statement"]):
+                for action in listed(statement["Action"]):
+                    if action.startswith(UNENFORCED):
+                        continue
+                    for number, resource in enumerate(listed(statement["Resource"])):
+                        less = without(deployed, place, action, number)
+                        yield Permission(
+                            f"{logical}: {action} on {text(resource)}",
+                            partial(iam.put_role_policy, **policy, PolicyDocument=json.dumps(less)),
+                            partial(iam.put_role_policy, **policy, PolicyDocument=json.dumps(deployed)),
+                        )
+
+
+def without(document: dict, place: int, action: str, number: int) -> dict:
+    """A policy in which one statement lacks one action on one of its resources."""
+    statements = document["Statement"]
+    statement = statements[place]
+    resources, actions = listed(statement["Resource"]), listed(statement["Action"])
+    others = [resource for position, resource in enumerate(resources) if position != number]
+    parts = [
+        statement | {"Action": [one for one in actions if one != action]},
+        statement | {"Action": action, "Resource": others},
+    ]
+    parts = [part for part in parts if part["Action"] and part["Resource"]]
+    return document | {"Statement": [*statements[:place], *parts, *statements[place + 1 :]]}
+
+
+def of_resources(stack: LocalStack) -> Iterator[Permission]:
+    """What the queue's and the function's policies allow services to do."""
+    sqs, functions = stack.client("sqs"), stack.client("lambda")
+    queue = {"QueueUrl": stack.outputs["UndeliveredEventsQueue"]}
+    policy = sqs.get_queue_attributes(**queue, AttributeNames=["Policy"])["Attributes"]["Policy"]
+    yield Permission(
+        "UndeliveredEventsQueuePolicy: sqs:SendMessage by events.amazonaws.com",
+        partial(sqs.set_queue_attributes, **queue, Attributes={"Policy": ""}),
+        partial(sqs.set_queue_attributes, **queue, Attributes={"Policy": policy}),
+    )
+    function = {"FunctionName": physical_id(stack, "StatusFunction")}
+    (statement,) = json.loads(functions.get_policy(**function)["Policy"])["Statement"]
+    yield Permission(
+        "StatusFunctionPermission: lambda:InvokeFunction by apigateway.amazonaws.com",
+        partial(functions.remove_permission, **function, StatementId=statement["Sid"]),
+        partial(
+            functions.add_permission,
+            **function,
+            StatementId=statement["Sid"],
+            Action=statement["Action"],
+            Principal=statement["Principal"]["Service"],
+            SourceArn=statement["Condition"]["ArnLike"]["AWS:SourceArn"],
+        ),
+    )
+
+
+def physical_id(stack: LocalStack, logical: str) -> str:
+    described = stack.client("cloudformation").describe_stack_resource(
+        StackName=stack_name(), LogicalResourceId=logical
+    )
+    return described["StackResourceDetail"]["PhysicalResourceId"]
+
+
+def first_to_notice(stack: LocalStack) -> str:
+    """The first witness that fails; empty if none does."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-n", "0", "-p", "no:cacheprovider"]
+    environment = os.environ | {"TEST_STACK": str(stack.state_dir), "TEST_PATIENCE": str(PATIENCE)}
+    ended = subprocess.run([*command, *WITNESSES], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    failed = [line.split(" - ")[0] for line in ended.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    if ended.returncode == 0:
+        return ""
+    if not failed:
+        raise SystemExit(f"pytest ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+    return failed[0].split(" ", 1)[1].removeprefix("tests/")
+
+
+def main() -> int:
+    """Try all, or those asked for. Returns an exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.permissions", description=__doc__.splitlines()[0])
+    parser.add_argument("part", nargs="?", default="", help="of a permission's name")
+    part = parser.parse_args().part
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.dict(os.environ, SFN_WAIT_SCALE="0.01"),
+        LocalStack(Path(folder, "stack")) as stack,
+    ):
+        if failed := first_to_notice(stack):
+            raise SystemExit(f"{failed} fails with all permissions")
+        permissions = [found for found in (*of_roles(stack), *of_resources(stack)) if part in found.name]
+        unnoticed = 0
+        print("| taken away | the first test to notice |\n| --- | --- |")
+        for permission in permissions:
+            permission.take_away()
+            noticed = first_to_notice(stack)
+            permission.give_back()
+            unnoticed += not noticed
+            print(f"| {permission.name} | {f'`{noticed}`' if noticed else '**none**'} |", flush=True)
+    if not part:
+        print(f"| logs and traces of every role (the emulator performs them without asking) | `{TABLE_OF_ALLOWED}` |")
+        print(f"| who may assume a role (the emulator lets every service) | `{TRUST}` |")
+        print(
+            f"| AlarmsTopicPolicy: sns:Publish by cloudwatch.amazonaws.com (no alarm goes off locally) | `{ALARMS}` |"
+        )
+    print(f"\n{len(permissions)} permissions taken away, {unnoticed} of them unnoticed.")
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
