@@ -83,8 +83,7 @@ ALLOWED = {
         *TRACES,
     },
     "ResolveCurrentVersionFunctionRole": {
-        "s3:GetObject on UploadsBucket/uploads/*",
-        "s3:ListBucket on UploadsBucket",
+        "s3:ListBucketVersions on UploadsBucket if {'StringLike': {'s3:prefix': 'uploads/*'}}",
         "dynamodb:GetItem on ImagesTable",
         *own_logs("ResolveCurrentVersion"),
         *TRACES,
@@ -174,7 +173,11 @@ def test_nothing_writes_where_the_rules_listen():
     everything = {permission for role in ROLES.values() for permission in allowed(role)}
     on_uploads = {permission for permission in everything if " on UploadsBucket" in permission}
 
-    assert {permission.split(" ")[0] for permission in on_uploads} == {"s3:GetObject", "s3:ListBucket"}
+    assert {permission.split(" ")[0] for permission in on_uploads} == {
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:ListBucketVersions",
+    }
     assert not {
         permission for permission in everything if permission.startswith("s3:") and permission.endswith(" on *")
     }

@@ -109,25 +109,70 @@ def test_what_s3_finds_changed_is_replaced(code):
         upload.read_all()
 
 
-def test_a_key_s_current_object_is_told_without_downloading_it():
+def test_the_current_object_is_described_without_downloading_it():
     uploaded()
     s3 = Calls("s3")
 
-    current = objects.current_object(BUCKET, "uploads/x")
+    current, listed = objects.list_versions(BUCKET, "uploads/x")
 
     assert (current["Bytes"], current["VersionId"]) == (10, "null")
     assert current["ETag"] == "781e5e245d69b566979b86e28d23f2c7"
-    assert s3.operations == ["HeadObject"]
+    assert listed == {"null"}
+    assert s3.operations == ["ListObjectVersions"]
+
+
+def test_versions_and_delete_markers_of_one_key_are_listed():
+    s3 = aws.client("s3")
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    older = s3.put_object(Bucket=BUCKET, Key="uploads/x", Body=TEN_BYTES)["VersionId"]
+    marker = s3.delete_object(Bucket=BUCKET, Key="uploads/x")["VersionId"]
+    newer = s3.put_object(Bucket=BUCKET, Key="uploads/x", Body=b"newer")["VersionId"]
+    s3.put_object(Bucket=BUCKET, Key="uploads/xy", Body=b"another key")
+
+    current, listed = objects.list_versions(BUCKET, "uploads/x")
+
+    assert current["VersionId"] == newer
+    assert listed == {older, marker, newer}
+
+
+def test_a_key_whose_versions_fill_several_pages_is_listed_to_its_end():
+    s3 = aws.client("s3")
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    versions = {s3.put_object(Bucket=BUCKET, Key="uploads/x", Body=b"")["VersionId"] for _ in range(5)}
+    for number in range(5):
+        s3.put_object(Bucket=BUCKET, Key=f"uploads/x{number}", Body=b"")
+    s3.meta.events.register(
+        "provide-client-params.s3.ListObjectVersions", lambda params, **_: params | {"MaxKeys": 2}
+    )
+    calls = Calls("s3")
+
+    _, listed = objects.list_versions(BUCKET, "uploads/x")
+
+    assert listed == versions
+    assert len(calls.operations) == 3
 
 
 def test_a_folder_marker_is_no_object():
     aws.client("s3").put_object(Bucket=BUCKET, Key="uploads/2026/", Body=b"")
 
-    assert objects.current_object(BUCKET, "uploads/2026/") is None
+    assert objects.list_versions(BUCKET, "uploads/2026/") == (None, {"null"})
 
 
 def test_a_key_without_an_object_has_none():
-    assert objects.current_object(BUCKET, "uploads/x") is None
+    aws.client("s3").put_object(Bucket=BUCKET, Key="uploads/xy", Body=b"another key")
+
+    assert objects.list_versions(BUCKET, "uploads/x") == (None, set())
+
+
+def test_a_deleted_object_is_hidden_by_its_delete_marker():
+    aws.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    uploaded()
+    aws.client("s3").delete_object(Bucket=BUCKET, Key="uploads/x")
+
+    current, listed = objects.list_versions(BUCKET, "uploads/x")
+
+    assert current is None
+    assert len(listed) == 2
 
 
 # --------------------------------------- renditions
@@ -196,7 +241,7 @@ def test_a_deletion_that_s3_refuses_within_its_answer_is_not_overlooked():
     [
         ("PutObject", lambda: objects.write_rendition(BUCKET, "k", "JPEG", b"")),
         ("GetObject", lambda: objects.read_rendition(BUCKET, "k")),
-        ("HeadObject", lambda: objects.current_object(BUCKET, "k")),
+        ("ListObjectVersions", lambda: objects.list_versions(BUCKET, "k")),
         ("ListObjectsV2", lambda: objects.list_renditions(BUCKET, "uploads/x")),
         ("DeleteObjects", lambda: objects.delete_renditions(BUCKET, ["k"])),
     ],

@@ -47,24 +47,32 @@ class UploadedObject:
             return body
 
 
-def current_object(bucket: str, key: str) -> JsonObject | None:
-    """The object under a key as S3 has it now: `ETag`, `Bytes`, `VersionId` and `LastModified`.
+def list_versions(bucket: str, key: str) -> tuple[JsonObject | None, frozenset[str]]:
+    """The object under a key as S3 has it now, and the version IDs of all versions and delete markers of the key.
 
-    None if there is no object, or only a folder marker. Raises ServiceUnavailable.
+    The object is described by `ETag`, `Bytes`, `VersionId` and `LastModified`; it is None if there is no object, or
+    only a folder marker. In a bucket without versioning its version ID is "null". Raises ServiceUnavailable.
     """
-    try:
-        with aws.translate_transient_errors("S3"), _still_there():
-            head = aws.client("s3").head_object(Bucket=bucket, Key=key)
-    except UploadGone:
-        return None
-    if is_folder_marker(key, head["ContentLength"]):
-        return None
-    return {
-        "ETag": head["ETag"].strip('"'),
-        "Bytes": head["ContentLength"],
-        "VersionId": head.get("VersionId", "null"),
-        "LastModified": head["LastModified"],
+    current, listed = None, set()
+    with aws.translate_transient_errors("S3"):
+        # One listing, rather than HeadObject, is a consistent view, and reads no object: encryption cannot prevent it.
+        for page in aws.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key):
+            versions = [version for version in page.get("Versions", []) if version["Key"] == key]
+            markers = [marker for marker in page.get("DeleteMarkers", []) if marker["Key"] == key]
+            listed.update(version["VersionId"] for version in versions + markers)
+            current = next((version for version in versions if version["IsLatest"]), current)
+            # The key itself comes first of those that begin with it.
+            if page.get("NextKeyMarker") != key:
+                break
+    if current is None or is_folder_marker(key, current["Size"]):
+        return None, frozenset(listed)
+    described = {
+        "ETag": current["ETag"].strip('"'),
+        "Bytes": current["Size"],
+        "VersionId": current["VersionId"],
+        "LastModified": current["LastModified"],
     }
+    return described, frozenset(listed)
 
 
 @contextmanager
