@@ -170,6 +170,16 @@ def test_a_version_whose_execution_ended_early_is_resumed_once(
     assert (found["Event"] in started(execution)) is started_for_it
 
 
+def test_a_version_that_is_restored_while_its_record_is_removed_is_processed(housekeeping: StateMachine):
+    restored = {"Action": "PROCESS", "Event": version(CREATED, "restored")}
+    housekeeping.put(**RECORD)
+
+    event = ended("FAILED", version(CREATED, "restored"))
+    execution = housekeeping.run(event, {"resolve_current_version": [GONE, restored]})
+
+    assert restored["Event"] in started(execution)
+
+
 def test_executions_that_keep_ending_early_are_resumed_three_times(housekeeping: StateMachine):
     resumptions, event = [], CREATED
     while inputs := started(housekeeping.run(ended("FAILED", event))):

@@ -428,7 +428,9 @@ def judge(world: World, process: Process) -> tuple[World, Process]:
     match action:
         case ordering.Action.REMOVE if process.then != "removed":
             return world, process._replace(step="remove record", seen=())
-        case ordering.Action.PROCESS if event.kind == "created" or found.id != event.version:
+        case ordering.Action.PROCESS if (
+            event.kind == "created" or process.then == "removed" or found.id != event.version
+        ):
             return world, process._replace(step="process current")
     return world, remove(process)
 
