@@ -1,4 +1,7 @@
-"""`make destroy`: empties the stack's buckets, including all versions, and deletes the stack, after confirmation."""
+"""`make destroy`: deletes the stack and, unlike CloudFormation, what it retains: the buckets and the table.
+
+It asks for confirmation first. It deletes all versions of all objects, and turns off the table's deletion protection.
+"""
 
 import sys
 import time
@@ -40,6 +43,13 @@ def main(arguments: list[str]) -> int:
             drain(stack, target.session.client("events"), parts, spinner)
             for bucket in parts.buckets:
                 print(f"{empty(stack.s3, bucket, spinner)} objects deleted from {bucket}", flush=True)
+        if status := sam("delete", "--no-prompts", *target.options):
+            return status
+        # What the stack retains. After the stack, because it needs them to remove its policies.
+        for bucket in parts.buckets:
+            delete_bucket(stack.s3, bucket)
+        for table in parts.tables:
+            delete_table(stack.dynamodb, table)
     except SetupError as problem:
         print(f"make destroy: {problem}", file=sys.stderr)
         return 2
@@ -47,10 +57,10 @@ def main(arguments: list[str]) -> int:
         print(f"make destroy: {explain(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        done = "the stack no longer processes uploads; run it again to finish" if begun else "nothing was deleted"
+        done = "run it again; if the stack is gone, delete its buckets and table" if begun else "nothing was deleted"
         print(f"\nmake destroy: interrupted; {done}", file=sys.stderr)
         return 130
-    return sam("delete", "--no-prompts", *target.options)
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,7 @@ class _Parts:
     """The physical IDs of the resources to empty or stop, if they exist."""
 
     buckets: list[str]
+    tables: list[str]
     rules: list[str]
     machines: list[str]
 
@@ -70,11 +81,8 @@ class _Parts:
             for resource in page["StackResourceSummaries"]
             if resource.get("PhysicalResourceId") and resource["ResourceStatus"] != "DELETE_COMPLETE"
         ]
-        buckets, rules, machines = (
-            [physical for its_kind, physical in existing if its_kind == kind]
-            for kind in ("AWS::S3::Bucket", "AWS::Events::Rule", "AWS::StepFunctions::StateMachine")
-        )
-        return cls(buckets, rules, machines)
+        kinds = ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::Events::Rule", "AWS::StepFunctions::StateMachine")
+        return cls(*([physical for its_kind, physical in existing if its_kind == kind] for kind in kinds))
 
 
 def drain(stack: Stack, eventbridge: Client, parts: _Parts, spinner: Spinner) -> None:
@@ -129,6 +137,24 @@ def _some_versions(s3: Client, bucket: str) -> list[dict[str, str]]:
         {"Key": version["Key"], "VersionId": version["VersionId"]}
         for version in page.get("Versions", []) + page.get("DeleteMarkers", [])
     ]
+
+
+def delete_bucket(s3: Client, bucket: str) -> None:
+    """Delete an empty bucket, if it still exists."""
+    try:
+        s3.delete_bucket(Bucket=bucket)
+    except s3.exceptions.ClientError as error:
+        if code(error) != "NoSuchBucket":
+            raise
+
+
+def delete_table(dynamodb: Client, table: str) -> None:
+    """Delete a table, if it still exists, even if it is protected from deletion."""
+    with suppress(dynamodb.exceptions.ResourceNotFoundException):
+        if dynamodb.describe_table(TableName=table)["Table"].get("DeletionProtectionEnabled"):
+            dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
+            dynamodb.get_waiter("table_exists").wait(TableName=table)
+        dynamodb.delete_table(TableName=table)
 
 
 def _confirmed(stack_name: str) -> bool:

@@ -22,10 +22,10 @@ def handler(event: dict, context: LambdaContext) -> dict:
     """
     upload = Upload.from_event(event["Event"])
     logger.append_keys(image_key=printable_key(upload.key))
-    current = objects.current_object(upload.bucket, upload.key)
+    current, listed = objects.list_versions(upload.bucket, upload.key)
     record = records.find(config.text("IMAGES_TABLE"), upload.key)
     event_time = datetime.fromisoformat(upload.received_at)
-    action = ordering.resolve_current_version(current, record, upload.version_id, event_time)
+    action = ordering.resolve_current_version(current, listed, record, upload.version_id, event_time)
     logger.info("current version resolved", extra={"action": action})
     if action is not ordering.Action.PROCESS:
         return {"Action": action}

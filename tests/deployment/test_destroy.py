@@ -9,7 +9,7 @@ from rich.status import Status
 
 from cli.stack import Stack
 from deployment import destroy
-from deployment.destroy import drain, empty
+from deployment.destroy import delete_bucket, delete_table, drain, empty
 from tests.cli.stand_in import REGION, STACK_NAME, StateMachinesStandIn
 
 EVENT = {"detail-type": "Object Created", "detail": {"object": {"key": "uploads/a.jpg", "sequencer": "0A"}}}
@@ -102,3 +102,21 @@ def test_a_bucket_deleted_by_hand_is_skipped(stack: Stack) -> None:
     stack.s3.delete_bucket(Bucket=stack.uploads_bucket)
 
     assert empty(stack.s3, stack.uploads_bucket, Status("")) == 0
+
+
+def test_an_emptied_bucket_is_deleted(stack: Stack) -> None:
+    for _ in range(2):  # or was deleted before
+        delete_bucket(stack.s3, stack.uploads_bucket)
+
+    assert stack.uploads_bucket not in {bucket["Name"] for bucket in stack.s3.list_buckets()["Buckets"]}
+
+
+@pytest.mark.parametrize("protected", [False, True])
+def test_the_table_is_deleted_even_if_it_is_protected(stack: Stack, protected: bool) -> None:
+    table = stack.outputs["ImagesTable"]
+    stack.dynamodb.update_table(TableName=table, DeletionProtectionEnabled=protected)
+
+    for _ in range(2):  # or was deleted before
+        delete_table(stack.dynamodb, table)
+
+    assert table not in stack.dynamodb.list_tables()["TableNames"]

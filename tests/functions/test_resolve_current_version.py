@@ -84,6 +84,17 @@ def test_with_versions_a_delete_marker_leaves_nothing():
     assert invoke(app, deletion(in_an_hour())) == {"Action": "REMOVE"}
 
 
+def test_with_versions_an_upload_above_the_delete_marker_has_an_event_of_its_own_whatever_the_clocks_say():
+    keep_versions()
+    record(upload(picture(40, 30), KEY))
+    marker = aws.client("s3").delete_object(Bucket=UPLOADS_BUCKET, Key=KEY)["VersionId"]
+    upload(picture(30, 40), KEY)
+    event = deletion(in_an_hour())
+    object_of(event["Event"])["version-id"] = marker
+
+    assert invoke(app, event) == {"Action": "KEEP"}
+
+
 def test_with_versions_the_version_that_a_deletion_uncovered_is_processed_as_if_uploaded_then():
     keep_versions()
     older = upload(picture(40, 30), KEY)
@@ -147,10 +158,10 @@ def test_nothing_is_downloaded():
 
     invoke(app, sample("resolve_current_version"))
 
-    assert s3.operations == ["HeadObject"]
+    assert s3.operations == ["ListObjectVersions"]
 
 
-@pytest.mark.parametrize(("service", "operation"), [("s3", "HeadObject"), ("dynamodb", "GetItem")])
+@pytest.mark.parametrize(("service", "operation"), [("s3", "ListObjectVersions"), ("dynamodb", "GetItem")])
 def test_a_busy_service_is_worth_another_try(service, operation):
     refuse(service, operation, "ThrottlingException" if service == "dynamodb" else "503", 503)
 

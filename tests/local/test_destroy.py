@@ -15,9 +15,20 @@ TEMPLATE = {
     "Resources": {
         "Uploads": {
             "Type": "AWS::S3::Bucket",
+            "DeletionPolicy": "RetainExceptOnCreate",
             "Properties": {"VersioningConfiguration": {"Status": "Enabled"}},
         },
-        "Thumbnails": {"Type": "AWS::S3::Bucket"},
+        "Thumbnails": {"Type": "AWS::S3::Bucket", "DeletionPolicy": "RetainExceptOnCreate"},
+        "Images": {
+            "Type": "AWS::DynamoDB::Table",
+            "DeletionPolicy": "RetainExceptOnCreate",
+            "Properties": {
+                "AttributeDefinitions": [{"AttributeName": "ImageKey", "AttributeType": "S"}],
+                "BillingMode": "PAY_PER_REQUEST",
+                "DeletionProtectionEnabled": True,
+                "KeySchema": [{"AttributeName": "ImageKey", "KeyType": "HASH"}],
+            },
+        },
     },
 }
 
@@ -38,8 +49,12 @@ def stack_name(emulator):
 
 
 def buckets(emulator, name):
-    resources = emulator.client("cloudformation").list_stack_resources(StackName=name)["StackResourceSummaries"]
-    return [resource["PhysicalResourceId"] for resource in resources]
+    return resources(emulator, name, "AWS::S3::Bucket")
+
+
+def resources(emulator, name, resource_type):
+    summaries = emulator.client("cloudformation").list_stack_resources(StackName=name)["StackResourceSummaries"]
+    return [summary["PhysicalResourceId"] for summary in summaries if summary["ResourceType"] == resource_type]
 
 
 def destroy(emulator, name, *arguments, answer=""):
@@ -80,13 +95,29 @@ def test_the_question_names_what_will_be_lost(emulator, stack_name):
 
 
 @pytest.mark.parametrize(("arguments", "typed"), [(["--yes"], False), ([], True)])
-def test_the_stack_goes_with_its_buckets_and_every_version_in_them(emulator, stack_name, arguments, typed):
+def test_the_stack_goes_with_its_table_and_its_buckets_and_every_version_in_them(
+    emulator, stack_name, arguments, typed
+):
     gone = set(buckets(emulator, stack_name))
+    [table] = resources(emulator, stack_name, "AWS::DynamoDB::Table")
 
     result = destroy(emulator, stack_name, *arguments, answer=f"{stack_name}\n" if typed else "")
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert not gone & names(emulator)
+    assert table not in emulator.client("dynamodb").list_tables()["TableNames"]
+
+
+def test_without_it_the_data_survives_the_stack(emulator, stack_name):
+    kept = set(buckets(emulator, stack_name))
+    [table] = resources(emulator, stack_name, "AWS::DynamoDB::Table")
+    cloudformation = emulator.client("cloudformation")
+
+    cloudformation.delete_stack(StackName=stack_name)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack_name, WaiterConfig={"Delay": 1})
+
+    assert kept <= names(emulator)
+    assert table in emulator.client("dynamodb").list_tables()["TableNames"]
 
 
 def test_a_stack_that_does_not_exist_is_named(emulator):

@@ -56,7 +56,7 @@ def started(execution: Execution) -> list[dict]:
 # ------------------------------------------------------------------------------------------------------------ deletions
 
 GONE = {"Action": "REMOVE"}
-BACK = {"Action": "PROCESS", "Event": {"detail": "of the older version"}}
+BACK = {"Action": "PROCESS", "Event": {"detail": {"object": {"key": KEY, "version-id": "older"}}}}
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,37 @@ def test_an_upload_whose_execution_ended_early_is_resumed(housekeeping: StateMac
     assert execution.calls_of("resolve_current_version")[0].arguments == {"Event": CREATED}
     assert execution.calls_of("cleanup")[-1].arguments == {"ImageKey": KEY}
     assert execution.status == "SUCCEEDED"
+
+
+def version(event: dict, version_id: str | None) -> dict:
+    """An event of an object with this version ID, or in a bucket without versioning."""
+    described = event["detail"]["object"] | ({"version-id": version_id} if version_id else {})
+    return event | {"detail": event["detail"] | {"object": described}}
+
+
+@pytest.mark.parametrize(
+    ("current", "started_for_it"),
+    [("newer", False), ("older", True), (None, True)],
+    ids=["the same version", "another version", "the object from before there were versions"],
+)
+def test_a_version_whose_execution_ended_early_is_resumed_once(
+    housekeeping: StateMachine, current: str | None, started_for_it: bool
+):
+    found = {"Action": "PROCESS", "Event": version(CREATED, current)}
+
+    execution = housekeeping.run(ended("FAILED", version(CREATED, "newer")), {"resolve_current_version": [found]})
+
+    assert (found["Event"] in started(execution)) is started_for_it
+
+
+def test_a_version_that_is_restored_while_its_record_is_removed_is_processed(housekeeping: StateMachine):
+    restored = {"Action": "PROCESS", "Event": version(CREATED, "restored")}
+    housekeeping.put(**RECORD)
+
+    event = ended("FAILED", version(CREATED, "restored"))
+    execution = housekeeping.run(event, {"resolve_current_version": [GONE, restored]})
+
+    assert restored["Event"] in started(execution)
 
 
 def test_executions_that_keep_ending_early_are_resumed_three_times(housekeeping: StateMachine):

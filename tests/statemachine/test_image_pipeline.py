@@ -231,6 +231,21 @@ def test_every_rejection_is_tested():
     assert {type(rejection) for rejection in REJECTIONS} == set(errors.ImageRejected.__subclasses__())
 
 
+@pytest.mark.parametrize("reason", errors.ObjectUnreadable.__subclasses__())
+@pytest.mark.parametrize(("function", "step"), [("validate", "ValidateImage"), ("thumbnails", "CreateThumbnails")])
+def test_an_object_that_s3_does_not_give_out_fails_after_one_attempt(
+    pipeline: StateMachine, function: str, step: str, reason: type[errors.ObjectUnreadable]
+):
+    execution = pipeline.run(uploaded(), {function: FOREVER * [reason()]})
+
+    record, (announcement,) = pipeline.record(KEY), execution.announcements
+    assert execution.status == "FAILED"
+    assert len(execution.calls_of(function)) == 1
+    assert (record["Status"], record["FailedStep"]) == ("FAILED", step)
+    assert record["Error"] == {"Name": reason.__name__, "Message": str(reason())}
+    assert f"  Reason      {reason()}\n" in announcement["Message"]
+
+
 @pytest.mark.parametrize("function", ["validate", "thumbnails", "metadata", "store"])
 def test_an_unexpected_error_is_tried_three_times(pipeline: StateMachine, function: str):
     execution = pipeline.run(uploaded(), {function: FOREVER * [CRASH]})

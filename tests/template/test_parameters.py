@@ -64,9 +64,20 @@ def test_renditions_are_checked_by_the_pattern_that_the_code_publishes():
     assert PARAMETERS["Renditions"]["Default"] == renditions.DEFAULT
 
 
-@pytest.mark.parametrize("name", ["Renditions", "NotificationEmail"])
+@pytest.mark.parametrize("name", ["Renditions", "NotificationEmail", "UploadsKmsKeyArn", "TopicsKmsKeyArn"])
 def test_a_pattern_says_in_words_what_it_wants(name: str):
     assert PARAMETERS[name]["ConstraintDescription"].startswith("must be ")
+
+
+@pytest.mark.parametrize("name", ["UploadsKmsKeyArn", "TopicsKmsKeyArn"])
+def test_a_key_is_named_by_its_arn_alone(name: str):
+    key = "arn:aws-us-gov:kms:us-gov-west-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab"
+
+    assert accepts(PARAMETERS[name], "")
+    assert accepts(PARAMETERS[name], key)
+    assert not accepts(PARAMETERS[name], key.rpartition("/")[2])
+    assert not accepts(PARAMETERS[name], "arn:aws:kms:us-east-1:111122223333:alias/uploads")
+    assert not accepts(PARAMETERS[name], "*")
 
 
 def test_nobody_is_mailed_unless_an_address_is_given():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.template.stack import listed, of_type, text
+from tests.template.stack import Deployment, listed, of_type, text
 
 ROLES = of_type("AWS::IAM::Role")
 LOG_DELIVERY = {
@@ -83,8 +83,7 @@ ALLOWED = {
         *TRACES,
     },
     "ResolveCurrentVersionFunctionRole": {
-        "s3:GetObject on UploadsBucket/uploads/*",
-        "s3:ListBucket on UploadsBucket",
+        "s3:ListBucketVersions on UploadsBucket if {'StringLike': {'s3:prefix': 'uploads/*'}}",
         "dynamodb:GetItem on ImagesTable",
         *own_logs("ResolveCurrentVersion"),
         *TRACES,
@@ -105,9 +104,15 @@ ALLOWED = {
 
 
 def allowed(role: dict) -> set[str]:
-    """`action on resource` for every pair that a role's own policies allow; a condition is spelled out."""
+    """`action on resource` for every pair that a role's own policies allow; a condition is spelled out.
+
+    Statements for which a parameter decides are left out: they have tests of their own.
+    """
     statements = [
-        statement for policy in role.get("Policies", []) for statement in policy["PolicyDocument"]["Statement"]
+        statement
+        for policy in role.get("Policies", [])
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "Fn::If" not in statement
     ]
     return {
         f"{action} on {text(resource)}" + (f" if {statement['Condition']}" if "Condition" in statement else "")
@@ -121,6 +126,28 @@ def allowed(role: dict) -> set[str]:
 @pytest.mark.parametrize("name", ROLES)
 def test_a_role_allows_exactly_what_its_part_does(name: str):
     assert allowed(ROLES[name]) == ALLOWED[name]
+
+
+def test_exactly_the_functions_that_read_uploads_may_decrypt_with_the_key_that_is_given():
+    key = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    readers = {"ValidateFunction", "ThumbnailsFunction"}
+
+    assert set(may_decrypt(Deployment())) == set()
+    assert may_decrypt(Deployment(UploadsKmsKeyArn=key)) == dict.fromkeys(readers, key)
+
+
+def may_decrypt(deployment: Deployment) -> dict[str, str]:
+    """The keys that functions may decrypt with, through S3 alone, by the function."""
+    statements = [
+        (name, statement)
+        for name, properties in deployment.resources.items()
+        for policy in properties.get("Policies", [])
+        for statement in policy.get("Statement", [])
+        if "kms:Decrypt" in listed(statement["Action"])
+    ]
+    for _, statement in statements:
+        assert text(statement["Condition"]["StringEquals"]["kms:ViaService"]) == "s3.${AWS::Region}.${AWS::URLSuffix}"
+    return {name: statement["Resource"] for name, statement in statements}
 
 
 @pytest.mark.parametrize("name", ROLES)
@@ -174,7 +201,11 @@ def test_nothing_writes_where_the_rules_listen():
     everything = {permission for role in ROLES.values() for permission in allowed(role)}
     on_uploads = {permission for permission in everything if " on UploadsBucket" in permission}
 
-    assert {permission.split(" ")[0] for permission in on_uploads} == {"s3:GetObject", "s3:ListBucket"}
+    assert {permission.split(" ")[0] for permission in on_uploads} == {
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:ListBucketVersions",
+    }
     assert not {
         permission for permission in everything if permission.startswith("s3:") and permission.endswith(" on *")
     }

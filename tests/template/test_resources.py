@@ -200,9 +200,28 @@ def test_each_rule_takes_its_own_events_and_no_others(event: dict, rules: set[st
     assert {name for name in RULES if opinion(pattern_of(name), event)} == rules
 
 
-def pattern_of(rule: str) -> str:
+@pytest.mark.parametrize("opinion", [moto_says, ministack_says])
+@pytest.mark.parametrize(
+    ("choice", "reason", "followed"),
+    [
+        ("remove", "Lifecycle Expiration", True),
+        ("remove", "DeleteObject", True),
+        ("keep", "Lifecycle Expiration", False),
+        ("keep", "DeleteObject", True),
+    ],
+)
+def test_the_expiry_of_an_upload_is_followed_unless_its_results_are_to_be_kept(
+    choice: str, reason: str, followed: bool, opinion
+):
+    event = s3_event("Object Deleted", "uploads/cat.jpg")
+    event["detail"] |= {"reason": reason, "deletion-type": "Permanently Deleted"}
+
+    assert opinion(pattern_of("DeletionsRule", OnExpiredUpload=choice), event) is followed
+
+
+def pattern_of(rule: str, **parameters: str) -> str:
     """A rule's event pattern as deployed."""
-    pattern = json.dumps(RULES[rule]["EventPattern"])
+    pattern = json.dumps(Deployment(**parameters).resources[rule]["EventPattern"])
     for logical, physical in PHYSICAL_IDS.items():
         pattern = pattern.replace(json.dumps({"Ref": logical}), json.dumps(physical))
     return pattern
@@ -228,6 +247,45 @@ def test_a_bucket_is_private(name: str):
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert all(bucket["PublicAccessBlockConfiguration"].values())
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+
+@pytest.mark.parametrize("name", ["UploadsBucket", "ThumbnailsBucket", "ImagesTable"])
+def test_users_data_survives_the_stack(name: str):
+    resource = source()["Resources"][name]
+
+    assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_nothing_else_survives_the_stack():
+    retained = {name for name, resource in source()["Resources"].items() if "DeletionPolicy" in resource}
+
+    assert retained == {*BUCKETS, *of_type("AWS::DynamoDB::Table")}
+
+
+def test_the_table_is_protected_from_deletion_on_request():
+    assert Deployment().resources["ImagesTable"]["DeletionProtectionEnabled"] is False
+    assert Deployment(DeletionProtection="true").resources["ImagesTable"]["DeletionProtectionEnabled"] is True
+
+
+def test_uploads_are_versioned_on_request():
+    versioned = Deployment(VersionedUploads="true").resources["UploadsBucket"]
+
+    assert "VersioningConfiguration" not in Deployment().resources["UploadsBucket"]
+    assert versioned["VersioningConfiguration"] == {"Status": "Enabled"}
+
+
+def test_topics_are_encrypted_with_a_key_that_the_publisher_may_use():
+    key = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    plain, encrypted = Deployment().resources, Deployment(TopicsKmsKeyArn=key).resources
+    topics = of_type("AWS::SNS::Topic")
+
+    assert all("KmsMasterKeyId" not in plain[name] for name in topics)
+    assert all(encrypted[name]["KmsMasterKeyId"] == key for name in topics)
+    statements = encrypted["ImagePipeline"]["Policies"][0]["Statement"]
+    [statement] = [statement for statement in statements if statement["Resource"] == key]
+    assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
+    assert statement not in plain["ImagePipeline"]["Policies"][0]["Statement"]
 
 
 def test_bucket_policies_only_forbid():

@@ -415,26 +415,28 @@ def locate(world: World, process: Process) -> tuple[World, Process]:
     found = current(world)
     if found and found.content.startswith("folder"):
         found = None
-    return world, process._replace(step="judge", seen=(found,))
+    return world, process._replace(step="judge", seen=(found, tuple(version.id for version in world.versions)))
 
 
 def judge(world: World, process: Process) -> tuple[World, Process]:
-    (found,) = process.seen
+    found, listed = process.seen
     answer = found and {"VersionId": found.id, "LastModified": EPOCH + timedelta(seconds=found.at)}
     event = process.event
     action = ordering.resolve_current_version(
-        answer, as_read(world.record), event.version, EPOCH + timedelta(seconds=event.at)
+        answer, listed, as_read(world.record), event.version, EPOCH + timedelta(seconds=event.at)
     )
     match action:
         case ordering.Action.REMOVE if process.then != "removed":
             return world, process._replace(step="remove record", seen=())
-        case ordering.Action.PROCESS:
+        case ordering.Action.PROCESS if (
+            event.kind == "created" or process.then == "removed" or found.id != event.version
+        ):
             return world, process._replace(step="process current")
     return world, remove(process)
 
 
 def process_current(world: World, process: Process) -> tuple[World, Process | None]:
-    (found,) = process.seen
+    found, _ = process.seen
     event = Event("created", process.event.sequencer + 1, found.id, found.content, process.event.at)
     if process.event.kind == "created":
         return world, Process("begin", event, process.execution, origin=process.origin or process.event)
@@ -515,9 +517,14 @@ def problems(history: History, world: World) -> list[str]:
     announced = [outcome for sequencer, _, outcome in world.announced if sequencer == record.sequencer]
     # Again for a version that was restored, and after an execution that ended between announcing a failure and marking
     # it announced, because Housekeeping cannot know whether it announced it.
-    most = 1 + history.operations.count("restore") + history.operations.count("undo") + world.lost.count("mark")
+    restored = history.operations.count("restore") + history.operations.count("undo")
+    most = 1 + restored + world.lost.count("mark")
     if announced[-1:] != [record.status] or len(announced) > most:
         wrong.append(f"the newest is {record.status} and was announced as {announced}")
+    # A version that was never restored has one event, whatever else made it be processed.
+    of_version = [outcome for _, version, outcome in world.announced if version == record.version != "null"]
+    if len(of_version) > most and not restored:
+        wrong.append(f"the newest version was announced as {of_version}")
     if world.renditions != record.renditions:
         wrong.append("renditions and record disagree")
     return wrong

@@ -1,4 +1,8 @@
+import socket
+import threading
+
 import pytest
+from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -10,8 +14,12 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from imagepipeline import aws
+from functions.status import app as status
+from imagepipeline import aws, objects, records
 from imagepipeline.errors import ServiceUnavailable
+from imagepipeline.models import Upload
+from imagepipeline.objects import UploadedObject
+from tests.functions.deployed import invoke
 
 URL = "https://s3.us-east-1.amazonaws.com"
 
@@ -87,8 +95,75 @@ def test_a_warm_function_keeps_its_clients():
     assert aws.client("s3") is not aws.client("dynamodb")
 
 
-def test_a_call_is_tried_three_times_within_a_function_s_time():
-    config = aws.client("s3").meta.config
+# ------------------------------------------------------------------------------------------ services that do not answer
 
-    assert config.retries == {"mode": "standard", "total_max_attempts": 3}
-    assert config.connect_timeout + config.read_timeout < 30
+HEADERS_ONLY = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\nETag: "e"\r\n\r\n012'
+
+
+@pytest.fixture
+def hung(monkeypatch):
+    """Direct the clients to a server that accepts connections, sends these bytes and then nothing more."""
+    connections = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve(response: bytes) -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                    connections.append(connection)
+                    connection.recv(65536)
+                    connection.sendall(response)
+                except OSError:  # the test is over
+                    return
+
+        def start(response: bytes = b"") -> list[socket.socket]:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+            for service, config in aws._CONFIGS.items():
+                monkeypatch.setitem(aws._CONFIGS, service, config.merge(Config(read_timeout=0.1)))
+            threading.Thread(target=serve, args=[response], daemon=True).start()
+            return connections
+
+        yield start
+        server.shutdown(socket.SHUT_RDWR)
+    for connection in connections:
+        connection.close()
+
+
+def an_upload() -> UploadedObject:
+    return UploadedObject(
+        Upload(bucket="b", key="uploads/x", etag="e", size=10, sequencer="0", version_id="null", received_at="")
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "call"),
+    [
+        ("S3", lambda: an_upload().read_all()),
+        ("S3", lambda: objects.list_versions("b", "uploads/x")),
+        ("S3", lambda: objects.write_rendition("b", "k", "JPEG", b"0123456789")),
+        ("S3", lambda: objects.delete_renditions("b", ["k"])),
+        ("DynamoDB", lambda: records.find("images", "uploads/x")),
+    ],
+    ids=["read", "list", "write", "delete", "table"],
+)
+def test_a_service_that_never_responds_is_unavailable_after_two_attempts(hung, service: str, call):
+    connections = hung()
+
+    with pytest.raises(ServiceUnavailable, match=f"^{service} is unavailable: .*[Tt]imeout"):
+        call()
+
+    assert len(connections) == 2
+
+
+def test_an_object_that_never_ends_is_unavailable(hung):
+    hung(HEADERS_ONLY)
+
+    with pytest.raises(ServiceUnavailable, match=r"^S3 is unavailable: .*[Tt]imeout"):
+        an_upload().read_all()
+
+
+def test_the_status_is_unavailable_while_the_table_does_not_respond(hung, monkeypatch):
+    hung()
+    monkeypatch.setenv("IMAGES_TABLE", "images")
+
+    assert invoke(status, {"rawPath": "/images/uploads/x.jpg/status"})["statusCode"] == 503

@@ -21,6 +21,18 @@ SAMPLES = {
     errors.TooManyPixels(12000, 10000, 100_000_000): "12000x10000 is 120.0 megapixels; the limit is 100",
     errors.TooManyPixels(1250, 1000, 1_200_000): "1250x1000 is 1.2 megapixels; the limit is 1.2",
     errors.TooComplex("the JPEG has more than 100 scans"): "the JPEG has more than 100 scans",
+    errors.EncryptedWithUnavailableKey(): (
+        "the object is encrypted with a KMS key that the pipeline cannot use: check that the key is enabled and its "
+        "policy admits this account, deploy with its ARN as UploadsKmsKeyArn, and redrive the image"
+    ),
+    errors.CustomerKeyRequired(): (
+        "the object is encrypted with a key that its uploader provided (SSE-C), which S3 does not keep: "
+        "upload it again without one"
+    ),
+    errors.ArchivedObject(): (
+        "the object is archived: restore it or upload it again in a storage class with immediate access, "
+        "and redrive the image"
+    ),
     errors.FolderMarker(): "the object is a folder marker",
     errors.UploadReplaced(): "the upload was replaced before it was processed",
     errors.UploadGone(): "the upload was deleted before it was processed",
@@ -38,7 +50,7 @@ def test_a_message_says_what_is_wrong_and_what_would_be_right(error, message):
 
 
 def test_every_error_has_a_message_here():
-    assert {type(error) for error in SAMPLES} == set(ALL) - {ImageRejected}
+    assert {type(error) for error in SAMPLES} == set(ALL) - {ImageRejected, errors.ObjectUnreadable}
 
 
 @pytest.mark.parametrize("error", ALL, ids=lambda error: error.__name__)

@@ -1,9 +1,19 @@
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.core.botocore_stubber import MockRawResponse
 
 from imagepipeline import aws, objects
-from imagepipeline.errors import ServiceUnavailable, UploadGone, UploadReplaced
+from imagepipeline.errors import (
+    ArchivedObject,
+    CustomerKeyRequired,
+    EncryptedWithUnavailableKey,
+    ServiceUnavailable,
+    UploadGone,
+    UploadReplaced,
+)
 from imagepipeline.keys import comparable, rendition_key
 from imagepipeline.models import Upload
 from imagepipeline.objects import UploadedObject
@@ -109,25 +119,132 @@ def test_what_s3_finds_changed_is_replaced(code):
         upload.read_all()
 
 
-def test_a_key_s_current_object_is_told_without_downloading_it():
+# S3's answers, headers and body, as people who met them have published them.
+NOT_ALLOWED = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+NOT_ALLOWED_BY_KMS = (
+    "<Error><Code>AccessDenied</Code><Message>User: arn:aws:sts::111122223333:assumed-role/r/f is not authorized to "
+    "perform: kms:Decrypt on resource: arn:aws:kms:us-east-1:111122223333:key/k because no identity-based policy "
+    "allows the kms:Decrypt action</Message></Error>"
+)
+DISABLED = "<Error><Code>KMS.DisabledException</Code><Message>arn:aws:kms:… is disabled.</Message></Error>"
+DELETED = "<Error><Code>KMS.KMSInvalidStateException</Code><Message>… is pending deletion.</Message></Error>"
+SSE_C = (
+    "<Error><Code>InvalidRequest</Code><Message>The object was stored using a form of Server Side Encryption. "
+    "The correct parameters must be provided to retrieve the object.</Message></Error>"
+)
+ARCHIVED = (
+    "<Error><Code>InvalidObjectState</Code><Message>The operation is not valid for the object's storage class</Message>"
+    "<StorageClass>GLACIER</StorageClass></Error>"
+)
+KMS = {"x-amz-server-side-encryption": "aws:kms"}
+
+
+def answer_reads_with(status: int, body: str, head: dict[str, str] | None) -> None:
+    """Have S3 refuse to give an object's bytes out, and describe it by these headers, or not at all."""
+    events = aws.client("s3").meta.events
+    events.register("before-send.s3.GetObject", lambda **_: answer(status, body.encode(), {}))
+    events.register("before-send.s3.HeadObject", lambda **_: answer(200 if head is not None else 403, b"", head or {}))
+
+
+def answer(status: int, body: bytes, headers: dict[str, str]) -> AWSResponse:
+    return AWSResponse("", status, HeadersDict(headers), MockRawResponse(body))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "head", "error"),
+    [
+        (403, NOT_ALLOWED, KMS, EncryptedWithUnavailableKey),
+        (403, NOT_ALLOWED, {"x-amz-server-side-encryption": "aws:kms:dsse"}, EncryptedWithUnavailableKey),
+        (403, NOT_ALLOWED_BY_KMS, KMS, EncryptedWithUnavailableKey),
+        (400, DISABLED, None, EncryptedWithUnavailableKey),
+        (400, DELETED, None, EncryptedWithUnavailableKey),
+        (400, SSE_C, None, CustomerKeyRequired),
+        (403, ARCHIVED, {}, ArchivedObject),
+        (403, NOT_ALLOWED, {"x-amz-server-side-encryption": "AES256"}, ClientError),
+        (403, NOT_ALLOWED, None, ClientError),
+    ],
+)
+@pytest.mark.parametrize("read", [UploadedObject.read_all, lambda upload: upload.read(0, 4)], ids=["whole", "range"])
+def test_an_object_that_s3_does_not_give_out_is_named_by_its_reason(read, status, body, head, error):
+    upload = uploaded()
+    answer_reads_with(status, body, head)
+
+    with pytest.raises(error) as raised:
+        read(upload)
+
+    assert "arn:" not in str(raised.value)
+
+
+def test_a_throttled_key_is_worth_another_try():
+    upload = uploaded()
+    refuse("s3", "GetObject", "KMS.ThrottlingException", 400)
+
+    with pytest.raises(ServiceUnavailable, match=r"^KMS is unavailable"):
+        upload.read_all()
+
+
+def test_the_current_object_is_described_without_downloading_it():
     uploaded()
     s3 = Calls("s3")
 
-    current = objects.current_object(BUCKET, "uploads/x")
+    current, listed = objects.list_versions(BUCKET, "uploads/x")
 
     assert (current["Bytes"], current["VersionId"]) == (10, "null")
     assert current["ETag"] == "781e5e245d69b566979b86e28d23f2c7"
-    assert s3.operations == ["HeadObject"]
+    assert listed == {"null"}
+    assert s3.operations == ["ListObjectVersions"]
+
+
+def test_versions_and_delete_markers_of_one_key_are_listed():
+    s3 = aws.client("s3")
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    older = s3.put_object(Bucket=BUCKET, Key="uploads/x", Body=TEN_BYTES)["VersionId"]
+    marker = s3.delete_object(Bucket=BUCKET, Key="uploads/x")["VersionId"]
+    newer = s3.put_object(Bucket=BUCKET, Key="uploads/x", Body=b"newer")["VersionId"]
+    s3.put_object(Bucket=BUCKET, Key="uploads/xy", Body=b"another key")
+
+    current, listed = objects.list_versions(BUCKET, "uploads/x")
+
+    assert current["VersionId"] == newer
+    assert listed == {older, marker, newer}
+
+
+def test_a_key_whose_versions_fill_several_pages_is_listed_to_its_end():
+    s3 = aws.client("s3")
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    versions = {s3.put_object(Bucket=BUCKET, Key="uploads/x", Body=b"")["VersionId"] for _ in range(5)}
+    for number in range(5):
+        s3.put_object(Bucket=BUCKET, Key=f"uploads/x{number}", Body=b"")
+    s3.meta.events.register("provide-client-params.s3.ListObjectVersions", lambda params, **_: params | {"MaxKeys": 2})
+    calls = Calls("s3")
+
+    _, listed = objects.list_versions(BUCKET, "uploads/x")
+
+    assert listed == versions
+    assert len(calls.operations) == 3
 
 
 def test_a_folder_marker_is_no_object():
     aws.client("s3").put_object(Bucket=BUCKET, Key="uploads/2026/", Body=b"")
 
-    assert objects.current_object(BUCKET, "uploads/2026/") is None
+    assert objects.list_versions(BUCKET, "uploads/2026/") == (None, {"null"})
 
 
 def test_a_key_without_an_object_has_none():
-    assert objects.current_object(BUCKET, "uploads/x") is None
+    aws.client("s3").put_object(Bucket=BUCKET, Key="uploads/xy", Body=b"another key")
+
+    assert objects.list_versions(BUCKET, "uploads/x") == (None, set())
+
+
+def test_a_deleted_object_is_hidden_by_its_delete_marker():
+    aws.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    uploaded()
+    aws.client("s3").delete_object(Bucket=BUCKET, Key="uploads/x")
+
+    current, listed = objects.list_versions(BUCKET, "uploads/x")
+
+    assert current is None
+    assert len(listed) == 2
 
 
 # --------------------------------------- renditions
@@ -196,7 +313,7 @@ def test_a_deletion_that_s3_refuses_within_its_answer_is_not_overlooked():
     [
         ("PutObject", lambda: objects.write_rendition(BUCKET, "k", "JPEG", b"")),
         ("GetObject", lambda: objects.read_rendition(BUCKET, "k")),
-        ("HeadObject", lambda: objects.current_object(BUCKET, "k")),
+        ("ListObjectVersions", lambda: objects.list_versions(BUCKET, "k")),
         ("ListObjectsV2", lambda: objects.list_renditions(BUCKET, "uploads/x")),
         ("DeleteObjects", lambda: objects.delete_renditions(BUCKET, ["k"])),
     ],

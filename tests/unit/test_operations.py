@@ -22,7 +22,7 @@ TASKS = [(name, state) for machine in MACHINES for name, state in machine["State
 FUNCTIONS = [(name, state) for name, state in TASKS if "lambda:invoke" in state["Resource"]]
 TABLE_WRITES = [state for _, state in TASKS if ":dynamodb:" in state["Resource"]]
 QUOTAS = {"Lambda.TooManyRequestsException", "RekognitionThrottled"}
-BASES = {errors.PipelineError, errors.ImageRejected}
+BASES = {errors.PipelineError, errors.ImageRejected, errors.ObjectUnreadable}
 ERRORS = {
     name
     for name, member in inspect.getmembers(errors, inspect.isclass)

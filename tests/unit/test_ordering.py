@@ -44,6 +44,8 @@ SHORT = [
     History(("good", "delete"), aborts=1),
     History(("good", "delete", "good")),
     History(("good", "good", "delete"), versioned=True),
+    History(("good", "delete", "good"), versioned=True, same_second=True),
+    History(("delete", "good"), versioned=True, same_second=True, aborts=1),
     History(("good",), timeouts=1, duplicates=1),
     History(("good", "delete"), timeouts=1),
     History(("good", "good"), timeouts=1),
@@ -62,6 +64,10 @@ LONG = [
     History(("good", "good", "undo"), versioned=True, duplicates=1, repeats=1),
     History(("good", "bad", "undo", "good"), versioned=True, aborts=1),
     History(("good", "good", "prune", "delete", "restore"), versioned=True, same_second=True),
+    History(("good", "delete", "good", "delete", "good"), versioned=True, same_second=True, duplicates=1, failures=1),
+    History(("good", "delete", "good"), versioned=True, same_second=True, duplicates=1),
+    History(("good", "delete", "restore", "good"), versioned=True, same_second=True, aborts=1, repeats=1),
+    History(("good", "enable", "delete", "good"), same_second=True, duplicates=1, aborts=1),
     History(("good", "enable", "good", "undo", "delete"), duplicates=1, failures=1),
     History(("good", "good"), duplicates=1, aborts=1, timeouts=1),
     History(("good", "bad", "undo"), versioned=True, timeouts=1, repeats=1),
@@ -172,25 +178,32 @@ BEFORE, AFTER = NOON - timedelta(seconds=1), NOON + timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
-    ("sentence", "deleted", "current", "recorded", "todo"),
+    ("sentence", "event", "current", "beneath", "recorded", "action"),
     [
-        ("nothing is left", "null", None, "null", "REMOVE"),
-        ("a delete marker hides all versions", "v2", None, "v1", "REMOVE"),
-        ("what was uploaded since has an event", "null", ("null", AFTER), "null", "KEEP"),
-        ("without versions it has one, whatever the clocks say", "null", ("null", BEFORE), None, "KEEP"),
-        ("with versions too, what was uploaded since has one", "v2", ("v3", AFTER), "v1", "KEEP"),
-        ("an old version went", "v1", ("v2", BEFORE), "v2", "KEEP"),
-        ("an older version is the newest again", "v2", ("v1", BEFORE), "v2", "PROCESS"),
-        ("it is so in the same second", "v2", ("v1", NOON), "v2", "PROCESS"),
-        ("it is so without a record", "v2", ("v1", BEFORE), None, "PROCESS"),
-        ("the object from before there were versions is", "v2", ("null", BEFORE), "v2", "PROCESS"),
+        ("nothing is left", "null", None, (), "null", "REMOVE"),
+        ("a delete marker hides all versions", "v2", None, ("v2", "v1"), "v1", "REMOVE"),
+        ("what was uploaded since has an event", "null", ("null", AFTER), (), "null", "KEEP"),
+        ("without versions it has one, whatever the clocks say", "null", ("null", BEFORE), (), None, "KEEP"),
+        ("with versions too, what was uploaded since has one", "v2", ("v3", AFTER), ("v1",), "v1", "KEEP"),
+        ("an upload replaced the marker in the same second", "v2", ("v3", NOON), ("v2", "v1"), "v1", "KEEP"),
+        ("an upload above the marker began before it", "v2", ("v3", BEFORE), ("v2", "v1"), "v1", "KEEP"),
+        ("an upload that was not processed was replaced", "v1", ("v2", NOON), ("v1",), None, "KEEP"),
+        ("an upload that was not processed is current again", "v1", ("v1", NOON), (), None, "PROCESS"),
+        ("an old version went", "v1", ("v2", BEFORE), (), "v2", "KEEP"),
+        ("an older version is the newest again", "v2", ("v1", BEFORE), (), "v2", "PROCESS"),
+        ("it is so in the same second", "v2", ("v1", NOON), (), "v2", "PROCESS"),
+        ("it is so without a record", "v2", ("v1", BEFORE), (), None, "PROCESS"),
+        ("the object from before there were versions is", "v2", ("null", BEFORE), (), "v2", "PROCESS"),
     ],
 )
-def test_what_follows_a_deletion(sentence: str, deleted: str, current: tuple | None, recorded: str | None, todo: str):
+def test_what_follows_a_deletion(
+    sentence: str, event: str, current: tuple | None, beneath: tuple, recorded: str | None, action: str
+):
     found = current and dict(zip(("VersionId", "LastModified"), current, strict=True))
+    listed = {*beneath, *([found["VersionId"]] if found else [])}
     record = recorded and {"VersionId": recorded}
 
-    assert ordering.resolve_current_version(found, record, deleted, NOON) == todo, sentence
+    assert ordering.resolve_current_version(found, listed, record, event, NOON) == action, sentence
 
 
 # ------------------------------------------------------------------------------------------------------ what is removed

@@ -11,8 +11,17 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, I
 
 from imagepipeline.errors import ServiceUnavailable
 
-# Three attempts in one call. Further retries are the state machine's, where waiting is free.
-_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=3, read_timeout=25)
+
+def _config(attempts: int, read_timeout: float) -> Config:
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=1, read_timeout=read_timeout
+    )
+
+
+# A service that does not respond must be found out before the function's own timeout, because only then the state
+# machine learns that it is a transient error. tests/template/test_timeouts.py has the sums. Further retries are the
+# state machine's, where waiting is free. Timeouts are in seconds: well above what each service takes.
+_CONFIGS = {"s3": _config(2, 4), "dynamodb": _config(2, 2), "rekognition": _config(3, 10)}
 
 # Error codes of S3 and DynamoDB for transient errors, from botocore's retry definitions and the API references.
 _TRY_AGAIN = frozenset(
@@ -46,7 +55,7 @@ def client(service: str) -> Any:
 
     Its methods are made at run time, out of the service's model, so there is no static type to give.
     """
-    return _session().create_client(service, config=_CONFIG)
+    return _session().create_client(service, config=_CONFIGS[service])
 
 
 def make_clients(*services: str) -> None:

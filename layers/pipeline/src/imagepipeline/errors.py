@@ -96,6 +96,43 @@ class Superseded(PipelineError):
         super().__init__("a newer upload or a deletion has taken over the key")
 
 
+# --------------------------------------------------------- S3 does not give the object out: FAILED, after one attempt
+
+
+class ObjectUnreadable(PipelineError):
+    """Base of the reasons why S3 has the object and does not give it out: until someone acts, it will not."""
+
+
+class EncryptedWithUnavailableKey(ObjectUnreadable):
+    """The object is encrypted with a KMS key that the pipeline may not use, or that is disabled or deleted."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the object is encrypted with a KMS key that the pipeline cannot use: check that the key is enabled and "
+            "its policy admits this account, deploy with its ARN as UploadsKmsKeyArn, and redrive the image"
+        )
+
+
+class CustomerKeyRequired(ObjectUnreadable):
+    """The object is encrypted with a key that only its uploader has (SSE-C)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the object is encrypted with a key that its uploader provided (SSE-C), which S3 does not keep: "
+            "upload it again without one"
+        )
+
+
+class ArchivedObject(ObjectUnreadable):
+    """The object is in an archive storage class or access tier."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the object is archived: restore it or upload it again in a storage class with immediate access, "
+            "and redrive the image"
+        )
+
+
 # -------------------------------------------------------------------------------------------------- transient: retried
 
 

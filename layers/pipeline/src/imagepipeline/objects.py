@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from botocore.exceptions import ClientError
 
 from imagepipeline import aws
-from imagepipeline.errors import ServiceUnavailable, UploadGone, UploadReplaced
+from imagepipeline.errors import (
+    ArchivedObject,
+    CustomerKeyRequired,
+    EncryptedWithUnavailableKey,
+    ServiceUnavailable,
+    UploadGone,
+    UploadReplaced,
+)
 from imagepipeline.keys import is_folder_marker, renditions_prefix
 from imagepipeline.models import JsonObject, Upload
 
@@ -18,7 +25,7 @@ _CACHE_CONTROL = "public, max-age=31536000, immutable"
 class UploadedObject:
     """The object of one event, and never a newer one under the same key.
 
-    Every read may raise UploadReplaced, UploadGone or ServiceUnavailable.
+    Every read may raise UploadReplaced, UploadGone, ObjectUnreadable or ServiceUnavailable.
     """
 
     def __init__(self, upload: Upload) -> None:
@@ -38,7 +45,7 @@ class UploadedObject:
         return self._get()
 
     def _get(self, **arguments: str) -> bytes:
-        with aws.translate_transient_errors("S3"), _still_there():
+        with aws.translate_transient_errors("S3"), self._explain_refusals():
             answer = aws.client("s3").get_object(**self._which, **arguments)
             # A request for the version would also succeed when it is no longer the current one.
             if answer.get("VersionId", "null") != self._version_id:
@@ -46,38 +53,64 @@ class UploadedObject:
             body: bytes = answer["Body"].read()
             return body
 
+    @contextmanager
+    def _explain_refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            match aws.error_code(error):
+                # Without s3:ListBucket it would be AccessDenied.
+                case "NoSuchKey" | "404":
+                    raise UploadGone from error
+                case "PreconditionFailed" | "412":
+                    raise UploadReplaced from error
+                case "InvalidObjectState":
+                    raise ArchivedObject from error
+                # What S3 misses in a request that is otherwise as always is the key of an SSE-C object.
+                case "InvalidRequest":
+                    raise CustomerKeyRequired from error
+                case "KMS.ThrottlingException":
+                    raise ServiceUnavailable("KMS", aws.reason(error)) from error
+                case code if code.startswith("KMS.") or (code == "AccessDenied" and self._is_encrypted_with_kms()):
+                    raise EncryptedWithUnavailableKey from error
+            raise
 
-def current_object(bucket: str, key: str) -> JsonObject | None:
-    """The object under a key as S3 has it now: `ETag`, `Bytes`, `VersionId` and `LastModified`.
+    def _is_encrypted_with_kms(self) -> bool:
+        """Whether the object's metadata, which S3 gives out without its key, says so. Not every denial names KMS."""
+        try:
+            head: JsonObject = aws.client("s3").head_object(**self._which)
+        except ClientError:
+            return False
+        return head.get("ServerSideEncryption") in ("aws:kms", "aws:kms:dsse")
 
-    None if there is no object, or only a folder marker. Raises ServiceUnavailable.
+
+def list_versions(bucket: str, key: str) -> tuple[JsonObject | None, frozenset[str]]:
+    """The object under a key as S3 has it now, and the version IDs of all versions and delete markers of the key.
+
+    The object is described by `ETag`, `Bytes`, `VersionId` and `LastModified`; it is None if there is no object, or
+    only a folder marker. In a bucket without versioning its version ID is "null". Raises ServiceUnavailable.
     """
-    try:
-        with aws.translate_transient_errors("S3"), _still_there():
-            head = aws.client("s3").head_object(Bucket=bucket, Key=key)
-    except UploadGone:
-        return None
-    if is_folder_marker(key, head["ContentLength"]):
-        return None
-    return {
-        "ETag": head["ETag"].strip('"'),
-        "Bytes": head["ContentLength"],
-        "VersionId": head.get("VersionId", "null"),
-        "LastModified": head["LastModified"],
+    current: JsonObject | None = None
+    listed: set[str] = set()
+    with aws.translate_transient_errors("S3"):
+        # One listing, rather than HeadObject, is a consistent view, and reads no object: encryption cannot prevent it.
+        for page in aws.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key):
+            versions = [version for version in page.get("Versions", []) if version["Key"] == key]
+            markers = [marker for marker in page.get("DeleteMarkers", []) if marker["Key"] == key]
+            listed.update(version["VersionId"] for version in versions + markers)
+            current = next((version for version in versions if version["IsLatest"]), current)
+            # The key itself comes first of those that begin with it.
+            if page.get("NextKeyMarker") != key:
+                break
+    if current is None or is_folder_marker(key, current["Size"]):
+        return None, frozenset(listed)
+    described = {
+        "ETag": current["ETag"].strip('"'),
+        "Bytes": current["Size"],
+        "VersionId": current["VersionId"],
+        "LastModified": current["LastModified"],
     }
-
-
-@contextmanager
-def _still_there() -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        # Without s3:ListBucket, S3 returns AccessDenied. HeadObject's responses have no body, so the code is a number.
-        if aws.error_code(error) in ("NoSuchKey", "404"):
-            raise UploadGone from error
-        if aws.error_code(error) in ("PreconditionFailed", "412"):
-            raise UploadReplaced from error
-        raise
+    return described, frozenset(listed)
 
 
 def write_rendition(bucket: str, key: str, format_name: str, data: bytes) -> None:

@@ -9,6 +9,7 @@ The conditions are DynamoDB condition expressions, as the state machines and `re
 three, and search every interleaving of short histories for one that breaks the invariant.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 
@@ -40,17 +41,26 @@ class Action(StrEnum):
 
 
 def resolve_current_version(
-    current: JsonObject | None, record: JsonObject | None, version_id: str, event_time: datetime
+    current: JsonObject | None,
+    listed: Collection[str],
+    record: JsonObject | None,
+    version_id: str,
+    event_time: datetime,
 ) -> Action:
     """What to do with a key whose upload was deleted, or replaced before it was processed.
 
-    `current` is S3's answer for the key, with `VersionId` and `LastModified`, or None if there is no object.
-    `version_id` and `event_time` are those of the event of the deletion, or of the upload that was not processed.
+    `current` is the current object, with `VersionId` and `LastModified`, or None if there is none, and `listed` are the
+    version IDs of all versions and delete markers that S3 listed with it. `version_id` and `event_time` are those of
+    the event of the deletion, or of the upload that was not processed.
     """
     if current is None:
         return Action.REMOVE
-    # An object newer than the event has an event of its own, and so has one without a version that replaced another
-    # without a version. Otherwise a deletion uncovered an older version, for which S3 sends no event.
+    # An object newer than the event has an event of its own. It is newer if S3 lists it above the version, or the
+    # delete marker, that the event is about; LastModified, in whole seconds, decides only if that one is gone.
+    if version_id in listed and version_id != current["VersionId"]:
+        return Action.KEEP
+    # So is an object without a version that replaced another without a version. Otherwise a deletion uncovered an older
+    # version, for which S3 sends no event.
     if current["VersionId"] == version_id == "null" or current["LastModified"] > event_time:
         return Action.KEEP
     if record is not None and record["VersionId"] == current["VersionId"]:
