@@ -94,6 +94,7 @@ def test_a_decoder_that_ends_its_process_is_a_damaged_image(while_rendering):
         rendered()
 
 
+@pytest.mark.slow
 def test_a_decoder_that_takes_too_much_processor_time_is_ended(while_rendering, monkeypatch):
     monkeypatch.setattr(limits, "DECODING_SECONDS", 1)
     while_rendering(lambda: burn(10))
@@ -102,6 +103,7 @@ def test_a_decoder_that_takes_too_much_processor_time_is_ended(while_rendering, 
         rendered()
 
 
+@pytest.mark.slow
 def test_each_file_has_the_whole_processor_time(while_rendering, monkeypatch):
     monkeypatch.setattr(limits, "DECODING_SECONDS", 1)
     while_rendering(lambda: burn(0.8))
