@@ -169,6 +169,15 @@ def test_no_worker_serves_another_file_after_a_large_one(while_rendering):
     assert worker() is None
 
 
+def test_a_large_picture_is_rendered_by_a_new_worker(while_rendering, monkeypatch):
+    rendered()
+    first = worker()
+    monkeypatch.setattr(isolation, "_LARGE_BYTES", 40 * 30 * 8 - 1)
+    rendered()
+
+    assert first != worker() is not None
+
+
 @pytest.mark.parametrize("action", [lambda: None, os.abort, lambda: os._exit(1)], ids=["ends", "crashes", "exits"])
 def test_no_process_is_left_behind(while_rendering, monkeypatch, action):
     forked = []
