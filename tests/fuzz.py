@@ -1,11 +1,15 @@
-"""Broken images without end: each must come out as correct renditions or as a named rejection.
+"""Fuzzing: broken images must be rendered correctly or rejected by name, and none may cost more than the budget.
 
-    python -m tests.fuzz --seconds 600 --seed 1     # until the time is over
-    python -m tests.fuzz --seed 1 --case 4711       # one of them again, in this process, with its traceback
+    python -m tests.fuzz --seconds 600 --seed 1            # until the time is over
+    python -m tests.fuzz --seed 1 --case 4711              # one case again, in this process, with its traceback
+    python -m tests.fuzz --costs --seconds 120 BMP JPEG    # look for the costliest files, two minutes for each format
 
-The exit status is 1 if anything else came out. Each case follows from its seed and number alone. They run in a process
-of their own, which is replaced when one of them ends it (a crash in a decoder) or takes too long; what did that is
-kept as a file.
+The exit status is 1 if there was another outcome. Each case follows from its seed and number alone. Cases run in a
+process of their own, which is replaced when a case ends it (a crash in a decoder) or takes too long; such files are
+kept.
+
+With --costs, the search begins with files that are known to be costly and goes on from those that take the most
+processor time and memory for their size. The ten worst are printed and kept.
 """
 
 import argparse
@@ -14,12 +18,13 @@ import multiprocessing
 import os
 import random
 import resource
+import signal
 import struct
 import tempfile
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing.connection import Connection
@@ -30,9 +35,10 @@ from PIL import Image
 from imagepipeline import exif, limits, renditions
 from imagepipeline.errors import ImageRejected
 from imagepipeline.probing import probe
+from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.ranges import MAX_BYTES_READ
 from imagepipeline.rendering import render
-from tests.unit import samples
+from tests.unit import crafted, samples
 
 SPECS = renditions.parse("small=20x20 medium=64x48:cover:webp")
 LIMITS = limits.Limits(max_bytes=10_000_000, max_pixels=4_000_000)  # fewer pixels than usual: more cases a second
@@ -221,12 +227,133 @@ def _judge_cases(connection: Connection, seed: int, first: int, cases: int | Non
     connection.send(None)
 
 
+# --------------------------------------------------------------------------------------------------------------- costs
+
+COSTLIEST = 10  # files kept for each goal
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one file took, and what came out."""
+
+    data: bytes
+    seconds: float  # of processor time
+    mib: int  # of memory, at the peak
+    outcome: str
+
+    def __str__(self) -> str:
+        return f"{len(self.data):11,} bytes {self.seconds:6.1f} s {self.mib:6,} MiB  {self.outcome}"
+
+
+def cost(data: bytes) -> Cost:
+    """What the budgeted process takes for a file: probed, checked and rendered as the functions do it."""
+    receiving, sending = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        outcome = "BUG"
+        try:
+            resource.setrlimit(resource.RLIMIT_CPU, (limits.DECODING_SECONDS, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_DATA, (limits.worker_bytes(len(data)), resource.RLIM_INFINITY))
+            header = probe(samples.CountingSource(data))
+            limits.check(header, len(data), limits.Limits(max_bytes=100 * limits.MIB))
+            render(data, header, renditions.parse(renditions.DEFAULT))
+            outcome = "rendered"
+        except ImageRejected as rejection:
+            outcome = type(rejection).__name__
+        except MemoryError:
+            outcome = "TooComplex"
+        finally:
+            os.write(sending, outcome.encode())
+            os._exit(0)
+    os.close(sending)
+    with open(receiving, "rb") as pipe:  # noqa: PTH123 (a file descriptor)
+        outcome = pipe.read().decode()
+    _, status, usage = os.wait4(process, 0)
+    if os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name
+        outcome = "TooComplex" if name == "SIGXCPU" else f"DamagedImage ({name})"
+    return Cost(data, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024, outcome)
+
+
+def costliest(format_name: str, seed: int, seconds: float) -> list[Cost]:
+    """The files that took the most, by processor time and by memory, absolutely and for their size."""
+    chance = random.Random(f"{seed}/{format_name}")  # noqa: S311 (not for secrets)
+    good = [data for name, data in originals() if name == format_name]
+    # Made by another process: memory that this one holds would count as that of every process it forks.
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        known = pool.apply(crafted.costly, (format_name,))
+    found = [cost(data) for data in (*known, *good)]
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        data = bytearray(chance.choice(found).data)
+        for _ in range(chance.choice((1, 1, 2, 4))):
+            chance.choice((_break, _repeat, _enlarge))(chance, data)
+        if format_name == "PNG":
+            data = _with_right_checksums(data)
+        found = _worst([*found, cost(bytes(data))])
+    return found
+
+
+def _worst(costs: list[Cost]) -> list[Cost]:
+    """The few that lead by any goal. Below 4 KiB, a file gains nothing by being smaller."""
+    goals: tuple[Callable[[Cost], float], ...] = (
+        lambda cost: cost.seconds,
+        lambda cost: cost.seconds / max(len(cost.data), 4096),
+        lambda cost: cost.mib,
+        lambda cost: cost.mib / max(len(cost.data), 4096),
+    )
+    leading = [one for goal in goals for one in sorted(costs, key=goal, reverse=True)[:COSTLIEST]]
+    return list({one.data: one for one in leading}.values())
+
+
+def _repeat(chance: random.Random, data: bytearray) -> None:
+    """Repeat a piece many times: scans, blocks, chunks, tiles."""
+    at, length = chance.randrange(len(data) or 1), chance.choice((4, 16, 64, 256))
+    data[at:at] = data[at : at + length] * chance.choice((4, 64, 1024))
+
+
+def _enlarge(chance: random.Random, data: bytearray) -> None:
+    """Write a large size over what may be one: two numbers in a row, near the beginning."""
+    width, height = chance.choice(((10_000, 10_000), (65_535, 1_500), (1_500, 65_535), (4_000, 3_000), (9_000, 9_000)))
+    layout = chance.choice((">HH", "<HH", ">II", "<II"))
+    at = chance.randrange(max(1, min(len(data), 300)))
+    size = struct.pack(layout, width, height)
+    data[at : at + len(size)] = size
+
+
+def print_costs(formats: list[str], seed: int, seconds: float, keep: Path) -> bool:
+    """Search each format, print the worst, and say whether all stayed within the budget."""
+    found = {name: costliest(name, seed, seconds) for name in formats}
+    for name, costs in found.items():
+        print(name)
+        for rank, one in enumerate(sorted(costs, key=lambda one: one.seconds, reverse=True)[:COSTLIEST]):
+            print(f"  {one}")
+            (keep / f"{name.lower()}-time-{rank}").write_bytes(one.data)
+        for rank, one in enumerate(sorted(costs, key=lambda one: one.mib, reverse=True)[:3]):
+            print(f"  {one} (memory)")
+            (keep / f"{name.lower()}-memory-{rank}").write_bytes(one.data)
+    worst = [one for costs in found.values() for one in costs]
+    most_seconds = limits.DECODING_SECONDS + 2  # the kernel looks once a second
+    return all(
+        one.seconds < most_seconds and one.mib * limits.MIB < limits.FUNCTION_BYTES and one.outcome != "BUG"
+        for one in worst
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--case", type=int, help="only this one, here")
+    parser.add_argument("--costs", action="store_true", help="look for the costliest files of each format")
+    parser.add_argument("formats", nargs="*", default=ACCEPTED, help="for --costs, by default all")
     options = parser.parse_args()
+    if options.costs:
+        folder = Path(tempfile.mkdtemp(prefix="costs-"))
+        within_budget = print_costs(list(options.formats), options.seed, options.seconds, folder)
+        print(f"files in {folder}")
+        return 0 if within_budget else 1
     if options.case is not None:
         format_name, data = broken(options.seed, options.case)
         print(f"{format_name}: {judge(data)}")

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import pillow_heif
 from PIL import Image
 
 from tests.unit import samples
@@ -127,10 +128,45 @@ def jpeg_that_ends_early(side: int = 10_000, *, progressive: bool = False) -> by
     return bytes(jpeg)
 
 
-def webp_of_one_color(side: int = 9400) -> bytes:
+def plain(format_name: str, mode: str, side: int, **options: object) -> bytes:
+    """A picture of one colour, which compresses best."""
     file = io.BytesIO()
-    Image.new("RGBA", (side, side), (1, 2, 3, 4)).save(file, "WEBP", lossless=True, method=0)
+    Image.new(mode, (side, side), 1 if mode in ("1", "L") else (1, 2, 3, 4)[: len(mode)]).save(
+        file, format_name, **options
+    )
     return file.getvalue()
+
+
+def heic_of_one_tile(rows: int = 15, columns: int = 15, side: int = 512) -> bytes:
+    """A grid of the same tile again and again."""
+    tile = io.BytesIO()
+    pillow_heif.from_pillow(samples.photo(side, side)).save(tile, quality=50)
+    size = (columns * side, rows * side)
+    return samples.heic_grid(rows, columns, size=size, tile_size=(side, side), tile=tile.getvalue())
+
+
+def costly(format_name: str) -> list[bytes]:
+    """Files of a format that cost about as much as the limits allow."""
+    return {
+        "JPEG": lambda: [
+            arithmetic_jpeg(),
+            plain("JPEG", "RGB", 10_000),
+            plain("JPEG", "CMYK", 10_000, progressive=True),
+        ],
+        "PNG": lambda: [interlaced_png(), interlaced_png(bit_depth=8, color_type=3), plain("PNG", "RGBA", 10_000)],
+        "GIF": lambda: [plain("GIF", "L", 10_000)],
+        "WEBP": lambda: [plain("WEBP", "RGBA", 9400, lossless=True, method=0), plain("WEBP", "RGB", 9400, method=0)],
+        "TIFF": lambda: [
+            plain("TIFF", "1", 10_000, compression="group4"),
+            plain("TIFF", "RGBA", 10_000, compression="tiff_lzw"),
+            plain("TIFF", "RGBA", 10_000, compression="tiff_adobe_deflate"),
+            plain("TIFF", "RGB", 10_000, compression="jpeg"),
+            tiff_with_tag(5, 9_999, 282),
+        ],
+        "BMP": lambda: [run_length_bmp()],
+        "AVIF": lambda: [plain("AVIF", "RGBA", 9000, speed=10), avif_with_references(), avif_of_many_alphas()],
+        "HEIC": lambda: [heic_of_one_tile()],
+    }[format_name]()
 
 
 def avif_that_states(width: int, height: int, coded: tuple[int, int] = (400, 300)) -> bytes:

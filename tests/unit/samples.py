@@ -211,12 +211,13 @@ def heic_grid(
     stated: tuple[int, int] | None = None,
     tiles: int | None = None,
     tile_size: tuple[int, int] = (120, 80),
+    tile: bytes | None = None,
 ) -> bytes:
-    """A HEIC as phones write it: a grid of tiles of 120x80, of which it shows `size`.
+    """A HEIC as phones write it: a grid whose tiles are all the same (by default of 120x80), of which it shows `size`.
 
     Boxes may lie: about the whole (`stated`), the number of tiles, and a tile's size.
     """
-    tile = heic("photo")
+    tile = tile or heic("photo")
     items = _items_of(tile)
     _, offset, length = items.extents[1][0]
     pixels = tile[offset : offset + length]

@@ -16,6 +16,8 @@ from tests.unit import crafted, samples
 
 SPECS = renditions.parse("small=20x20")
 
+pytestmark = pytest.mark.slow
+
 
 def processor_seconds() -> float:
     """Of this process and of those that it waited for."""

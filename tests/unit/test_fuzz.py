@@ -1,6 +1,7 @@
 """A short run of the fuzzer; the long one is `python -m tests.fuzz --seconds 600`."""
 
 from tests import fuzz
+from tests.unit import crafted, samples
 
 
 def test_broken_images_are_rendered_correctly_or_rejected_by_name() -> None:
@@ -13,3 +14,12 @@ def test_broken_images_are_rendered_correctly_or_rejected_by_name() -> None:
 def test_a_case_follows_from_its_seed_and_number() -> None:
     assert fuzz.broken(7, 42) == fuzz.broken(7, 42)
     assert fuzz.broken(7, 42) != fuzz.broken(8, 42)
+
+
+def test_the_search_for_costs_measures_time_memory_and_outcome() -> None:
+    bomb = fuzz.cost(crafted.plain("TIFF", "1", 10_000, compression="group4"))
+    good = fuzz.cost(samples.encoded("TIFF"))
+
+    assert bomb.seconds > 2 * good.seconds
+    assert bomb.mib > good.mib
+    assert (bomb.outcome, good.outcome) == ("rendered", "rendered")

@@ -94,6 +94,7 @@ def test_a_decoder_that_ends_its_process_is_a_damaged_image(while_rendering):
         rendered()
 
 
+@pytest.mark.slow
 def test_a_decoder_that_takes_too_much_processor_time_is_ended(while_rendering, monkeypatch):
     monkeypatch.setattr(limits, "DECODING_SECONDS", 1)
     while_rendering(lambda: burn(10))
@@ -102,6 +103,7 @@ def test_a_decoder_that_takes_too_much_processor_time_is_ended(while_rendering, 
         rendered()
 
 
+@pytest.mark.slow
 def test_each_file_has_the_whole_processor_time(while_rendering, monkeypatch):
     monkeypatch.setattr(limits, "DECODING_SECONDS", 1)
     while_rendering(lambda: burn(0.8))
@@ -165,6 +167,15 @@ def test_no_worker_serves_another_file_after_a_large_one(while_rendering):
     rendered()
 
     assert worker() is None
+
+
+def test_a_large_picture_is_rendered_by_a_new_worker(while_rendering, monkeypatch):
+    rendered()
+    first = worker()
+    monkeypatch.setattr(isolation, "_LARGE_BYTES", 40 * 30 * 8 - 1)
+    rendered()
+
+    assert first != worker() is not None
 
 
 @pytest.mark.parametrize("action", [lambda: None, os.abort, lambda: os._exit(1)], ids=["ends", "crashes", "exits"])

@@ -75,9 +75,18 @@ def check(header: Header, size: int, limits: Limits) -> None:
 
 def affordable_pixels(header: Header) -> int:
     """How many pixels of such a picture fit into the memory of the function."""
+    return DECODING_BYTES // _bytes_per_pixel(header)
+
+
+def decoding_bytes(header: Header) -> int:
+    """The most memory that decoding such a picture should take."""
+    return header.pixels * _bytes_per_pixel(header)
+
+
+def _bytes_per_pixel(header: Header) -> int:
     if header.format == "JPEG" and header.progressive:
-        return DECODING_BYTES // _BYTES_PER_PIXEL_PROGRESSIVE_JPEG
-    return DECODING_BYTES // _BYTES_PER_PIXEL.get(header.format, _BYTES_PER_PIXEL_OTHERS)
+        return _BYTES_PER_PIXEL_PROGRESSIVE_JPEG
+    return _BYTES_PER_PIXEL.get(header.format, _BYTES_PER_PIXEL_OTHERS)
 
 
 def processor_seconds(specs: tuple[RenditionSpec, ...]) -> int:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
 from imagepipeline.models import Header
-from imagepipeline.printable import printable
 from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.ranges import InMemory, Ranges
 
@@ -170,8 +169,7 @@ def _is_intact(file: memoryview, chunk: Chunk) -> bool:
     if zlib.crc32(file[chunk.start - 4 : end]) == int.from_bytes(file[end : end + 4]):
         return True
     if chunk.kind[:1].isupper():
-        name = printable(chunk.kind.decode("latin-1"), 4)
-        raise DamagedImage("PNG", f"the {name} chunk at byte {chunk.start - 8:,} fails its checksum")
+        raise DamagedImage("PNG", f"the {chunk.kind.decode()} chunk at byte {chunk.start - 8:,} fails its checksum")
     return False
 
 

@@ -27,8 +27,10 @@ from imagepipeline.renditions import RenditionSpec
 
 # libheif's tests and fuzzers keep finding memory errors (docs/limits.md): what it may have overwritten ends with it.
 _CRASHABLE = ("HEIC",)
-# A worker that held more has a heap in pieces, in which a large picture may find no room that a new worker has.
-_REUSABLE_BYTES = 256 * limits.MIB
+# A worker keeps the memory that it has freed, in pieces. So that no picture is refused for what an earlier one took, a
+# worker that held more than this serves no other file, and a picture that may take more than that gets a new worker.
+_REUSABLE_BYTES = 384 * limits.MIB
+_LARGE_BYTES = 512 * limits.MIB
 
 
 class WorkerFailed(RuntimeError):
@@ -50,6 +52,8 @@ def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Ren
 
     Raises the same errors, TooComplex if the budget runs out, and DamagedImage if the decoder crashes.
     """
+    if limits.decoding_bytes(header) > _LARGE_BYTES:
+        end_worker()
     worker = _Worker.waiting if _Worker.waiting and _Worker.waiting.is_running() else _Worker(header)
     _Worker.waiting = None
     answer = worker.ask(data, header, specs)
