@@ -1,15 +1,16 @@
-"""The notifications topic's messages: an SQS queue subscribed to the topic, and a file that keeps what was read."""
+"""The notifications topic's mails: a queue that the emulator puts them into, and a file that keeps what was read."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-QUEUE_NAME = "image-pipeline-inbox"
+QUEUE_NAME = "image-pipeline-mails"
+MAIL_DOMAIN = "queue.localhost"  # the emulator puts a mail to NAME@queue.localhost into the queue NAME
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One notification, as a subscriber receives it."""
+    """One notification, as a person receives it."""
 
     subject: str
     body: str
@@ -18,7 +19,7 @@ class Mail:
 
     @classmethod
     def from_envelope(cls, envelope: dict) -> "Mail":
-        """The notification in the JSON document that SNS delivers to a queue."""
+        """The notification in the JSON document that the emulator delivers to a queue."""
         return cls(
             subject=envelope.get("Subject", ""),
             body=envelope["Message"],
@@ -41,8 +42,7 @@ class Inbox:
         self._file = file
 
     def subscribe(self, topic_arn: str) -> None:
-        """Subscribe the queue to the topic. Idempotent."""
-        queue_arn = self._queue_arn()
+        """Subscribe the queue's mail address to the topic. Idempotent."""
         allow_topic = {
             "Version": "2012-10-17",
             "Statement": [
@@ -50,13 +50,13 @@ class Inbox:
                     "Effect": "Allow",
                     "Principal": {"Service": "sns.amazonaws.com"},
                     "Action": "sqs:SendMessage",
-                    "Resource": queue_arn,
+                    "Resource": self._queue_arn(),
                     "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
                 }
             ],
         }
         self._sqs.set_queue_attributes(QueueUrl=self._queue_url(), Attributes={"Policy": json.dumps(allow_topic)})
-        self._sns.subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn)
+        self._sns.subscribe(TopicArn=topic_arn, Protocol="email", Endpoint=f"{QUEUE_NAME}@{MAIL_DOMAIN}")
 
     def read(self) -> list[Mail]:
         """Every notification so far, oldest first."""

@@ -72,7 +72,14 @@ def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
     # MiniStack reads its settings when it is imported.
     from ministack.core import lambda_runtime
 
-    from local.emulator import environments, events, faults, http_apis, state_machines  # noqa: F401 (they register patches)
+    from local.emulator import (  # noqa: F401 (they register patches)
+        environments,
+        events,
+        faults,
+        http_apis,
+        notifications,
+        state_machines,
+    )
     from local.emulator.durability import Snapshots
 
     snapshots = Snapshots(state_dir / "services")

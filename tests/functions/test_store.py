@@ -9,6 +9,7 @@ from imagepipeline import aws, records
 from imagepipeline.errors import ConfigError, RenditionsNotRemoved, ServiceUnavailable, Superseded
 from imagepipeline.keys import comparable, rendition_key
 from imagepipeline.models import Execution, Upload
+from tests.event_schema import require_valid
 from tests.functions.deployed import IMAGES_TABLE, THUMBNAILS_BUCKET, invoke, sample
 from tests.in_memory import refuse
 
@@ -89,7 +90,8 @@ def test_a_retry_of_the_same_write_is_harmless():
 
     second = invoke(app, EVENT)
 
-    assert second == first
+    assert second["Message"] == first["Message"]
+    assert json.loads(second["Event"])["Record"]["CompletedAt"] == record()["CompletedAt"]
     assert record()["Status"] == "COMPLETED"
     assert stored_renditions() == sorted(NAMED)
 
@@ -224,6 +226,28 @@ def test_the_message_is_one_a_person_is_glad_to_read():
         "  Status      https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"
         "/images/uploads/rocket-sideways.jpg/status\n"
     )
+
+
+def test_the_event_holds_what_a_program_needs_and_no_internals():
+    begin()
+
+    event = json.loads(invoke(app, EVENT)["Event"])
+
+    require_valid(event)
+    assert event["Record"] == {name: value for name, value in record().items() if name != "ExecutionArn"}
+    assert (event["UploadsBucket"], event["ThumbnailsBucket"]) == (UPLOAD.bucket, THUMBNAILS_BUCKET)
+
+
+def test_no_character_of_a_key_makes_sns_refuse_the_event():
+    event = json.loads(json.dumps(EVENT))
+    event["Event"]["detail"]["object"]["key"] = key = "uploads/\ufffe\x7f\x01🐈.jpg"
+    begin(ImageKey=key)
+
+    document = invoke(app, event)["Event"]
+
+    assert document.isascii()
+    assert document.isprintable()
+    assert json.loads(document)["Record"]["ImageKey"] == key
 
 
 def test_a_completed_image_is_counted_once(capsys):

@@ -17,6 +17,7 @@ from PIL import Image
 from imagepipeline.records import from_item
 from local.inbox import Mail
 from local.stack import LocalStack
+from tests.event_schema import require_valid
 
 PHOTOS = Path(__file__).parents[2] / "local" / "photos"
 PATIENCE = int(os.environ.get("TEST_PATIENCE", "60"))  # seconds; an image takes less than one on an idle machine
@@ -31,6 +32,9 @@ class Deployed:
         self.s3 = stack.client("s3")
         self.table = stack.client("dynamodb")
         self.executions = stack.client("stepfunctions")
+        self.queues = stack.client("sqs")
+        self.queue = self._subscribed_queue("events")
+        self.received: list[dict] = []  # events read from the queue
 
     def put(self, key: str, body: bytes) -> None:
         """Upload without waiting for the pipeline."""
@@ -77,6 +81,14 @@ class Deployed:
     def mails(self, key: str) -> list[Mail]:
         """The notifications about an upload."""
         return [mail for mail in self.stack.inbox.read() if mail.attributes["imageId"] == key]
+
+    def events(self, key: str) -> list[dict]:
+        """The events about an upload, as a subscribed queue receives them."""
+        while messages := self.queues.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                self.received.append(json.loads(message["Body"]))
+                self.queues.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
+        return [event for event in self.received if event["Record"]["ImageKey"] == key]
 
     def status(self, path: str) -> tuple[int, dict]:
         """The HTTP status and the body of GET <API>/<path>."""
@@ -130,6 +142,21 @@ class Deployed:
         finally:
             client.update_function_configuration(FunctionName=name, Environment=before)
 
+    def _subscribed_queue(self, name: str) -> str:
+        """The URL of a new queue that receives the events without SNS's envelope."""
+        url = self.queues.create_queue(QueueName=name)["QueueUrl"]
+        arn = self.queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        policy = {"Version": "2012-10-17", "Statement": [allow | {"Resource": arn}]}
+        self.queues.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+        self.stack.client("sns").subscribe(
+            TopicArn=self.outputs["NotificationsTopic"],
+            Protocol="sqs",
+            Endpoint=arn,
+            Attributes={"RawMessageDelivery": "true"},
+        )
+        return url
+
     @staticmethod
     def eventually[Answer](ask: Callable[[], Answer]) -> Answer:
         """The first truthy result. Fails if there is none in time."""
@@ -150,7 +177,12 @@ def deployed(tmp_path_factory) -> Iterator[Deployed]:
             # Shortens the waits and retry delays of the state machines.
             environment.setenv("SFN_WAIT_SCALE", "0.01")
             stack = ends.enter_context(LocalStack(tmp_path_factory.mktemp("integration")))
-        yield Deployed(stack)
+        deployed = Deployed(stack)
+        yield deployed
+        deployed.events("")
+        assert deployed.received
+        for event in deployed.received:
+            require_valid(event)
 
 
 @pytest.fixture

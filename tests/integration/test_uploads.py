@@ -45,6 +45,10 @@ def test_a_photo_becomes_renditions_a_record_a_mail_and_a_status(deployed):
     assert "451 x 300 PNG" in mail.body
     assert "Cat" in mail.body
 
+    [event] = deployed.events("uploads/trip/cat.png")
+    assert (event["Outcome"], event["ThumbnailsBucket"]) == ("COMPLETED", deployed.outputs["ThumbnailsBucket"])
+    assert event["Record"] == {name: value for name, value in record.items() if name != "ExecutionArn"}
+
     status, body = deployed.status_of("uploads/trip/cat.png")
     assert status == 200
     assert body.items() <= record.items()
@@ -103,6 +107,10 @@ def test_a_document_called_png_is_rejected_and_told_with_its_reason(deployed):
     assert "uploads/invoice.png" in mail.body
     assert record["Error"]["Message"] in mail.body
 
+    [event] = deployed.events("uploads/invoice.png")
+    assert event["Outcome"] == "REJECTED"
+    assert event["Record"] == {n: value for n, value in record.items() if n not in ("ExecutionArn", "AnnouncedAt")}
+
     status, body = deployed.status_of("uploads/invoice.png")
     assert (status, body["Status"], body["Error"]) == (200, "REJECTED", record["Error"])
 
@@ -137,6 +145,8 @@ def test_our_own_failure_is_recorded_told_and_ends_the_execution_as_failed(deplo
         lambda: [e for e in deployed.executions_of("uploads/unlucky.jpg") if e["status"] != "RUNNING"]
     )
     assert (execution["status"], execution["error"]) == ("FAILED", "ConfigError")
+    [event] = deployed.events("uploads/unlucky.jpg")
+    assert (event["Outcome"], event["Record"]["Error"]) == ("FAILED", record["Error"])
 
 
 def test_a_folder_marker_leaves_no_record_and_no_notification(deployed):

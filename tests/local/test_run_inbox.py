@@ -1,31 +1,26 @@
-"""The inbox of the local run, with moto's SNS and SQS."""
+"""The inbox of the local run, on the emulator."""
 
-import boto3
+import json
+from uuid import uuid4
+
 import pytest
-from moto import mock_aws
 
 from local.inbox import QUEUE_NAME, Inbox
 
 
 @pytest.fixture
-def session():
-    with mock_aws():
-        yield boto3.Session("test", "test", region_name="us-east-1")
+def sns(emulator):
+    return emulator.client("sns")
 
 
 @pytest.fixture
-def sns(session):
-    return session.client("sns")
-
-
-@pytest.fixture
-def sqs(session):
-    return session.client("sqs")
+def sqs(emulator):
+    return emulator.client("sqs")
 
 
 @pytest.fixture
 def topic(sns):
-    return sns.create_topic(Name="notifications")["TopicArn"]
+    return sns.create_topic(Name=f"topic-{uuid4().hex}")["TopicArn"]
 
 
 def test_a_notification_arrives_as_it_was_sent(sns, sqs, topic, tmp_path):
@@ -35,7 +30,8 @@ def test_a_notification_arrives_as_it_was_sent(sns, sqs, topic, tmp_path):
     sns.publish(
         TopicArn=topic,
         Subject="An image is ready",
-        Message="It is beautiful.\nSee for yourself.",
+        MessageStructure="json",
+        Message=json.dumps({"default": "{}", "email": "It is beautiful.\nSee for yourself."}),
         MessageAttributes={"imageId": {"DataType": "String", "StringValue": "uploads/ä b.jpg"}},
     )
 

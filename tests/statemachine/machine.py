@@ -19,7 +19,7 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 from ministack.services import stepfunctions
 
-from imagepipeline import models, ordering, records
+from imagepipeline import image_events, models, ordering, records
 from imagepipeline.errors import Superseded
 from imagepipeline.models import Upload
 from tests.template.stack import folder_of, source
@@ -27,6 +27,7 @@ from tests.template.stack import folder_of, source
 DEFINITIONS = Path(__file__).parents[2] / "statemachine"
 REGION = "us-east-1"
 TABLE = "images"
+THUMBNAILS_BUCKET = "thumbnails"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Execution:
     def calls_of(self, task: str) -> list[Call]:
         """Every attempt of a task."""
         return [call for call in self.calls if call.task == task]
+
+    @property
+    def events(self) -> tuple[dict, ...]:
+        """The document of each announcement."""
+        return tuple(json.loads(json.loads(announcement["Message"])["sqs"]) for announcement in self.announcements)
 
     @property
     def outcomes_announced(self) -> tuple[str, ...]:
@@ -141,7 +147,8 @@ class StateMachine:
             )
         except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
             raise Superseded from error
-        return {"Message": "An image is ready."}
+        event = image_events.completed(record, upload.bucket, THUMBNAILS_BUCKET)
+        return {"Message": "An image is ready.", "Event": event}
 
     def perform(self, resource: str, arguments: dict) -> dict:
         """Stands in for the interpreter's own calls of functions and services."""
@@ -183,6 +190,7 @@ def definition(file: str, substitutions: dict[str, dict], topic: str) -> str:
     values |= {
         "Partition": "aws",
         "ImagesTable": TABLE,
+        "ThumbnailsBucket": THUMBNAILS_BUCKET,
         "NotificationsTopic": topic,
         "ImagePipelineArn": f"arn:aws:states:{REGION}:123456789012:stateMachine:pipeline",
     }

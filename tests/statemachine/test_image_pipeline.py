@@ -17,8 +17,9 @@ from imagepipeline.errors import (
     UploadGone,
     UploadReplaced,
 )
-from imagepipeline.keys import comparable
+from imagepipeline.keys import MAX_KEY_BYTES, comparable
 from imagepipeline.models import Upload
+from tests.event_schema import require_valid
 from tests.statemachine.machine import Execution, Fault, Outcome, StateMachine
 
 KEY = "uploads/cat.jpg"
@@ -27,7 +28,7 @@ OLDER, NEWER = "0066E1A2B3C4D5E6F7", "0066E1A2B3C4D5E6F8"
 HEADER = {"Format": "JPEG", "Width": 4000, "Height": 3000}
 RENDITIONS = {"small": {"Key": "0a/1/small.jpg", "Width": 100, "Height": 75, "Format": "JPEG", "Bytes": 4096}}
 PICTURE = {"Format": "JPEG", "Width": 4000, "Height": 3000, "ColorMode": "RGB"}
-METADATA = PICTURE | {"Labels": [{"Name": "Cat", "Confidence": 98.1}]}
+METADATA = PICTURE | {"Sha256": 64 * "0", "Labels": [{"Name": "Cat", "Confidence": 98.1}]}
 
 REJECTIONS = [
     EmptyFile(),
@@ -77,6 +78,11 @@ def uploaded(key: str = KEY, sequencer: str = OLDER, size: int = 4_000_000, vers
 def resumed(execution_arn: str, status: str = "ABORTED", key: str = KEY) -> dict:
     """The event of an execution that Housekeeping starts in place of one that ended early."""
     return uploaded(key) | {"Abandoned": {"ExecutionArn": execution_arn, "Status": status}}
+
+
+def text(announcement: dict) -> str:
+    """What an announcement tells a person."""
+    return json.loads(announcement["Message"])["email"]
 
 
 def report(message: str | None) -> str:
@@ -224,7 +230,7 @@ def test_a_rejection_is_recorded_and_announced_and_never_retried(
     assert record["Error"] == {"Name": type(rejection).__name__, "Message": str(rejection)}
     assert record["FailedStep"] == step
     assert record["Attempts"][step] == 1
-    assert f"  Reason      {rejection}\n" in announcement["Message"]
+    assert f"  Reason      {rejection}\n" in text(announcement)
 
 
 def test_every_rejection_is_tested():
@@ -363,7 +369,7 @@ def test_success_is_announced_in_the_words_of_the_store_function(pipeline: State
     (announcement,) = pipeline.run(uploaded()).announcements
 
     assert announcement["Subject"] == "Image pipeline: an image is ready"
-    assert announcement["Message"] == "An image is ready."
+    assert text(announcement) == "An image is ready."
     assert announcement["MessageAttributes"]["imageId"]["StringValue"] == KEY
 
 
@@ -376,7 +382,7 @@ def test_a_failure_is_announced_with_its_reason(pipeline: StateMachine):
     assert record["Attempts"] == {"ValidateImage": 1, "CreateThumbnails": 3}
     assert record["AnnouncedAt"] >= record["CompletedAt"] >= record["StartedAt"]
     assert announcement["Subject"] == "Image pipeline: an image was not processed"
-    assert announcement["Message"].splitlines() == [
+    assert text(announcement).splitlines() == [
         "An image was not processed.",
         "",
         f"  Image       {KEY}",
@@ -398,6 +404,76 @@ def test_a_notification_that_times_out_is_sent_again(pipeline: StateMachine):
     execution = pipeline.run(uploaded(), {"sns:publish": [Fault("States.Timeout")]})
 
     assert execution.outcomes_announced == ("SUCCESS",)
+
+
+# --------------------------------------------------------------------------------------------------------------- events
+
+
+def published(record: dict) -> dict:
+    """What subscribers receive of a record."""
+    return {
+        name: value
+        for name, value in record.items()
+        if name not in ("ExecutionArn", "AnnouncedAt", "NotificationError")
+    }
+
+
+def test_programs_receive_a_document_and_people_a_text(pipeline: StateMachine):
+    success = pipeline.run(uploaded())
+    failure = pipeline.run(uploaded(sequencer=NEWER), {"validate": [EmptyFile()]})
+
+    for execution in (success, failure):
+        (announcement,) = execution.announcements
+        messages = json.loads(announcement["Message"])
+        assert announcement["MessageStructure"] == "json"
+        assert messages["default"] == messages["email"] == text(announcement)
+        assert {messages[protocol] for protocol in ("http", "https", "sqs", "lambda")} == {messages["sqs"]}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "outcome"),
+    [
+        ({}, "COMPLETED"),
+        ({"metadata": 3 * [CRASH]}, "COMPLETED"),
+        ({"validate": [EmptyFile()]}, "REJECTED"),
+        ({"thumbnails": 3 * [CRASH]}, "FAILED"),
+        ({"dynamodb:putItem": 7 * [BUSY_TABLE]}, "FAILED"),
+        ({"validate": [UploadGone()], "resolve_current_version": 3 * [CRASH]}, "FAILED"),
+        ({"validate": [EmptyFile()], "sns:publish": 2 * [BUSY_TOPIC]}, "REJECTED"),
+    ],
+    ids=["success", "no labels", "rejection", "failure", "failure to begin", "failure to resolve", "busy topic"],
+)
+def test_an_event_holds_the_record(pipeline: StateMachine, outcomes: dict, outcome: str):
+    (event,) = pipeline.run(uploaded(version="3sL4kqtJlcpXroDTDmJ"), outcomes).events
+
+    require_valid(event)
+    assert event["Outcome"] == outcome
+    assert (event["UploadsBucket"], event["ThumbnailsBucket"]) == ("uploads", "thumbnails")
+    assert event["Record"] == published(pipeline.record(KEY))
+
+
+@pytest.mark.parametrize(("sent", "again"), [({}, "COMPLETED"), ({"validate": [EmptyFile()]}, "REJECTED")])
+def test_an_event_that_is_sent_again_is_the_same(pipeline: StateMachine, sent: dict, again: str):
+    lost = Fault("States.Timeout", response_lost=True)
+
+    first, second = pipeline.run(uploaded(), sent | {"sns:publish": [lost]}).events
+
+    assert first == second
+    assert first["Outcome"] == again
+
+
+def test_the_largest_event_fits_into_a_message(pipeline: StateMachine):
+    key = "uploads/" + "\1" * (MAX_KEY_BYTES - len("uploads/"))  # each character is escaped with six
+    record = COMPLETED | {
+        "ImageKey": key,
+        "Labels": [{"Name": "L" * 100, "Confidence": 98.1}] * 100,
+        "Renditions": {f"{number:032}": RENDITIONS["small"] | {"Key": "k" * 150} for number in range(12)},
+    }
+
+    execution = take_over(pipeline, record, key=key)
+
+    (announcement,) = execution.announcements
+    assert len(json.dumps(announcement, ensure_ascii=False).encode()) < 262_144
 
 
 # ------------------------------------------------------------------------------------------------- order and duplicates
@@ -605,25 +681,39 @@ PROCESSING = {
     "Status": "PROCESSING",
     "Sequencer": comparable(OLDER),
     "VersionId": "null",
+    "ETag": "9b2cf535f27731c974343645a3985328",
+    "Bytes": 4_000_000,
+    "ReceivedAt": "2026-03-01T12:00:00Z",
+    "StartedAt": "2026-03-01T12:00:01.000Z",
     "ExecutionArn": ABANDONED,
 }
 REJECTED = PROCESSING | {
     "Status": "REJECTED",
     "Error": {"Name": "EmptyFile", "Message": "the file is empty"},
     "FailedStep": "ValidateImage",
+    "CompletedAt": "2026-03-01T12:00:04.000Z",
+    "Attempts": {"ValidateImage": 1},
 }
 COMPLETED = PROCESSING | {
     "Status": "COMPLETED",
     "Width": 4000,
     "Height": 3000,
     "Format": "JPEG",
-    "Renditions": {"small": {"Width": 100}, "medium": {"Width": 640}},
+    "CompletedAt": "2026-03-01T12:00:04.000Z",
+    "Attempts": {"ValidateImage": 1, "CreateThumbnails": 2, "ExtractMetadata": 1, "StoreResult": 1},
+    "Exif": {"FNumber": 1.8, "Iso": 50, "FlashFired": False},
+    "Palette": [{"Hex": "#343f5a", "Share": 0.5}],
+    "Labels": [],
+    "Renditions": {
+        "small": {"Key": "0a/1/small.jpg", "Width": 100, "Height": 75, "Format": "JPEG", "Bytes": 4096},
+        "medium": {"Key": "0a/1/medium.jpg", "Width": 640, "Height": 480, "Format": "JPEG", "Bytes": 50_000},
+    },
 }
 
 
-def take_over(pipeline: StateMachine, record: dict, status: str = "ABORTED") -> Execution:
+def take_over(pipeline: StateMachine, record: dict, status: str = "ABORTED", key: str = KEY) -> Execution:
     pipeline.put(**record)
-    return pipeline.run(resumed(ABANDONED, status))
+    return pipeline.run(resumed(ABANDONED, status, key))
 
 
 @pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT", "FAILED"])
@@ -634,7 +724,7 @@ def test_an_upload_whose_execution_ended_early_has_failed(pipeline: StateMachine
     reason = f"the execution that processed it ended early ({status})"
     assert record["Status"] == "FAILED"
     assert record["Error"] == {"Name": f"Execution.{status}", "Message": reason}
-    assert f"  Reason      {reason}\n" in announcement["Message"]
+    assert f"  Reason      {reason}\n" in text(announcement)
     assert execution.outcomes_announced == ("FAILURE",)
 
 
@@ -642,7 +732,7 @@ def test_a_rejection_that_was_not_announced_is_announced_with_its_own_reason(pip
     execution = take_over(pipeline, REJECTED)
 
     (announcement,) = execution.announcements
-    assert "  Reason      the file is empty\n  Error       EmptyFile, in ValidateImage\n" in announcement["Message"]
+    assert "  Reason      the file is empty\n  Error       EmptyFile, in ValidateImage\n" in text(announcement)
     assert execution.status == "SUCCEEDED"
     assert pipeline.record(KEY)["Error"] == REJECTED["Error"]
 
@@ -650,7 +740,7 @@ def test_a_rejection_that_was_not_announced_is_announced_with_its_own_reason(pip
 def test_an_image_that_was_not_announced_is_announced_from_its_record(pipeline: StateMachine):
     (announcement,) = take_over(pipeline, COMPLETED).announcements
 
-    said = announcement["Message"].splitlines()[2:]
+    said = text(announcement).splitlines()[2:]
     assert said[:2] == [f"  Image       {KEY}", "  Picture     4000 x 3000 JPEG"]
     assert said[2] in ("  Renditions  small, medium", "  Renditions  medium, small")
     assert len(said) == 3
@@ -663,7 +753,26 @@ def test_an_image_that_lacks_labels_is_announced_with_the_reason(pipeline: State
 
     (announcement,) = take_over(pipeline, COMPLETED | {"LabelsError": reason}).announcements
 
-    assert "  Labels      none: Rekognition is throttling: slow down\n" in announcement["Message"]
+    assert "  Labels      none: Rekognition is throttling: slow down\n" in text(announcement)
+
+
+@pytest.mark.parametrize(
+    ("record", "outcome"),
+    [
+        (PROCESSING, "FAILED"),
+        (PROCESSING | {"VersionId": "older", "Sequencer": comparable(NEWER)}, "FAILED"),
+        (REJECTED, "REJECTED"),
+        (COMPLETED, "COMPLETED"),
+        (COMPLETED | {"NotificationError": {"Name": "SNS.ThrottledException", "Message": ""}}, "COMPLETED"),
+    ],
+    ids=["processing", "processing an older version", "rejected", "completed", "completed, topic busy"],
+)
+def test_an_event_that_was_not_sent_holds_the_record(pipeline: StateMachine, record: dict, outcome: str):
+    (event,) = take_over(pipeline, record).events
+
+    require_valid(event)
+    assert event["Outcome"] == outcome
+    assert event["Record"] == published(pipeline.record(KEY))
 
 
 @pytest.mark.parametrize(
@@ -735,7 +844,7 @@ def test_every_key_stays_as_s3_spells_it(pipeline: StateMachine, key: str):
         assert call.arguments["Event"]["detail"]["object"]["key"] == key
     for execution in (success, failure):
         assert execution.announcements[0]["MessageAttributes"]["imageId"]["StringValue"] == key
-    assert f"  Image       {key}\n" in failure.announcements[0]["Message"]
+    assert f"  Image       {key}\n" in text(failure.announcements[0])
     assert pipeline.record(key)["Status"] == "REJECTED"
 
 
@@ -746,8 +855,9 @@ def test_every_key_stays_as_s3_spells_it(pipeline: StateMachine, key: str):
         ("uploads/\u202egpj.exe\u2028", "uploads/%E2%80%AEgpj.exe%E2%80%A8"),
         ("uploads/\0" + "\x7f" * 1015, "uploads/%00" + "%7F" * 1015),
         ("uploads/100%0A 👩\u200d🚀.jpg", "uploads/100%0A 👩\u200d🚀.jpg"),
+        ("uploads/\ufffe\uffff.jpg", "uploads/%EF%BF%BE%EF%BF%BF.jpg"),
     ],
-    ids=["lines", "directions", "controls", "percent signs and joiners"],
+    ids=["lines", "directions", "controls", "percent signs and joiners", "refused by SNS"],
 )
 def test_a_key_is_announced_printable_and_recorded_as_it_is(pipeline: StateMachine, key: str, shown: str):
     success = pipeline.run(uploaded(key))
@@ -760,9 +870,11 @@ def test_a_key_is_announced_printable_and_recorded_as_it_is(pipeline: StateMachi
     for execution in (success, failure, unrecorded, taken_over):
         (announcement,) = execution.announcements
         assert announcement["MessageAttributes"]["imageId"]["StringValue"] == shown
-        assert key == shown or key not in announcement["Message"]
+        assert key == shown or key not in text(announcement)
+        assert not {"\ufffe", "\uffff"} & set(announcement["Message"])
+        assert execution.events[0]["Record"]["ImageKey"] == key
     for execution in (failure, unrecorded, taken_over):
-        assert f"  Image       {shown}\n" in execution.announcements[0]["Message"]
+        assert f"  Image       {shown}\n" in text(execution.announcements[0])
     for call in success.calls_of("validate") + success.calls_of("store"):
         assert call.arguments["Event"]["detail"]["object"]["key"] == key
     assert pipeline.record(key)["ImageKey"] == key
@@ -801,4 +913,4 @@ def test_a_message_is_the_cause_cut_to_a_thousand_characters(pipeline: StateMach
     execution = pipeline.run(uploaded(), {"validate": 3 * [Fault("Crash", cause)]})
 
     assert pipeline.record(KEY)["Error"] == {"Name": "Crash", "Message": message}
-    assert f"  Reason      {message}\n" in execution.announcements[0]["Message"]
+    assert f"  Reason      {message}\n" in text(execution.announcements[0])

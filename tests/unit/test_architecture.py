@@ -28,6 +28,7 @@ STANDARD_LIBRARY_ONLY = [
         "renditions",
         "ordering",
         "notification",
+        "image_events",
         "config",
         "printable",
     )
@@ -42,7 +43,6 @@ ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
 # Requirements that no code of ours imports, and what needs them.
 NEEDED_OTHERWISE = {
     "aws-sam-cli": "the sam command",
-    "cryptography": "MiniStack's KMS and JWT",
     "ruff": "make lint",
     "setuptools": "the editable install",
     "pytest-xdist": "pytest -n",
