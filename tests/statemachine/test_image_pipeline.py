@@ -249,7 +249,7 @@ def test_an_object_that_s3_does_not_give_out_fails_after_one_attempt(
     assert len(execution.calls_of(function)) == 1
     assert (record["Status"], record["FailedStep"]) == ("FAILED", step)
     assert record["Error"] == {"Name": reason.__name__, "Message": str(reason())}
-    assert f"  Reason      {reason()}\n" in announcement["Message"]
+    assert f"  Reason      {reason()}\n" in text(announcement)
 
 
 @pytest.mark.parametrize("function", ["validate", "thumbnails", "metadata", "store"])

@@ -1,23 +1,20 @@
 import json
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, replace
 from typing import get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagepipeline.keys import comparable
 from imagepipeline.models import Header, Rendition, Upload
 
-UPLOAD = {
-    "Bucket": "uploads-bucket",
-    "ImageKey": "uploads/a+b %.jpg",
-    "ETag": "d2f61c5e9379ad69255ab421d61aff30",
-    "Bytes": 50542,
-    "Sequencer": "00691FBA1C8D2E7F40",
-    "VersionId": "null",
-    "ReceivedAt": "2026-11-21T01:06:20Z",
-    "StartedAt": "2026-11-21T01:06:21.402Z",
-    "ExecutionArn": "arn:aws:states:us-east-1:111122223333:execution:ImagePipeline:1",
+CREATED = {
+    "time": "2026-11-21T01:06:20Z",
+    "detail": {
+        "bucket": {"name": "uploads-bucket"},
+        "object": {"key": "uploads/a+b %.jpg", "size": 50542, "etag": "d2f61c5e", "sequencer": "00691fba1c8d2e7f40"},
+    },
 }
 
 
@@ -26,20 +23,28 @@ def any_of(value_class: type) -> st.SearchStrategy:
     return st.builds(value_class, **{name: st.from_type(kind) for name, kind in get_type_hints(value_class).items()})
 
 
-def test_an_upload_is_all_that_its_state_says():
-    upload = Upload.from_state(UPLOAD)
+def test_an_upload_is_what_its_event_describes():
+    upload = Upload.from_event(CREATED)
 
-    assert {getattr(upload, field.name) for field in fields(upload)} == set(UPLOAD.values())
-    assert (upload.bucket, upload.key) == ("uploads-bucket", "uploads/a+b %.jpg")
-    assert (upload.received_at, upload.started_at) == ("2026-11-21T01:06:20Z", "2026-11-21T01:06:21.402Z")
+    assert (upload.bucket, upload.key, upload.received_at) == ("uploads-bucket", "uploads/a+b %.jpg", CREATED["time"])
+    assert (upload.size, upload.etag, upload.version_id) == (50542, "d2f61c5e", "null")
+    assert upload.sequencer == comparable("00691fba1c8d2e7f40")
 
 
-@pytest.mark.parametrize("missing", UPLOAD)
-def test_an_incomplete_upload_names_what_is_missing(missing):
-    state = {name: value for name, value in UPLOAD.items() if name != missing}
+def test_a_deletion_has_neither_size_nor_etag():
+    described = {"key": "uploads/x", "version-id": "v1", "sequencer": "0A"}
+
+    upload = Upload.from_event(CREATED | {"detail": CREATED["detail"] | {"object": described}})
+
+    assert (upload.size, upload.etag, upload.version_id) == (0, "", "v1")
+
+
+@pytest.mark.parametrize("missing", ["key", "sequencer"])
+def test_an_incomplete_event_names_what_is_missing(missing):
+    described = {name: value for name, value in CREATED["detail"]["object"].items() if name != missing}
 
     with pytest.raises(KeyError, match=missing):
-        Upload.from_state(state)
+        Upload.from_event(CREATED | {"detail": CREATED["detail"] | {"object": described}})
 
 
 @given(any_of(Header))
