@@ -95,9 +95,8 @@ def arithmetic_jpeg(side: int = 10_000, scans: int = 100, *, components: int = 3
     frame += b"".join(bytes((number, 0x11, 0)) for number in range(1, components + 1))
     numbers = b"".join(bytes((number, 0)) for number in range(1, components + 1))
     scans_data = _segment(0xDA, bytes((components,)) + numbers + b"\0\0\1") + b"\xfe" * 50
-    for scan in range(scans - 1):
-        low = max(0, 12 - scan // 3)
-        high = low + 1 if scan > components else 0
+    for scan in range(scans - 1):  # the highest bit of each component, then bit by bit down to the lowest
+        high, low = (0, 13) if scan < components else (max(0, 12 - scan // 3) + 1, max(0, 12 - scan // 3))
         scans_data += _segment(0xDA, bytes((1, 1 + scan % components, 0, 1, 63, high << 4 | low))) + b"\xfe" * 50
     table = _segment(0xDB, b"\0" + bytes([1] * 64))
     return b"\xff\xd8" + table + _segment(0xCA, frame) + scans_data + b"\xff\xd9"
