@@ -1,6 +1,6 @@
 """Take every permission away from the deployed stack, one at a time, and name the test that notices.
 
-    python -m tests.permissions                 all of them, about ten minutes
+    python -m tests.permissions                 all of them, about a quarter of an hour
     python -m tests.permissions StoreFunction   those whose name contains this
 
 A permission is one action on one resource in a statement of a role, or a resource's policy for a service. Prints a
@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from unittest import mock
 
 from local.deployment import stack_name
 from local.stack import LocalStack
-from tests.template.stack import REPOSITORY, listed, of_type, text
+from tests.template.stack import REPOSITORY, Deployment, listed, of_type, text
 
 WITNESSES = (
     "tests/integration/test_permissions.py",
@@ -30,11 +30,30 @@ WITNESSES = (
 )
 PATIENCE = 25  # seconds that a test waits for what may never happen
 
-# What the emulator performs without asking IAM, and the test that compares the template with what is meant instead.
-UNENFORCED = ("logs:", "xray:")
-TABLE_OF_ALLOWED = "template/test_permissions.py::test_a_role_allows_exactly_what_its_part_does"
-TRUST = "template/test_permissions.py::test_a_role_is_taken_by_its_own_service_alone_on_behalf_of_this_account"
-ALARMS = "template/test_permissions.py::test_only_cloudwatch_and_only_for_this_account_may_publish_alarms"
+# The emulator writes logs and traces without asking IAM, and answers NoSuchKey whether or not the bucket may be listed.
+UNENFORCED = ("logs:", "xray:", "s3:ListBucket on UploadsBucket")
+# Permissions that the emulator cannot miss, and the test that compares the template with what is meant instead.
+UNPROVED = {
+    "logs and traces of every role (used without asking IAM)": (
+        "test_permissions.py::test_a_role_allows_exactly_what_its_part_does"
+    ),
+    "s3:ListBucket on UploadsBucket (NoSuchKey is answered without it)": (
+        "test_permissions.py::test_a_role_allows_exactly_what_its_part_does"
+    ),
+    "sts:AssumeRole by services (every service may)": (
+        "test_permissions.py::test_a_role_is_taken_by_its_own_service_alone_on_behalf_of_this_account"
+    ),
+    "kms:Decrypt of uploads (only with UploadsKmsKeyArn)": (
+        "test_permissions.py::test_exactly_the_functions_that_read_uploads_may_decrypt_with_the_key_that_is_given"
+    ),
+    "kms:Decrypt and kms:GenerateDataKey* of messages (only with TopicsKmsKeyArn)": (
+        "test_resources.py::test_topics_are_encrypted_with_a_key_that_the_publisher_may_use"
+    ),
+    "AlarmsTopicPolicy: sns:Publish by cloudwatch.amazonaws.com (no alarm goes off)": (
+        "test_permissions.py::test_only_cloudwatch_and_only_for_this_account_may_publish_alarms"
+    ),
+}
+STAND_INS = tuple(f"tests/template/{test}" for test in UNPROVED.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +68,17 @@ class Permission:
 def of_roles(stack: LocalStack) -> Iterator[Permission]:
     """Each action on each resource that a role's own policies allow and the emulator enforces."""
     iam = stack.client("iam")
-    for logical, role in of_type("AWS::IAM::Role").items():
+    resources = Deployment().resources
+    for logical in of_type("AWS::IAM::Role"):
         name = physical_id(stack, logical)
-        for written in role["Policies"]:
+        for written in resources[logical]["Policies"]:
             policy = {"RoleName": name, "PolicyName": written["PolicyName"]}
             deployed = iam.get_role_policy(**policy)["PolicyDocument"]
             for place, statement in enumerate(written["PolicyDocument"]["Statement"]):
                 for action in listed(statement["Action"]):
-                    if action.startswith(UNENFORCED):
-                        continue
                     for number, resource in enumerate(listed(statement["Resource"])):
+                        if f"{action} on {text(resource)}".startswith(UNENFORCED):
+                            continue
                         less = without(deployed, place, action, number)
                         yield Permission(
                             f"{logical}: {action} on {text(resource)}",
@@ -114,11 +134,11 @@ def physical_id(stack: LocalStack, logical: str) -> str:
     return described["StackResourceDetail"]["PhysicalResourceId"]
 
 
-def first_to_notice(stack: LocalStack) -> str:
-    """The first witness that fails; empty if none does."""
+def first_to_notice(stack: LocalStack, tests: Iterable[str] = WITNESSES) -> str:
+    """The first test that fails; empty if none does."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-n", "0", "-p", "no:cacheprovider"]
     environment = os.environ | {"TEST_STACK": str(stack.state_dir), "TEST_PATIENCE": str(PATIENCE)}
-    ended = subprocess.run([*command, *WITNESSES], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    ended = subprocess.run([*command, *tests], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
     failed = [line.split(" - ")[0] for line in ended.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
     if ended.returncode == 0:
         return ""
@@ -137,7 +157,7 @@ def main() -> int:
         mock.patch.dict(os.environ, SFN_WAIT_SCALE="0.01"),
         LocalStack(Path(folder, "stack")) as stack,
     ):
-        if failed := first_to_notice(stack):
+        if failed := first_to_notice(stack, (*WITNESSES, *STAND_INS)):
             raise SystemExit(f"{failed} fails with all permissions")
         permissions = [found for found in (*of_roles(stack), *of_resources(stack)) if part in found.name]
         unnoticed = 0
@@ -149,11 +169,8 @@ def main() -> int:
             unnoticed += not noticed
             print(f"| {permission.name} | {f'`{noticed}`' if noticed else '**none**'} |", flush=True)
     if not part:
-        print(f"| logs and traces of every role (the emulator performs them without asking) | `{TABLE_OF_ALLOWED}` |")
-        print(f"| who may assume a role (the emulator lets every service) | `{TRUST}` |")
-        print(
-            f"| AlarmsTopicPolicy: sns:Publish by cloudwatch.amazonaws.com (no alarm goes off locally) | `{ALARMS}` |"
-        )
+        for permission, stand_in in zip(UNPROVED, STAND_INS, strict=True):
+            print(f"| {permission} | `{stand_in.removeprefix('tests/')}` |")
     print(f"\n{len(permissions)} permissions taken away, {unnoticed} of them unnoticed.")
     return 1 if unnoticed else 0
 

@@ -282,10 +282,10 @@ def test_topics_are_encrypted_with_a_key_that_the_publisher_may_use():
 
     assert all("KmsMasterKeyId" not in plain[name] for name in topics)
     assert all(encrypted[name]["KmsMasterKeyId"] == key for name in topics)
-    statements = encrypted["ImagePipeline"]["Policies"][0]["Statement"]
+    statements = encrypted["ImagePipelineRole"]["Policies"][0]["PolicyDocument"]["Statement"]
     [statement] = [statement for statement in statements if statement["Resource"] == key]
     assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
-    assert statement not in plain["ImagePipeline"]["Policies"][0]["Statement"]
+    assert statement not in plain["ImagePipelineRole"]["Policies"][0]["PolicyDocument"]["Statement"]
 
 
 def test_bucket_policies_only_forbid():
