@@ -130,19 +130,19 @@ def test_a_role_allows_exactly_what_its_part_does(name: str):
 
 def test_exactly_the_functions_that_read_uploads_may_decrypt_with_the_key_that_is_given():
     key = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-    readers = {"ValidateFunction", "ThumbnailsFunction"}
+    readers = {"ValidateFunctionRole", "ThumbnailsFunctionRole"}
 
     assert set(may_decrypt(Deployment())) == set()
     assert may_decrypt(Deployment(UploadsKmsKeyArn=key)) == dict.fromkeys(readers, key)
 
 
 def may_decrypt(deployment: Deployment) -> dict[str, str]:
-    """The keys that functions may decrypt with, through S3 alone, by the function."""
+    """The keys that roles may decrypt with, through S3 alone, by the role."""
     statements = [
         (name, statement)
         for name, properties in deployment.resources.items()
         for policy in properties.get("Policies", [])
-        for statement in policy.get("Statement", [])
+        for statement in policy["PolicyDocument"]["Statement"]
         if "kms:Decrypt" in listed(statement["Action"])
     ]
     for _, statement in statements:

@@ -166,4 +166,4 @@ def test_the_status_is_unavailable_while_the_table_does_not_respond(hung, monkey
     hung()
     monkeypatch.setenv("IMAGES_TABLE", "images")
 
-    assert invoke(status, {"rawPath": "/images/uploads/x.jpg/status"})["statusCode"] == 503
+    assert invoke(status, {"rawPath": "/images/uploads/x.jpg/status", "rawQueryString": ""})["statusCode"] == 503
