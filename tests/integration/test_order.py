@@ -160,8 +160,7 @@ def test_a_restored_version_is_processed_though_s3_sends_no_upload_event(deploye
 
     deployed.s3.delete_object(Bucket=bucket, Key=key, VersionId=marker["VersionId"])
 
-    deployed.settled(key)
-    record = deployed.record(key)
+    record = deployed.eventually(lambda: (found := deployed.record(key)) and "CompletedAt" in found and found)
     deployed.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
     assert record["Status"] == "COMPLETED"
     assert record["VersionId"] == first["VersionId"] != "null"

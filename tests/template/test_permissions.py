@@ -140,8 +140,8 @@ def may_decrypt(deployment: Deployment) -> dict[str, str]:
     """The keys that roles may decrypt with, through S3 alone, by the role."""
     statements = [
         (name, statement)
-        for name in ROLES
-        for policy in deployment.resources[name]["Policies"]
+        for name, properties in deployment.resources.items()
+        for policy in properties.get("Policies", [])
         for statement in policy["PolicyDocument"]["Statement"]
         if "kms:Decrypt" in listed(statement["Action"])
     ]

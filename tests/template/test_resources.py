@@ -282,10 +282,14 @@ def test_topics_are_encrypted_with_a_key_that_the_publisher_may_use():
 
     assert all("KmsMasterKeyId" not in plain[name] for name in topics)
     assert all(encrypted[name]["KmsMasterKeyId"] == key for name in topics)
-    statements = encrypted["ImagePipelineRole"]["Policies"][0]["PolicyDocument"]["Statement"]
-    [statement] = [statement for statement in statements if statement["Resource"] == key]
-    assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
-    assert statement not in plain["ImagePipelineRole"]["Policies"][0]["PolicyDocument"]["Statement"]
+    [statement] = only_in(encrypted["ImagePipelineRole"], plain["ImagePipelineRole"])
+    assert (statement["Action"], statement["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey*"], key)
+
+
+def only_in(role: dict, other: dict) -> list[dict]:
+    """The statements of a role that another one lacks."""
+    lists = [one["Policies"][0]["PolicyDocument"]["Statement"] for one in (role, other)]
+    return [statement for statement in lists[0] if statement not in lists[1]]
 
 
 def test_bucket_policies_only_forbid():
