@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from tests.endpoint import Endpoint
 from tests.local.emulated import Emulated, queue_arn
+from tests.local.endpoint import Endpoint
 
 SOON = {"healthyRetryPolicy": {"numRetries": 2, "minDelayTarget": 1, "maxDelayTarget": 1}}
 
