@@ -136,7 +136,7 @@ def draw() -> str:
     second = bottom + 40
     row |= {f"Housekeeping/{name}": second + 34 + number * ROW for number, name in enumerate(housekeeping)}
     end = second + 34 + len(housekeeping) * ROW + 4
-    height = end + 122
+    height = end + 122 + ROW
     uploads, deletions, early = row["CreateThumbnails"], row["Housekeeping/ResolveCurrentVersion"], failures - 30
     status, api, client = (row[f"Housekeeping/{name}"] for name in ("ResumeUpload", "RemoveRecord", "RemoveRenditions"))
     axis, inside, outside = LEFT + SIDE // 2, LEFT + SIDE, MIDDLE + CENTRE - 12
@@ -176,7 +176,9 @@ def draw() -> str:
         box("storage", RIGHT, row["CreateThumbnails"], "ThumbnailsBucket", "S3, renditions"),
         box("events", RIGHT, row["ExtractMetadata"], "Amazon Rekognition", "labels"),
         box("storage", RIGHT, row["StoreResult"], "ImagesTable", "DynamoDB, one record a key"),
-        box("message", RIGHT, row["NotifySuccess"], "NotificationsTopic", "SNS: e-mail, queues, functions"),
+        box("message", RIGHT, row["NotifySuccess"], "NotificationsTopic", "SNS: e-mail, programs"),
+        arrow(f"M{RIGHT + SIDE // 2} {row['NotifySuccess'] + BOX} V{failures + 9}"),
+        box("message", RIGHT, failures + 10, "UndeliveredWebhooksQueue", "SQS dead-letter queue of WebhookUrl"),
         *(
             arrow(f"M{outside} {row[name] + 20} H{RIGHT - 1}")
             for name in ("CreateThumbnails", "ExtractMetadata", "StoreResult", "NotifySuccess")
@@ -190,10 +192,12 @@ def draw() -> str:
         arrow(f"M{RIGHT + SIDE // 2} {client + 14} V{api + BOX + 1}"),
         label(RIGHT + SIDE // 2, client + 28, "curl, or your application", "middle"),
         # --- alarms
-        group(LEFT - 12, end + 18, WIDTH - 2 * (LEFT - 12), 86, "CloudWatch", "alarms"),
+        group(LEFT - 12, end + 18, WIDTH - 2 * (LEFT - 12), 86 + ROW, "CloudWatch", "alarms"),
         box("message", LEFT, end + 52, "FailedUploadsAlarm", "ImagePipeline failed"),
         box("message", LEFT + SIDE + 16, end + 52, "FailedHousekeepingAlarm", "Housekeeping failed"),
         box("message", LEFT + 2 * (SIDE + 16), end + 52, "UndeliveredEventsAlarm", "the queue is not empty"),
+        box("message", LEFT + 2 * (SIDE + 16), end + 52 + ROW, "UndeliveredWebhooksAlarm", "the queue is not empty"),
+        arrow(f"M{LEFT + 3 * SIDE + 32} {end + 72 + ROW} H{RIGHT + SIDE // 2} V{end + 53 + BOX}"),
         arrow(f"M{LEFT + 3 * SIDE + 32} {end + 72} H{RIGHT - 1}"),
         box("message", RIGHT, end + 52, "AlarmsTopic", "SNS: e-mail, or your pager"),
     ]

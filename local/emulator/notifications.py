@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -63,7 +64,7 @@ async def retry_and_use_the_dead_letter_queue(_original: Callable, endpoint: str
     """SNS retries an endpoint that fails, as its subscription's DeliveryPolicy says.
 
     After the last attempt, or a client error, the message goes to the dead-letter queue of the subscription's
-    RedrivePolicy.
+    RedrivePolicy. Raw messages, which do not name their topic, are not supported.
     """
     topic = json.loads(payload)["TopicArn"]
     subscription = next(
@@ -83,7 +84,8 @@ async def retry_and_use_the_dead_letter_queue(_original: Callable, endpoint: str
         else:
             return
     if redrive := json.loads(subscription["attributes"].get("RedrivePolicy") or "{}"):
-        sns._deliver_to_sqs(redrive["deadLetterTargetArn"], payload, raw=False, raw_message=payload, topic_arn=topic)
+        letter = signed(payload)
+        sns._deliver_to_sqs(redrive["deadLetterTargetArn"], letter, raw=False, raw_message=letter, topic_arn=topic)
 
 
 def retry_delays(attributes: dict) -> Iterator[float]:
@@ -98,14 +100,21 @@ def retry_delays(attributes: dict) -> Iterator[float]:
 
 @patch(sns, "_http_post_sync(endpoint, payload, sns_message_type)")
 def sign(original: Callable, endpoint: str, payload: str, sns_message_type: str) -> int:
-    """SNS signs what it sends to HTTP endpoints. MiniStack's signature is a constant.
+    """SNS signs what it sends to HTTP endpoints, and its SubscribeURL is at the host of the certificate.
 
-    The certificate is in the emulator's state directory, because nothing answers at its address in this run.
+    Nothing answers there in this run. The certificate is in the emulator's state directory.
     """
+    return original(endpoint, signed(payload), sns_message_type)
+
+
+def signed(payload: str) -> str:
+    """A message as SNS would sign it."""
     message = json.loads(payload)
-    if "Signature" in message:
-        message["Signature"] = signature(message)
-    return original(endpoint, json.dumps(message), sns_message_type)
+    if "SubscribeURL" in message:
+        address = urlsplit(message["SubscribeURL"])
+        message["SubscribeURL"] = address._replace(scheme="https", netloc=f"sns.{get_region()}.amazonaws.com").geturl()
+    message["Signature"] = signature(message)
+    return json.dumps(message)
 
 
 def signature(message: dict) -> str:

@@ -59,12 +59,33 @@ def test_what_is_no_address_is_refused(address: str):
     assert not accepts(PARAMETERS["NotificationEmail"], address)
 
 
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("", True),
+        ("https://example.com", True),
+        ("https://hooks.example.com:8443/images?stack=a&b=%20", True),
+        ("http://example.com/images", False),
+        ("https://user:password@example.com/", False),
+        ("https://localhost/", False),
+        ("https://example.com/a b", False),
+        ("https://", False),
+        ("example.com", False),
+    ],
+)
+def test_a_webhook_has_an_https_address(url: str, taken: bool):
+    assert accepts(PARAMETERS["WebhookUrl"], url) == taken
+
+
 def test_renditions_are_checked_by_the_pattern_that_the_code_publishes():
     assert PARAMETERS["Renditions"]["AllowedPattern"] == renditions.ALLOWED_PATTERN
     assert PARAMETERS["Renditions"]["Default"] == renditions.DEFAULT
 
 
-@pytest.mark.parametrize("name", ["Renditions", "NotificationEmail", "UploadsKmsKeyArn", "TopicsKmsKeyArn"])
+PATTERNS = [name for name, parameter in PARAMETERS.items() if "AllowedPattern" in parameter]
+
+
+@pytest.mark.parametrize("name", PATTERNS)
 def test_a_pattern_says_in_words_what_it_wants(name: str):
     assert PARAMETERS[name]["ConstraintDescription"].startswith("must be ")
 
@@ -110,6 +131,7 @@ TLS_ONLY = {
     "UploadsBucketPolicy": "UploadsBucket",
     "ThumbnailsBucketPolicy": "ThumbnailsBucket",
     "UndeliveredEventsQueuePolicy": "UndeliveredEventsQueue",
+    "UndeliveredWebhooksQueuePolicy": "UndeliveredWebhooksQueue",
     "NotificationsTopicPolicy": "NotificationsTopic",
     "AlarmsTopicPolicy": "AlarmsTopic",
 }
@@ -117,8 +139,11 @@ TLS_ONLY = {
 
 @pytest.mark.parametrize(("policy", "resource"), TLS_ONLY.items())
 def test_plain_http_is_refused_unless_the_local_run_asks_for_it(policy: str, resource: str):
-    *_, refusal = Deployment().resources[policy]["PolicyDocument"]["Statement"]
-    locally = Deployment(RequireTls="false").resources.get(policy, {"PolicyDocument": {"Statement": []}})
+    webhook = "https://example.com/images"
+    *_, refusal = Deployment(WebhookUrl=webhook).resources[policy]["PolicyDocument"]["Statement"]
+    locally = Deployment(WebhookUrl=webhook, RequireTls="false").resources.get(
+        policy, {"PolicyDocument": {"Statement": []}}
+    )
 
     assert (refusal["Effect"], refusal["Principal"]) == ("Deny", "*")
     assert refusal["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}

@@ -78,21 +78,53 @@ def test_an_event_that_cannot_be_delivered_is_tried_for_a_day_and_then_kept(name
         assert text(target["Arn"]) in STATE_MACHINES
 
 
-def test_undelivered_events_are_kept_for_as_long_as_sqs_can():
-    (queue,) = of_type("AWS::SQS::Queue").values()
-
+@pytest.mark.parametrize("queue", of_type("AWS::SQS::Queue").values(), ids=of_type("AWS::SQS::Queue"))
+def test_what_was_not_delivered_is_encrypted_and_kept_for_as_long_as_sqs_can(queue: dict):
     assert queue["MessageRetentionPeriod"] == 14 * 24 * 60 * 60
+    assert queue["SqsManagedSseEnabled"] is True
 
 
-def test_only_eventbridge_and_only_for_our_rules_may_send_to_the_queue():
-    (policy,) = of_type("AWS::SQS::QueuePolicy").values()
+@pytest.mark.parametrize(
+    ("queue", "service", "sources"),
+    [
+        ("UndeliveredEventsQueue", "events.amazonaws.com", set(RULES)),
+        ("UndeliveredWebhooksQueue", "sns.amazonaws.com", {"NotificationsTopic"}),
+    ],
+)
+def test_only_the_service_that_could_not_deliver_may_send_to_a_queue(queue: str, service: str, sources: set[str]):
+    policy = of_type("AWS::SQS::QueuePolicy")[f"{queue}Policy"]
     statement, _ = policy["PolicyDocument"]["Statement"]
 
-    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert list(map(text, policy["Queues"])) == [queue]
+    assert statement["Principal"] == {"Service": service}
     assert statement["Action"] == "sqs:SendMessage"
-    assert text(statement["Resource"]) == "UndeliveredEventsQueue"
+    assert text(statement["Resource"]) == queue
     assert statement["Condition"].keys() == {"ArnEquals"}
-    assert {text(rule) for rule in listed(statement["Condition"]["ArnEquals"]["aws:SourceArn"])} == RULES.keys()
+    assert {text(source) for source in listed(statement["Condition"]["ArnEquals"]["aws:SourceArn"])} == sources
+
+
+def test_a_webhook_is_retried_for_less_than_an_hour_then_its_events_are_kept():
+    webhook = Deployment(WebhookUrl="https://example.com/images").resources["NotificationsWebhook"]
+
+    retries = webhook["DeliveryPolicy"]["healthyRetryPolicy"]
+    assert (webhook["Protocol"], webhook["Endpoint"]) == ("https", "https://example.com/images")
+    assert webhook["RawMessageDelivery"] is False  # raw messages are not signed
+    assert retries["numRetries"] >= 10
+    # SNS refuses a policy that takes longer than an hour.
+    assert retries["numRetries"] * retries["maxDelayTarget"] <= 60 * 60
+    assert text(webhook["RedrivePolicy"]["deadLetterTargetArn"]) == "UndeliveredWebhooksQueue"
+
+
+def test_nothing_of_a_webhook_is_deployed_without_one():
+    without = Deployment().resources.keys()
+    added = Deployment(WebhookUrl="https://example.com/images").resources.keys() - without
+
+    assert added == {
+        "NotificationsWebhook",
+        "UndeliveredWebhooksQueue",
+        "UndeliveredWebhooksQueuePolicy",
+        "UndeliveredWebhooksAlarm",
+    }
 
 
 # ------------------------------------------------------------------------------------------------------------- alarms
