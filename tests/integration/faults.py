@@ -90,7 +90,7 @@ def matrix() -> list[Case]:
         Case("dynamodb:PutItem", "error", 7, "FAILED", "DynamoDB.InternalServerErrorException", "BeginRecord"),
         Case("dynamodb:PutItem", "denied", 7, "FAILED", "DynamoDB.AccessDeniedException", "BeginRecord"),
         Case("dynamodb:UpdateItem", "denied", 7),
-        Case("s3:GetObject", "denied", 3, "FAILED", "AccessDenied", "ValidateImage", quick=True),
+        Case("s3:GetObject", "denied", 6, "FAILED", "AccessDenied", "ValidateImage", quick=True),
         Case("s3:GetObject", "throttle", 21, "FAILED", "ServiceUnavailable", "ValidateImage"),
         # The Rekognition stand-in lists buckets, too.
         Case("s3:ListBucket", "throttle", 33, error="RekognitionFailed"),
