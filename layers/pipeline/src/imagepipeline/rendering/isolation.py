@@ -16,6 +16,7 @@ import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Never, cast
 
 from imagepipeline import errors, limits
@@ -33,6 +34,11 @@ _REUSABLE_BYTES = 384 * limits.MIB
 _LARGE_BYTES = 512 * limits.MIB
 
 
+# Bytes of data and of resident memory that the function's process has when it forks a worker, at most. A process that
+# has more, such as a test's, passes it on to the worker, which must be charged only for what it allocates itself.
+_INHERITED_BYTES = 100 * limits.MIB
+
+
 class WorkerFailed(RuntimeError):
     """The worker raised something that is no rejection: a bug of the pipeline. The message has its traceback."""
 
@@ -44,7 +50,7 @@ class _Answer:
     rendered: Rendered | None = None
     rejection: tuple[str, str] | None = None  # name of the error's class, message
     failure: str | None = None  # traceback
-    peak_bytes: int = 0  # of resident memory, since the worker began
+    peak_bytes: int = 0  # of resident memory since the worker began, less what it inherited beyond the usual
 
 
 def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Rendered:
@@ -152,19 +158,29 @@ def _serve(connection: socket.socket) -> Never:
         os.closerange(3, connection.fileno())
         os.closerange(connection.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         _limit(resource.RLIMIT_CORE, 0)
+        surplus = max(0, _data_bytes() - _INHERITED_BYTES)
         stream = connection.makefile("rwb")
         while True:
             data, header, specs = pickle.load(stream)  # noqa: S301 (from the function's process)
-            pickle.dump(_answer(data, header, specs), stream)
+            pickle.dump(_answer(data, header, specs, surplus), stream)
             stream.flush()
     finally:
         # Nothing else: what would be cleaned up is the function's process's to clean up.
         os._exit(0)
 
 
-def _answer(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> _Answer:
+def _data_bytes() -> int:
+    """Bytes that this process has allocated, as RLIMIT_DATA counts them; 0 on systems without /proc."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[5])
+    except FileNotFoundError:
+        return 0
+    return pages * resource.getpagesize()
+
+
+def _answer(data: bytes, header: Header, specs: tuple[RenditionSpec, ...], surplus: int) -> _Answer:
     _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + limits.processor_seconds(specs))
-    _limit(resource.RLIMIT_DATA, limits.worker_bytes(len(data)))
+    _limit(resource.RLIMIT_DATA, surplus + limits.worker_bytes(len(data)))
     try:
         rendered = render_here(data, header, specs)
     except ImageRejected as rejection:
@@ -175,7 +191,8 @@ def _answer(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> _A
         return _Answer(failure=traceback.format_exc())
     if header.format == "TIFF":
         rendered = replace(rendered, picture=replace(rendered.picture, exif=None))
-    return _Answer(rendered, peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - surplus
+    return _Answer(rendered, peak_bytes=peak_bytes)
 
 
 def _rejected(error: ImageRejected) -> _Answer:
