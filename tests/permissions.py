@@ -25,6 +25,7 @@ from tests.template.stack import REPOSITORY, Deployment, listed, of_type, text
 
 WITNESSES = (
     "tests/integration/test_permissions.py",
+    "tests/integration/test_products.py",
     "tests/integration/test_faults.py::test_an_event_that_can_start_nothing_is_kept",
     "tests/integration/test_faults.py::test_a_deletion_that_can_start_nothing_is_kept",
 )

@@ -13,6 +13,7 @@ from local.emulator.permissions import function_admits
 from local.emulator.upstream import patch
 
 BAD_REQUEST = 400, {"Content-Type": "application/json"}, b'{"message":"Bad Request"}'
+FORBIDDEN = 403, {"Content-Type": "application/json"}, b'{"message":"Forbidden"}'
 INTERNAL_SERVER_ERROR = 500, {"Content-Type": "application/json"}, b'{"message":"Internal Server Error"}'
 _MALFORMED_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
@@ -35,6 +36,17 @@ async def decode_the_path_again(
     if _MALFORMED_ESCAPE.search(path):
         return BAD_REQUEST
     return await original(api_id, stage, unquote(path), *rest, **named)
+
+
+@patch(apigateway, "handle_execute(api_id, stage, path, method, headers, body, query_params, raw_query_string)")
+async def refuse_an_authorization_that_is_no_signature(
+    original: Callable, api_id: str, stage: str, path: str, method: str, headers: dict, *rest: object, **named: object
+) -> tuple:
+    """A route with IAM authorization does not take a token in place of a signature."""
+    signed = headers.get("authorization", "").startswith("AWS4-HMAC-SHA256 ")
+    if not signed and apigateway.route_authorization_type(api_id, stage, method, unquote(path)) == "AWS_IAM":
+        return FORBIDDEN
+    return await original(api_id, stage, path, method, headers, *rest, **named)
 
 
 @patch(
@@ -69,3 +81,28 @@ def return_a_resolvable_endpoint(original: Callable, logical_id: str, props: dic
     endpoint = f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}/_aws/execute-api/{physical_id}"
     apigateway._apis[physical_id]["apiEndpoint"] = endpoint
     return physical_id, attributes | {"ApiEndpoint": endpoint}
+
+
+@patch(_RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"], "create(logical_id, props, stack_name)")
+def create_with_cors(original: Callable, logical_id: str, props: dict, stack_name: str) -> tuple:
+    """CorsConfiguration takes effect."""
+    return original(logical_id, _spell_cors_as_the_api_does(props), stack_name)
+
+
+@patch(
+    _RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"],
+    "update(physical_id, old_props, new_props, stack_name, logical_id)",
+)
+def update_with_cors(
+    original: Callable, physical_id: str, old_props: dict, new_props: dict, *rest: object, **named: object
+) -> tuple:
+    """A changed CorsConfiguration takes effect."""
+    return original(physical_id, old_props, _spell_cors_as_the_api_does(new_props), *rest, **named)
+
+
+def _spell_cors_as_the_api_does(props: dict) -> dict:
+    """Templates write `AllowOrigins`, and API Gateway's own interface `allowOrigins`, which MiniStack reads."""
+    if not props.get("CorsConfiguration"):
+        return props
+    cors = {name[0].lower() + name[1:]: value for name, value in props["CorsConfiguration"].items()}
+    return props | {"CorsConfiguration": cors}

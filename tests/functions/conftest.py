@@ -11,6 +11,9 @@ from tests.functions.deployed import (
     UPLOADS_BUCKET,
     new_execution_environment,
 )
+from tests.template.stack import source
+
+TABLE = source()["Resources"]["ImagesTable"]["Properties"]
 
 aws = cache(boto3.client)  # making a client takes as long as most tests
 
@@ -28,8 +31,9 @@ def deployed(monkeypatch):
             aws("s3").create_bucket(Bucket=bucket)
         aws("dynamodb").create_table(
             TableName=IMAGES_TABLE,
-            AttributeDefinitions=[{"AttributeName": "ImageKey", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "ImageKey", "KeyType": "HASH"}],
+            AttributeDefinitions=TABLE["AttributeDefinitions"],
+            KeySchema=TABLE["KeySchema"],
+            GlobalSecondaryIndexes=TABLE["GlobalSecondaryIndexes"],
             BillingMode="PAY_PER_REQUEST",
         )
         yield

@@ -8,10 +8,12 @@ from pathlib import Path
 from PIL import Image
 
 from functions.metadata import app as metadata
+from functions.read_images import app as read_images
 from functions.status import app as status
 from functions.store import app as store
 from functions.thumbnails import app as thumbnails
 from functions.validate import app as validate
+from functions.write_images import app as write_images
 from imagepipeline import aws
 
 PROJECT = Path(__file__).parents[2]
@@ -32,6 +34,7 @@ SETTINGS = {
     "MAX_FILE_BYTES": "104857600",
     "MAX_PIXELS": "100000000",
     "RENDITIONS": "small=100x100 medium=640x480 large=1280x1280",
+    "UPLOADS_BUCKET": UPLOADS_BUCKET,
     "THUMBNAILS_BUCKET": THUMBNAILS_BUCKET,
     "RECORD_LOCATION": "false",
     "DETECT_LABELS": "true",
@@ -67,7 +70,7 @@ def invoke(app, event: dict) -> dict:
 def new_execution_environment() -> None:
     """Forget what a warm function keeps: clients, and settings once read."""
     aws.client.cache_clear()
-    for module in (metadata, status, store, thumbnails, validate):
+    for module in (metadata, read_images, status, store, thumbnails, validate, write_images):
         for member in vars(module).values():
             if hasattr(member, "cache_clear"):
                 member.cache_clear()

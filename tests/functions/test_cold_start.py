@@ -25,7 +25,9 @@ def under_way():
     key = sample("upload")["detail"]["object"]["key"]
     upload(PHOTO, key)
     begun = {"ImageKey": key, "Status": "PROCESSING", "ExecutionArn": sample("store")["Execution"]["Arn"]}
-    item = records.to_item(begun | {"VersionId": "null", "Sequencer": "00"})
+    item = records.to_item(
+        begun | {"VersionId": "null", "Sequencer": "00", "Renditions": sample("store")["Renditions"]}
+    )
     aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=item)
     for rendition in sample("store")["Renditions"].values():
         aws.client("s3").put_object(Bucket=THUMBNAILS_BUCKET, Key=rendition["Key"], Body=b"jpeg")
@@ -42,7 +44,7 @@ def test_the_first_event_finds_exactly_the_clients_it_takes(monkeypatch, under_w
     importlib.reload(app)
     at_init = list(made)
     for service in at_init:
-        aws.client(service).meta.events.register(f"before-call.{service}", lambda name=service, **_: used.add(name))
+        aws.client(service).meta.events.register(f"choose-signer.{service}", lambda name=service, **_: used.add(name))
     invoke(app, sample(function))
 
     assert made == at_init

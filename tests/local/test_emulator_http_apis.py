@@ -64,7 +64,7 @@ def http_api(role: str) -> dict:
     }
 
 
-def get(url: str) -> tuple[int, dict]:
+def get(url: str | urllib.request.Request) -> tuple[int, dict]:
     """Status and body of a GET."""
     try:
         with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310
@@ -97,6 +97,41 @@ def test_an_api_needs_permission_to_invoke_its_function(patched: Emulated):
     answer = get(f"{patched.url}/_aws/execute-api/{stack['Api']}/$default/images/uploads/cat.jpg")
 
     assert answer == (500, {"message": "Internal Server Error"})
+
+
+def test_a_token_does_not_replace_a_signature(patched: Emulated):
+    resources = http_api(patched.role())
+    resources["Route"]["Properties"]["AuthorizationType"] = "AWS_IAM"
+    stack = patched.stack(resources)
+    url = f"{patched.url}/_aws/execute-api/{stack['Api']}/$default/images/cat.jpg"
+
+    answer = get(urllib.request.Request(url, headers={"Authorization": "Bearer a.b.c"}))  # noqa: S310
+
+    assert answer == (403, {"message": "Forbidden"})
+
+
+def test_pages_of_allowed_origins_alone_can_call_an_api(patched: Emulated):
+    resources = http_api(patched.role())
+    resources["Api"]["Properties"]["CorsConfiguration"] = {
+        "AllowOrigins": ["https://app.test"],
+        "AllowMethods": ["GET"],
+    }
+    stack = patched.stack(resources)
+    url = f"{patched.url}/_aws/execute-api/{stack['Api']}/$default/images/cat.jpg"
+
+    assert allowed_origin(url, "OPTIONS", "https://app.test") == "https://app.test"
+    assert allowed_origin(url, "GET", "https://app.test") == "https://app.test"
+    assert allowed_origin(url, "GET", "https://other.test") is None
+
+
+def allowed_origin(url: str, method: str, origin: str) -> str | None:
+    """The origin whose pages a browser lets read the response."""
+    request = urllib.request.Request(url, headers={"Origin": origin}, method=method)  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            return response.headers["Access-Control-Allow-Origin"]
+    except urllib.error.HTTPError as error:
+        return error.headers["Access-Control-Allow-Origin"]
 
 
 def test_an_apis_endpoint_resolves_for_every_client(patched: Emulated):

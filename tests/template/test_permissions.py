@@ -100,6 +100,22 @@ ALLOWED = {
         *own_logs("Status"),
         *TRACES,
     },
+    "ReadImagesFunctionRole": {
+        "dynamodb:GetItem on ImagesTable",
+        "dynamodb:BatchGetItem on ImagesTable",
+        "dynamodb:Query on ImagesTable/index/ByStatus",
+        "s3:GetObject on ThumbnailsBucket/*",
+        *own_logs("ReadImages"),
+        *TRACES,
+    },
+    "WriteImagesFunctionRole": {
+        "s3:PutObject on UploadsBucket/uploads/*",
+        "s3:DeleteObject on UploadsBucket/uploads/*",
+        "s3:AbortMultipartUpload on UploadsBucket/uploads/*",
+        "s3:ListMultipartUploadParts on UploadsBucket/uploads/*",
+        *own_logs("WriteImages"),
+        *TRACES,
+    },
 }
 
 
@@ -130,10 +146,10 @@ def test_a_role_allows_exactly_what_its_part_does(name: str):
 
 def test_exactly_the_functions_that_read_uploads_may_decrypt_with_the_key_that_is_given():
     key = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-    readers = {"ValidateFunctionRole", "ThumbnailsFunctionRole"}
+    roles = {"ValidateFunctionRole", "ThumbnailsFunctionRole", "WriteImagesFunctionRole"}
 
     assert set(may_decrypt(Deployment())) == set()
-    assert may_decrypt(Deployment(UploadsKmsKeyArn=key)) == dict.fromkeys(readers, key)
+    assert may_decrypt(Deployment(UploadsKmsKeyArn=key)) == dict.fromkeys(roles, key)
 
 
 def may_decrypt(deployment: Deployment) -> dict[str, str]:
@@ -197,8 +213,9 @@ def role_references(resource: dict) -> list:
     return [owner[name] for owner in (resource, *targets) for name in ("Role", "RoleArn") if name in owner]
 
 
-def test_nothing_writes_where_the_rules_listen():
-    everything = {permission for role in ROLES.values() for permission in allowed(role)}
+def test_nothing_that_the_rules_start_writes_where_they_listen():
+    started = ROLES.keys() - {"WriteImagesFunctionRole"}  # which only clients of the API invoke
+    everything = {permission for name in started for permission in allowed(ROLES[name])}
     on_uploads = {permission for permission in everything if " on UploadsBucket" in permission}
 
     assert {permission.split(" ")[0] for permission in on_uploads} == {
@@ -211,12 +228,24 @@ def test_nothing_writes_where_the_rules_listen():
     }
 
 
-def test_only_the_status_api_may_invoke_a_function_from_outside():
-    (permission,) = of_type("AWS::Lambda::Permission").values()
+def test_only_the_api_may_invoke_a_function_from_outside_and_only_by_its_routes():
+    found = set()
+    for permission in of_type("AWS::Lambda::Permission").values():
+        assert permission["Principal"] == "apigateway.amazonaws.com"
+        api, stage, route = permission["SourceArn"]["Fn::Sub"].rpartition(":")[2].split("/", 2)
+        assert (api, stage) == ("${ImageStatusApi}", "*")
+        found.add((text(permission["FunctionName"]), route))
 
-    assert text(permission["FunctionName"]) == "StatusFunction"
-    assert permission["Principal"] == "apigateway.amazonaws.com"
-    assert permission["SourceArn"]["Fn::Sub"].endswith(":${ImageStatusApi}/*/GET/images/*")
+    assert found == {
+        ("StatusFunction", "GET/images/*"),
+        ("ReadImagesFunction", "GET/images"),
+        ("ReadImagesFunction", "GET/renditions"),
+        ("WriteImagesFunction", "POST/uploads"),
+        ("WriteImagesFunction", "POST/uploads/*/complete"),
+        ("WriteImagesFunction", "DELETE/uploads/*"),
+        ("WriteImagesFunction", "POST/images"),
+        ("WriteImagesFunction", "DELETE/images"),
+    }
 
 
 def test_only_cloudwatch_and_only_for_this_account_may_publish_alarms():

@@ -1,11 +1,15 @@
 """House rules on what is deployed, held against what the SAM transform makes of the template."""
 
 import json
+import re
+from datetime import UTC, datetime
 
 import pytest
 from ministack.services import eventbridge
 from moto.events.models import EventPattern
 
+from imagepipeline import records
+from imagepipeline.models import Execution, Upload
 from tests.template.stack import REPOSITORY, Deployment, folder_of, listed, of_type, source, text, transformed
 
 FUNCTIONS = of_type("AWS::Lambda::Function")
@@ -333,13 +337,77 @@ def test_bucket_policies_only_forbid():
     assert {statement["Effect"] for statement in statements} == {"Deny"}
 
 
+ROUTES = of_type("AWS::ApiGatewayV2::Route")
+STATUS_ROUTES = {name for name in ROUTES if name.startswith("ImageStatus")}
+
+
 @pytest.mark.parametrize("authorization", ["NONE", "AWS_IAM"])
-def test_every_route_and_the_function_behind_it_know_who_may_ask(authorization: str):
+def test_every_status_route_and_the_function_behind_it_know_who_may_ask(authorization: str):
     resources = Deployment(ApiAuthorization=authorization).resources
 
-    for route in of_type("AWS::ApiGatewayV2::Route"):
+    for route in STATUS_ROUTES:
         assert resources[route]["AuthorizationType"] == authorization
     assert resources["StatusFunction"]["Environment"]["Variables"]["API_AUTHORIZATION"] == authorization
+
+
+@pytest.mark.parametrize("status", ["NONE", "AWS_IAM"])
+def test_no_other_route_is_ever_open(status: str):
+    signed = Deployment(ApiAuthorization=status).resources
+    tokens = Deployment(ApiAuthorization=status, ProductApiAuthorization="JWT").resources
+
+    assert ROUTES.keys() - STATUS_ROUTES
+    assert "TokenAuthorizer" not in signed
+    for route in ROUTES.keys() - STATUS_ROUTES:
+        assert signed[route]["AuthorizationType"] == "AWS_IAM"
+        assert "AuthorizerId" not in signed[route]
+        assert tokens[route]["AuthorizationType"] == "JWT"
+        assert text(tokens[route]["AuthorizerId"]) == "TokenAuthorizer"
+
+
+@pytest.mark.parametrize(
+    ("issuer", "audience", "accepted"),
+    [("", "", False), ("https://id", "", False), ("", "a", False), ("https://id", "a", True)],
+)
+def test_tokens_are_accepted_of_one_issuer_and_for_a_named_audience_alone(issuer: str, audience: str, accepted: bool):
+    deployment = Deployment(ProductApiAuthorization="JWT", JwtIssuer=issuer, JwtAudience=audience)
+
+    assert (deployment.refusals == []) == accepted
+    assert deployment.resources["TokenAuthorizer"]["JwtConfiguration"]["Issuer"] == issuer
+
+
+def test_no_page_of_another_origin_may_call_the_api_unless_it_is_named():
+    assert "CorsConfiguration" not in Deployment().resources["ImageStatusApi"]
+
+    cors = Deployment(CorsAllowOrigins="https://app.example.com").resources["ImageStatusApi"]["CorsConfiguration"]
+
+    assert cors["AllowOrigins"] == {"Fn::Split": [",", "https://app.example.com"]}
+    assert "AllowCredentials" not in cors
+    assert set(cors["AllowMethods"]) == {route["RouteKey"].split(" ")[0] for route in ROUTES.values()}
+
+
+def test_the_stage_limits_each_route_and_waits_for_it():
+    stage = source()["Resources"]["ImageStatusStage"]
+    limited = stage["Properties"]["RouteSettings"]
+
+    routes = {name: properties["RouteKey"] for name, properties in ROUTES.items() if name not in STATUS_ROUTES}
+    assert limited.keys() == set(routes.values())
+    assert set(stage["DependsOn"]) == routes.keys()
+
+
+def test_every_record_that_is_written_is_in_the_index():
+    [index] = source()["Resources"]["ImagesTable"]["Properties"]["GlobalSecondaryIndexes"]
+    keys = {key["AttributeName"] for key in index["KeySchema"]}
+    machines = [json.loads(file.read_text()) for file in (REPOSITORY / "statemachine").glob("*.json")]
+    arguments = [state.get("Arguments", {}) for machine in machines for state in machine["States"].values()]
+
+    items = [writes["Item"] for writes in arguments if "Item" in writes]
+    updates = [writes["UpdateExpression"] for writes in arguments if "UpdateExpression" in writes]
+
+    assert items
+    assert all(keys <= item.keys() for item in items)
+    assert not [update for update in updates if keys & set(re.findall(r"\w+", update.partition("REMOVE")[2]))]
+    upload = Upload("bucket", "uploads/a", "etag", 1, "0" * 64, "null", "2026-11-25T14:30:00Z")
+    assert keys <= records.completed(upload, Execution("arn", ""), datetime.now(UTC), {}, {}, {}).keys()
 
 
 def test_the_endpoint_is_open_but_slow_unless_asked_otherwise():

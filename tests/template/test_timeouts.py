@@ -16,10 +16,20 @@ CALLS = {
     "ResolveCurrentVersionFunction": ["s3", "dynamodb"],
     "CleanupFunction": ["s3", "dynamodb", "s3"],
     "StatusFunction": ["dynamodb"],
+    "ReadImagesFunction": ["dynamodb", "dynamodb"],
+    "WriteImagesFunction": ["s3 write"],  # completing an upload lists its parts first, but S3 rarely fails twice
 }
 # Seconds of a function's own work, including a cold start (docs/limits.md).
 WORK = {"ValidateFunction": 8, "ThumbnailsFunction": 90, "MetadataFunction": 10} | dict.fromkeys(
-    ("StoreFunction", "ResolveCurrentVersionFunction", "CleanupFunction", "StatusFunction"), 3
+    (
+        "StoreFunction",
+        "ResolveCurrentVersionFunction",
+        "CleanupFunction",
+        "StatusFunction",
+        "ReadImagesFunction",
+        "WriteImagesFunction",
+    ),
+    3,
 )
 
 

@@ -17,7 +17,10 @@ LAYER = REPOSITORY / "layers" / "pipeline" / "src"
 OURS = {"imagepipeline", "functions", "local", "cli", "deployment", "bench", "tests"}
 
 # Modules that reach outside the process: AWS and the environment. All others decide, and are pure.
-EDGE = {f"imagepipeline.{name}" for name in ("aws", "config", "labels", "objects", "records", "cleanup")}
+EDGE = {
+    f"imagepipeline.{name}"
+    for name in ("aws", "config", "labels", "objects", "records", "cleanup", "api.index", "api.storage")
+}
 STANDARD_LIBRARY_ONLY = [
     f"imagepipeline.{name}"
     for name in (
@@ -31,6 +34,8 @@ STANDARD_LIBRARY_ONLY = [
         "image_events",
         "config",
         "printable",
+        "api.http",
+        "api.listings",
     )
 ]
 IMAGING = {"PIL", "pillow_heif"}

@@ -1,0 +1,110 @@
+"""What a listing asks for, and the cursors that continue it. Pure, standard library only."""
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+from imagepipeline.api.http import Refused
+from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
+
+PARAMETERS = frozenset({"status", "prefix", "from", "to", "limit", "cursor"})
+STATUSES = ("COMPLETED", "PROCESSING", "REJECTED", "FAILED")
+MAX_LIMIT = 100  # as many as one BatchGetItem reads
+DEFAULT_LIMIT = 20
+
+_EARLIEST, _LATEST = "0000", "9999"  # every ReceivedAt is between them
+_CHECKSUM_BYTES = 8
+
+
+class Position(NamedTuple):
+    """Where a record is in the index: within its status, by time; DynamoDB orders those of the same time."""
+
+    received_at: str
+    image_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The records of one status, the newest upload first."""
+
+    status: str
+    prefix: str  # of keys
+    earliest: str  # bounds of ReceivedAt, as strings: both included
+    latest: str
+    limit: int
+    after: Position | None  # where the page before ended
+
+    @classmethod
+    def from_query(cls, query: dict[str, str]) -> "Listing":
+        """The listing that a query asks for. Raises Refused, which names the parameter and its limits."""
+        status = query.get("status", STATUSES[0])
+        if status not in STATUSES:
+            raise Refused(400, f"status must be one of {', '.join(STATUSES)}")
+        prefix = query.get("prefix", UPLOADS_PREFIX)  # which all keys begin with
+        if not prefix.startswith(UPLOADS_PREFIX) or len(prefix.encode()) > MAX_KEY_BYTES:
+            raise Refused(400, f"prefix must begin with {UPLOADS_PREFIX} and have at most {MAX_KEY_BYTES} bytes")
+        earliest, latest = _EARLIEST, _LATEST
+        if "from" in query:
+            # A time with a fraction of a second is greater than the same second without "Z", and less than with it.
+            earliest = _moment("from", query["from"]).strftime("%Y-%m-%dT%H:%M:%S")
+        if "to" in query:
+            latest = _before(_moment("to", query["to"]))
+        if earliest > latest:
+            raise Refused(400, "from must be earlier than to")
+        listing = cls(status, prefix, earliest, latest, _limit(query.get("limit", str(DEFAULT_LIMIT))), None)
+        if "cursor" not in query:
+            return listing
+        after = listing._position(query["cursor"])
+        return cls(status, prefix, earliest, latest, listing.limit, after)
+
+    def cursor(self, position: Position) -> str:
+        """What continues this listing after a position: opaque to clients, and of no use for another listing."""
+        text = json.dumps(position).encode()
+        return base64.urlsafe_b64encode(self._checksum(text) + text).decode().rstrip("=")
+
+    def _position(self, cursor: str) -> Position:
+        unknown = Refused(400, "cursor must be the NextCursor of a page of the same listing")
+        try:
+            data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raise unknown from None
+        checksum, text = data[:_CHECKSUM_BYTES], data[_CHECKSUM_BYTES:]
+        if checksum != self._checksum(text):
+            raise unknown
+        return Position(*json.loads(text))
+
+    def _checksum(self, text: bytes) -> bytes:
+        # This is no signature: whoever forges a cursor gets the page of a listing that he may read anyway.
+        asked = json.dumps([self.status, self.prefix, self.earliest, self.latest]).encode()
+        return hashlib.sha256(asked + b"\n" + text).digest()[:_CHECKSUM_BYTES]
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
+        raise Refused(400, f"limit must be a whole number from 1 to {MAX_LIMIT}")
+    return int(text)
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        if len(text) == len("2026-11-25"):
+            return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Refused(400, f"{name} must be a date such as 2026-11-25, or a time such as 2026-11-25T14:30:00Z, in UTC")
+
+
+def _before(moment: datetime) -> str:
+    """The greatest ReceivedAt before a moment. S3's events have whole seconds."""
+    try:
+        last = moment - timedelta(seconds=1)
+    except OverflowError:
+        raise Refused(400, "to must be later than the first second of the year 1") from None
+    return last.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,54 @@
+"""The typed client against the deployed stack, with permission to call the API and no other."""
+
+import boto3
+import pytest
+
+from cli.api import Api, Rejected, signed
+from tests.integration.clients import Client
+from tests.integration.test_products import MIB, access_key, completed
+
+pytestmark = pytest.mark.xdist_group("deployed")
+
+
+@pytest.fixture(scope="module")
+def client(deployed) -> Client:
+    return Client(deployed.outputs["ImageStatusApiEndpoint"], access_key(deployed, "client", "*"))
+
+
+@pytest.fixture(scope="module")
+def api(client) -> Api:
+    """The command's client, with a user's permission to call the API and no other."""
+    return Api(client.endpoint, signed(boto3.Session(*client.access_key, region_name="us-east-1")))
+
+
+def test_the_client_uploads_lists_fetches_and_deletes(deployed, client, api, photo, tmp_path):
+    file = tmp_path / "a b+c.jpg"
+    file.write_bytes(photo)
+
+    accepted = api.upload(file)
+    record = completed(deployed, client, accepted["StatusUrl"])
+
+    assert api.image(accepted["Key"])["ETag"] == record["ETag"]
+    assert accepted["Key"] in [image["ImageKey"] for image in api.images(limit="1", **{"from": "2021-01-01"})]
+    assert len(api.rendition(accepted["Key"], "small")) == record["Renditions"]["small"]["Bytes"]
+    assert api.delete(accepted["Key"])["Key"] == accepted["Key"]
+    deployed.eventually(lambda: deployed.record(accepted["Key"]) is None)
+
+
+def test_the_client_sends_a_large_file_in_parts(deployed, client, api, photo, tmp_path):
+    file = tmp_path / "large.jpg"
+    file.write_bytes(photo + b"\0" * (17 * MIB))
+
+    accepted = api.upload(file, "renamed.jpg", overwrite=True)
+
+    assert accepted["Key"] == "uploads/renamed.jpg"
+    assert completed(deployed, client, accepted["StatusUrl"])["Bytes"] == len(photo) + 17 * MIB
+
+
+def test_the_client_raises_what_the_api_says(api, tmp_path):
+    (tmp_path / "notes.txt").write_text("no image")
+
+    with pytest.raises(Rejected, match="400: ContentType must be one of"):
+        api.upload(tmp_path / "notes.txt")
+    with pytest.raises(Rejected, match="404: there is no image with this key"):
+        api.image("uploads/nothing.jpg")

@@ -1,0 +1,152 @@
+"""The API for products on a stack of its own whose callers show tokens of a user pool."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from local.stack import LocalStack
+from tests.integration.clients import Client, send
+
+pytestmark = pytest.mark.xdist_group("tokens")
+
+PASSWORD = "correct Horse 7 battery!"  # noqa: S105
+ORIGIN = "https://app.test"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A user pool with one user."""
+
+    stack: LocalStack
+    id: str
+
+    @classmethod
+    def create(cls, stack: LocalStack, name: str) -> "Pool":
+        cognito = stack.client("cognito-idp")
+        pool = cls(stack, cognito.create_user_pool(PoolName=name)["UserPool"]["Id"])
+        cognito.admin_create_user(UserPoolId=pool.id, Username="ann")
+        cognito.admin_set_user_password(UserPoolId=pool.id, Username="ann", Password=PASSWORD, Permanent=True)
+        return pool
+
+    @property
+    def issuer(self) -> str:
+        return f"https://cognito-idp.us-east-1.amazonaws.com/{self.id}"
+
+    def application(self, **settings: object) -> str:
+        """The client id of a new application, which is the audience of its tokens."""
+        created = self.stack.client("cognito-idp").create_user_pool_client(
+            UserPoolId=self.id, ClientName="app", ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH"], **settings
+        )
+        return created["UserPoolClient"]["ClientId"]
+
+    def tokens(self, application: str) -> dict[str, str]:
+        """What the user gets who signs in to an application."""
+        return self.stack.client("cognito-idp").admin_initiate_auth(
+            UserPoolId=self.id,
+            ClientId=application,
+            AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": "ann", "PASSWORD": PASSWORD},
+        )["AuthenticationResult"]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    endpoint: str
+    pool: Pool
+    application: str
+    short_lived: str  # another application that the API accepts; its tokens end after a second
+
+
+@pytest.fixture(scope="module")
+def accepted(tmp_path_factory) -> Iterator[Tokens]:
+    folder = tmp_path_factory.mktemp("tokens")
+    stack = LocalStack(folder)
+    try:
+        stack.start()
+        pool = Pool.create(stack, "users")
+        application = pool.application()
+        short_lived = pool.application(
+            IdTokenValidity=1,
+            AccessTokenValidity=1,
+            TokenValidityUnits={"IdToken": "seconds", "AccessToken": "seconds"},
+        )
+        stack = LocalStack(
+            folder,
+            parameters={
+                "ProductApiAuthorization": "JWT",
+                "JwtIssuer": pool.issuer,
+                "JwtAudience": f"{application},{short_lived}",
+                "CorsAllowOrigins": f"{ORIGIN},https://other.test",
+            },
+        )
+        stack.build()
+        stack.deploy()
+        yield Tokens(stack.outputs["ImageStatusApiEndpoint"], pool, application, short_lived)
+    finally:
+        stack.purge()
+
+
+def status(accepted: Tokens, token: str | None) -> int:
+    return Client(accepted.endpoint, token=token).call("GET /images").status
+
+
+@pytest.mark.parametrize("kind", ["IdToken", "AccessToken"])
+def test_a_token_of_the_pool_and_the_application_is_accepted(accepted, kind):
+    token = accepted.pool.tokens(accepted.application)[kind]
+
+    assert status(accepted, token) == 200
+    client = Client(accepted.endpoint, token=token)
+    assert client.call("POST /uploads", body={}).status == 400  # not 401: it is the body that is wrong
+
+
+def test_a_call_without_a_token_is_refused(accepted):
+    assert status(accepted, None) == 401
+    assert status(accepted, "nonsense") == 401
+
+
+def test_a_token_for_another_application_is_refused(accepted):
+    assert status(accepted, accepted.pool.tokens(accepted.pool.application())["IdToken"]) == 401
+
+
+def test_a_token_of_another_pool_is_refused(accepted):
+    other = Pool.create(accepted.pool.stack, "strangers")
+
+    assert status(accepted, other.tokens(other.application())["IdToken"]) == 401
+
+
+def test_an_expired_token_is_refused(accepted):
+    token = accepted.pool.tokens(accepted.short_lived)["IdToken"]
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    assert claims["aud"] == accepted.short_lived
+
+    time.sleep(max(0, claims["exp"] - time.time()) + 1)
+
+    assert status(accepted, token) == 401
+
+
+def test_a_token_that_was_changed_is_refused(accepted):
+    header, claims, signature = accepted.pool.tokens(accepted.application)["IdToken"].split(".")
+    changed = json.loads(base64.urlsafe_b64decode(claims + "==")) | {"cognito:username": "root"}
+    forged = base64.urlsafe_b64encode(json.dumps(changed).encode()).decode().rstrip("=")
+    unsigned = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")
+
+    assert status(accepted, f"{header}.{forged}.{signature}") == 401
+    assert status(accepted, f"{unsigned}.{claims}.") == 401
+
+
+def test_the_status_stays_as_open_as_the_stack_says(accepted):
+    answer = send("GET", f"{accepted.endpoint}/images/status?key=uploads%2Fnothing.jpg")
+
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize(("origin", "allowed"), [(ORIGIN, ORIGIN), ("https://evil.test", None)])
+def test_pages_of_the_named_origins_may_call(accepted, origin, allowed):
+    preflight = send("OPTIONS", f"{accepted.endpoint}/uploads", headers={"Origin": origin})
+
+    assert preflight.headers["Access-Control-Allow-Origin"] == allowed
+    assert "Access-Control-Allow-Credentials" not in preflight.headers
