@@ -12,8 +12,8 @@ from xml.sax.saxutils import escape
 REPOSITORY = Path(__file__).resolve().parent.parent
 PICTURE = REPOSITORY / "docs" / "architecture.svg"
 
-LEFT, MIDDLE, RIGHT = 36, 302, 738  # x of the three columns
-SIDE, CENTRE = 206, 390  # width of a box at the side, and of a state machine
+LEFT, MIDDLE, RIGHT = 36, 320, 756  # x of the three columns
+SIDE, CENTRE = 224, 390  # width of a box at the side, and of a state machine
 WIDTH = RIGHT + SIDE + LEFT
 ROW = 46  # from the top of one step to the top of the next
 BOX = 40  # height of a box
@@ -46,7 +46,8 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-s
 .storage { fill: #ddf4ff; stroke: #0969da }
 .message { fill: #ffebe9; stroke: #cf222e }
 .failure { fill: none; stroke: #cf222e; stroke-dasharray: 4 3 }
-.arrow { fill: none; stroke: #59636e; stroke-width: 1.5; marker-end: url(#head) }
+.line, .arrow { fill: none; stroke: #59636e; stroke-width: 1.5 }
+.arrow { marker-end: url(#head) }
 .dashed { stroke-dasharray: 4 3 }
 #head path { fill: #59636e }
 @media (prefers-color-scheme: dark) {
@@ -60,7 +61,7 @@ text { fill: #f0f6fc }
 .storage { fill: #051d4d; stroke: #4493f8 }
 .message { fill: #3c0614; stroke: #f85149 }
 .failure { stroke: #f85149 }
-.arrow { stroke: #9198a1 }
+.line, .arrow { stroke: #9198a1 }
 #head path { fill: #9198a1 }
 }
 """
@@ -138,7 +139,7 @@ def draw() -> str:
     end = second + 34 + len(housekeeping) * ROW + 4
     height = end + 122 + ROW
     uploads, deletions, early = row["CreateThumbnails"], row["Housekeeping/ResolveCurrentVersion"], failures - 30
-    status, api, client = (row[f"Housekeeping/{name}"] for name in ("ResumeUpload", "RemoveRecord", "RemoveRenditions"))
+    status, read, write, api, client = (row[f"Housekeeping/{name}"] for name in housekeeping)
     axis, inside, outside = LEFT + SIDE // 2, LEFT + SIDE, MIDDLE + CENTRE - 12
 
     shapes = [
@@ -178,17 +179,21 @@ def draw() -> str:
         box("storage", RIGHT, row["StoreResult"], "ImagesTable", "DynamoDB, one record a key"),
         box("message", RIGHT, row["NotifySuccess"], "NotificationsTopic", "SNS: e-mail, programs"),
         arrow(f"M{RIGHT + SIDE // 2} {row['NotifySuccess'] + BOX} V{failures + 9}"),
-        box("message", RIGHT, failures + 10, "UndeliveredWebhooksQueue", "SQS dead-letter queue of WebhookUrl"),
+        box("message", RIGHT, failures + 10, "UndeliveredWebhooksQueue", "SQS dead-letter queue"),
         *(
             arrow(f"M{outside} {row[name] + 20} H{RIGHT - 1}")
             for name in ("CreateThumbnails", "ExtractMetadata", "StoreResult", "NotifySuccess")
         ),
         arrow(f"M{outside} {failures + 20} H{RIGHT - 28} V{row['NotifySuccess'] + 30} H{RIGHT - 1}", dashed=True),
-        # --- status
-        box("compute", RIGHT, status, "StatusFunction", "returns the record", called="Lambda"),
-        arrow(f"M{RIGHT + SIDE} {status + 20} H{RIGHT + SIDE + 16} V{row['StoreResult'] + 20} H{RIGHT + SIDE + 1}"),
-        box("events", RIGHT, api, "ImageStatusApi", "GET /images/{key}/status", called="HTTP API"),
-        arrow(f"M{RIGHT + SIDE // 2} {api} V{status + BOX + 1}"),
+        # --- API
+        box("compute", RIGHT, status, "StatusFunction", "returns the status"),
+        box("compute", RIGHT, read, "ReadImagesFunction", "lists and returns images"),
+        box("compute", RIGHT, write, "WriteImagesFunction", "signs uploads, deletes images"),
+        *(f'<path class="line" d="M{RIGHT + SIDE} {y + 20} H{RIGHT + SIDE + 16}"/>' for y in (read, write)),
+        arrow(f"M{RIGHT + SIDE} {write + 20} h16 V{row['StoreResult'] + 20} H{RIGHT + SIDE + 1}"),
+        f'<path class="line" d="M{RIGHT + SIDE} {status + 20} H{RIGHT + SIDE + 16}"/>',
+        box("events", RIGHT, api, "ImageStatusApi", "/images, /renditions, /uploads", called="HTTP API"),
+        *(arrow(f"M{RIGHT} {api + 20} h-14 V{y + 20} H{RIGHT - 1}") for y in (status, read, write)),
         arrow(f"M{RIGHT + SIDE // 2} {client + 14} V{api + BOX + 1}"),
         label(RIGHT + SIDE // 2, client + 28, "curl, or your application", "middle"),
         # --- alarms

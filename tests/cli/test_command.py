@@ -207,7 +207,7 @@ def test_the_wheel_alone_provides_the_command(stack: Stack, installed: Path, tmp
 
 def test_the_wheel_holds_what_the_command_imports(wheel: Path, installed: Path) -> None:
     ours = "name.split('.')[0] in ('cli', 'imagepipeline')"
-    code = f"import sys, cli.main; print(*(module.__file__ for name, module in sys.modules.items() if {ours}))"
+    code = f"import sys, cli.api, cli.main; print(*(module.__file__ for name, module in sys.modules.items() if {ours}))"
     loaded = subprocess.run([installed / "python", "-I", "-c", code], capture_output=True, text=True, check=True).stdout
 
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}

@@ -27,6 +27,7 @@ from tests.template.stack import folder_of, source
 DEFINITIONS = Path(__file__).parents[2] / "statemachine"
 REGION = "us-east-1"
 TABLE = "images"
+TABLE_PROPERTIES = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
 THUMBNAILS_BUCKET = "thumbnails"
 
 
@@ -202,7 +203,7 @@ def definition(file: str, substitutions: dict[str, dict], topic: str) -> str:
 def table_properties() -> dict:
     """How the template makes the table."""
     properties = source()["Resources"]["ImagesTable"]["Properties"]
-    return {name: properties[name] for name in ("BillingMode", "AttributeDefinitions", "KeySchema")}
+    return {name: properties[name] for name in TABLE_PROPERTIES}
 
 
 def _answer(outcome: Outcome, payload: dict) -> dict:
