@@ -158,7 +158,7 @@ def _serve(connection: socket.socket) -> Never:
         os.closerange(3, connection.fileno())
         os.closerange(connection.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         _limit(resource.RLIMIT_CORE, 0)
-        surplus = max(0, _data_bytes() - _INHERITED_BYTES)
+        surplus = _surplus()
         stream = connection.makefile("rwb")
         while True:
             data, header, specs = pickle.load(stream)  # noqa: S301 (from the function's process)
@@ -169,18 +169,27 @@ def _serve(connection: socket.socket) -> Never:
         os._exit(0)
 
 
-def _data_bytes() -> int:
-    """Bytes that this process has allocated, as RLIMIT_DATA counts them; 0 on systems without /proc."""
+@dataclass(frozen=True, slots=True)
+class _Surplus:
+    """What the worker inherited beyond what a function's process has, in bytes."""
+
+    data: int = 0  # as RLIMIT_DATA counts it
+    resident: int = 0
+
+
+def _surplus() -> _Surplus:
+    """The surplus of this process, which has just been forked; none on systems without /proc."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[5])
+        pages = Path("/proc/self/statm").read_text().split()
     except FileNotFoundError:
-        return 0
-    return pages * resource.getpagesize()
+        return _Surplus()
+    resident, data = (int(pages[column]) * resource.getpagesize() for column in (1, 5))
+    return _Surplus(max(0, data - _INHERITED_BYTES), max(0, resident - _INHERITED_BYTES))
 
 
-def _answer(data: bytes, header: Header, specs: tuple[RenditionSpec, ...], surplus: int) -> _Answer:
+def _answer(data: bytes, header: Header, specs: tuple[RenditionSpec, ...], surplus: _Surplus) -> _Answer:
     _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + limits.processor_seconds(specs))
-    _limit(resource.RLIMIT_DATA, surplus + limits.worker_bytes(len(data)))
+    _limit(resource.RLIMIT_DATA, surplus.data + limits.worker_bytes(len(data)))
     try:
         rendered = render_here(data, header, specs)
     except ImageRejected as rejection:
@@ -191,7 +200,7 @@ def _answer(data: bytes, header: Header, specs: tuple[RenditionSpec, ...], surpl
         return _Answer(failure=traceback.format_exc())
     if header.format == "TIFF":
         rendered = replace(rendered, picture=replace(rendered.picture, exif=None))
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - surplus
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - surplus.resident
     return _Answer(rendered, peak_bytes=peak_bytes)
 
 
