@@ -6,7 +6,10 @@ from functools import cache
 import botocore.loaders
 from hypothesis import settings
 
-# Clients are made while a handler is imported. Whoever runs the tests has their own account left out of it.
+# The tests must not depend on the account, the profile or the local run that the shell directs AWS clients to.
+for name in [name for name in os.environ if name.startswith(("AWS_", "IMAGE_PIPELINE_"))]:
+    del os.environ[name]
+# Clients are made while a handler is imported.
 os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
 os.environ["AWS_ACCESS_KEY_ID"] = "test"
 os.environ["AWS_SECRET_ACCESS_KEY"] = "test"  # noqa: S105
