@@ -24,7 +24,7 @@ down: setup  ## Stop the local run; stored data remains in .local [PORT=4566]
 test: lint  ## Check everything, then run every test, on this machine alone
 	@$(PYTHON) -m pytest -n auto --dist loadgroup
 
-unit: setup  ## Run the tests that need neither the emulator nor other processes, in under 30 seconds
+unit: setup  ## Run the tests that need neither the emulator nor other processes
 	@$(PYTHON) -m pytest -n auto --dist loadgroup -m "not slow" --hypothesis-profile=quick \
 		--ignore=tests/integration --ignore=tests/local
 
