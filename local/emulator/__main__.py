@@ -16,8 +16,8 @@ from local.emulator.upstream import UpstreamChanged, install, require_version
 HOST = "127.0.0.1"
 REPOSITORY = Path(__file__).parents[2]
 # The variables that the emulator inherits from its caller. MiniStack multiplies every wait of a state machine by
-# SFN_WAIT_SCALE, which lets tests run faster than AWS.
-KEPT_VARIABLES = ("PATH", "LANG", "SFN_WAIT_SCALE")
+# SFN_WAIT_SCALE, which lets tests run faster than AWS. LAMBDA_ACCOUNT_CONCURRENCY is the account's quota.
+KEPT_VARIABLES = ("PATH", "LANG", "SFN_WAIT_SCALE", "LAMBDA_ACCOUNT_CONCURRENCY")
 
 
 class CannotStart(Exception):
@@ -79,6 +79,7 @@ def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
         http_apis,
         notifications,
         state_machines,
+        usage,
     )
     from local.emulator.durability import Snapshots
 
@@ -106,7 +107,8 @@ def configure(port: int, state_dir: Path, run_dir: Path) -> None:
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     os.environ.clear()
     os.environ.update(
-        kept,
+        {"LAMBDA_ACCOUNT_CONCURRENCY": "1000"},  # AWS's default; `environments` limits what runs at once
+        **kept,
         AUTH="true",
         GATEWAY_PORT=str(port),
         TMPDIR=str(run_dir),
@@ -114,7 +116,6 @@ def configure(port: int, state_dir: Path, run_dir: Path) -> None:
         STATE_DIR=str(services),
         S3_PERSIST="1",
         S3_DATA_DIR=str(state_dir / "objects"),
-        LAMBDA_ACCOUNT_CONCURRENCY="1000",  # AWS's default; `environments` limits what runs at once
         IOT_MTLS_ENABLED="0",
         SFTP_ENABLED="0",
     )

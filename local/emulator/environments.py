@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import queue
 import shutil
@@ -52,9 +53,10 @@ class ExecutionEnvironment(lambda_runtime.Worker):
             if self._proc is None or self._proc.poll() is not None:
                 self._spawn()
             timeout = float(self.config.get("Timeout", DEFAULT_TIMEOUT_SECONDS))
+            init = None
             try:
                 if not self._loaded:
-                    self._answer(INIT_SECONDS + timeout)
+                    init = self._answer(INIT_SECONDS + timeout) | {"ms": (time.monotonic() - self._spawned) * 1000}
                     self._loaded = True
                 self._send(event, request_id, time.time() + timeout, trace_id)
                 answer = self._answer(timeout)
@@ -62,12 +64,30 @@ class ExecutionEnvironment(lambda_runtime.Worker):
                 return self._ended("Sandbox.Timedout", f"Task timed out after {timeout:.2f} seconds", request_id)
             except (EOFError, BrokenPipeError):
                 return self._ended("Runtime.ExitError", f"Runtime exited with error: {self._exit()}", request_id)
-            log = self._collect_log()
+            log, measured = self._collect_log()
             if answer.get("exits"):
                 self._end()
-        if "error" in answer:
-            return {"body": answer["error"], "error": True, "log": log}
-        return {"body": answer["result"], "log": log}
+        result = {"body": answer["error"], "error": True} if "error" in answer else {"body": answer["result"]}
+        if measured is None:
+            return result | {"log": log}
+        # MiniStack adds the lines of the platform unless the log has them, as that of AWS's own runtime emulator has.
+        return result | {"log": f"{log}\n{self._report(request_id, measured, init)}", "log_source": "rie"}
+
+    def _report(self, request_id: str, measured: dict, init: dict | None) -> str:
+        """The platform's last lines of an invocation, as on AWS, and the processor time, which AWS does not state."""
+        memory = self.config.get("MemorySize", DEFAULT_MEMORY_MB)
+        billed = measured["ms"] + (init["ms"] if init else 0)
+        fields = [
+            f"REPORT RequestId: {request_id}",
+            f"Duration: {measured['ms']:.2f} ms",
+            f"Billed Duration: {math.ceil(billed)} ms",
+            f"Memory Size: {memory} MB",
+            f"Max Memory Used: {math.ceil(measured['peak_mb'])} MB",
+            *([f"Init Duration: {init['ms']:.2f} ms"] if init else []),
+            f"Processor Time: {measured['processor_ms']:.2f} ms",
+            *([f"Init Processor Time: {init['processor_ms']:.2f} ms"] if init else []),
+        ]
+        return f"END RequestId: {request_id}\n" + "\t".join(fields)
 
     def _send(self, event: object, request_id: str, deadline: float, trace_id: str | None) -> None:
         invocation = {
@@ -92,6 +112,7 @@ class ExecutionEnvironment(lambda_runtime.Worker):
         layers = unpacked(self.packages, *(lambda_svc._resolve_layer_zip(layer) for layer in self._layers()))
         self._discard_tmpdir()
         self._tmpdir = tempfile.mkdtemp(prefix="environment-")
+        self._spawned = time.monotonic()
         self._proc = subprocess.Popen(
             [self.python, "-P", RUNTIME_SCRIPT, *python_path(code, layers, self.config["Runtime"])],
             cwd=code,
@@ -144,7 +165,7 @@ class ExecutionEnvironment(lambda_runtime.Worker):
     def _ended(self, name: str, message: str, request_id: str) -> dict:
         """The result of an invocation that ended the environment."""
         self._end()
-        log = "\n".join([self._collect_log(), f"{request_id} {message}"])
+        log = "\n".join([self._collect_log()[0], f"{request_id} {message}"])
         return {
             "body": {"errorType": name, "errorMessage": f"RequestId: {request_id} Error: {message}"},
             "error": True,
@@ -161,17 +182,18 @@ class ExecutionEnvironment(lambda_runtime.Worker):
         status = self._proc.wait()
         return f"exit status {status}" if status >= 0 else f"signal: {signal.Signals(-status).name}"
 
-    def _collect_log(self) -> str:
-        """The output since the last invocation, up to the runtime's mark or to the end of a dead process."""
-        lines = []
+    def _collect_log(self) -> tuple[str, dict | None]:
+        """The output since the last invocation, and what the runtime measured; None from a process that has died."""
+        lines, measured = [], None
         with contextlib.suppress(queue.Empty):
             while (line := self._log.get(timeout=LOG_SECONDS)) is not None:
-                text, mark, _ = line.partition(runtime.END_OF_LOG)
+                text, mark, rest = line.partition(runtime.END_OF_LOG)
                 if text or not mark:
                     lines.append(text)
                 if mark:
+                    measured = json.loads(rest)
                     break
-        return "\n".join(lines)
+        return "\n".join(lines), measured
 
 
 def _lines_of(stream: IO[str]) -> queue.SimpleQueue:

@@ -2,14 +2,17 @@
 
 Usage: python -P runtime.py PATH…, with the module search path in AWS's order (/var/task, then /opt) and AWS's
 variables. Events arrive on stdin and answers leave on the original stdout, one JSON object per line. Everything that is
-printed or logged goes to stderr, with `END_OF_LOG` after each invocation. This file imports only the standard library,
-because the handler can import whatever it imports.
+printed or logged goes to stderr, with `END_OF_LOG` and what was measured after each invocation. This file imports only
+the standard library, because the handler can import whatever it imports.
 """
 
+import contextlib
 import importlib
 import json
 import logging
 import os
+import re
+import resource
 import signal
 import sys
 import threading
@@ -20,6 +23,9 @@ from queue import SimpleQueue
 
 END_OF_LOG = "\0end of log"
 MEMORY_CHECK_SECONDS = 0.02
+CPUCLOCK_SCHED = 2  # with the process id, the clock of clock_getcpuclockid(3)
+
+_children: set[int] = set()
 
 
 class LambdaContext:
@@ -116,6 +122,40 @@ def enforce_the_memory_size() -> None:
             time.sleep(MEMORY_CHECK_SECONDS)
 
 
+def processor_ms() -> float:
+    """Milliseconds of processor time that this process and its children have used, those included that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    running = 0.0
+    for child in _children:
+        with contextlib.suppress(OSError):  # for one that has ended
+            running += time.clock_gettime(~child << 3 | CPUCLOCK_SCHED)
+    return (time.process_time() + ended.ru_utime + ended.ru_stime + running) * 1000
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had resident, plus that of its children. What they share counts twice."""
+    if sys.platform != "linux":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = 0
+    for process in ("self", *_children):
+        with contextlib.suppress(OSError), open(f"/proc/{process}/status") as status:  # noqa: PTH123
+            found = re.search(r"VmHWM:\s+(\d+) kB", status.read())
+            peak += int(found[1]) if found else 0
+    return peak / 1024
+
+
+def watch_forks() -> None:
+    """Remember the processes that the handler forks, because not every kernel lists a process's children."""
+    fork = os.fork
+
+    def remember() -> int:
+        if child := fork():
+            _children.add(child)
+        return child
+
+    os.fork = remember
+
+
 def main() -> None:
     """Load the handler, then answer events until stdin ends. A handler that cannot be loaded fails the first event."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -129,16 +169,23 @@ def main() -> None:
     if sys.platform == "linux":
         threading.Thread(target=enforce_the_memory_size, daemon=True).start()
 
+    watch_forks()
     failure = None
     try:
         handler = load_handler(os.environ["_HANDLER"])
     except Exception as error:  # noqa: BLE001 (reported as the answer)
         failure = describe(error, "")
-    answers.write('{"ready": true}\n')
+    answers.write(json.dumps({"ready": True, "processor_ms": processor_ms()}) + "\n")
     while True:
         invocation = json.loads(lines.get())
+        started, used = time.perf_counter(), processor_ms()
         answer = json.dumps({"error": failure, "exits": True}) if failure else invoke(handler, invocation)
-        print(END_OF_LOG, flush=True)
+        measured = {
+            "ms": (time.perf_counter() - started) * 1000,
+            "processor_ms": processor_ms() - used,
+            "peak_mb": peak_mb(),
+        }
+        print(END_OF_LOG, json.dumps(measured), sep="", flush=True)
         sys.stderr.flush()
         answers.write(answer + "\n")
 
