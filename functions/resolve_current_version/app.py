@@ -7,21 +7,22 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagepipeline import aws, config, objects, ordering, records, s3_events
 from imagepipeline.keys import just_after
+from imagepipeline.logs import keys_of, log_failures
 from imagepipeline.models import Upload
-from imagepipeline.printable import printable_key
 
 logger = Logger()
 aws.make_clients("s3", "dynamodb")
 
 
 @logger.inject_lambda_context(clear_state=True)
+@log_failures(logger)
 def handler(event: dict, context: LambdaContext) -> dict:
-    """Takes `{"Event"}`, an S3 event, and returns `{"Action"}`, one of `ordering.Action`.
+    """Takes `{"Event", "Execution"}`, where `Event` is an S3 event, and returns `{"Action"}`, one of `ordering.Action`.
 
     With PROCESS, `Event` is the event that S3 would have sent for the version that is current again.
     """
     upload = Upload.from_event(event["Event"])
-    logger.append_keys(image_key=printable_key(upload.key))
+    logger.append_keys(**keys_of(upload.key, event))
     current, listed = objects.list_versions(upload.bucket, upload.key)
     record = records.find(config.text("IMAGES_TABLE"), upload.key)
     event_time = datetime.fromisoformat(upload.received_at)

@@ -1,15 +1,15 @@
 """StoreResult: writes the completed record if its execution still owns the key, and removes outdated renditions."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from imagepipeline import aws, config, image_events, notification, records
+from imagepipeline import aws, config, image_events, notification, records, s3_events
 from imagepipeline.cleanup import remove_unneeded_renditions
-from imagepipeline.models import Execution, Upload
-from imagepipeline.printable import printable_key
+from imagepipeline.logs import keys_of, log_failures
+from imagepipeline.models import Execution, JsonObject, Upload
 
 logger = Logger()
 metrics = Metrics()
@@ -17,6 +17,7 @@ aws.make_clients("s3", "dynamodb")
 
 
 @logger.inject_lambda_context(clear_state=True)
+@log_failures(logger)
 def handler(event: dict, context: LambdaContext) -> dict:
     """Takes `{"Event", "Execution", "Metadata", "Renditions", "Attempts"}`.
 
@@ -24,7 +25,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
     Raises Superseded, and RenditionsNotRemoved when the record is written and outdated renditions could not be removed.
     """
     upload, execution = Upload.from_event(event["Event"]), Execution.from_state(event["Execution"])
-    logger.append_keys(image_key=printable_key(upload.key))
+    logger.append_keys(**keys_of(upload.key, event))
     table, thumbnails_bucket = config.text("IMAGES_TABLE"), config.text("THUMBNAILS_BUCKET")
     record = records.completed(
         upload, execution, datetime.now(UTC), event["Metadata"], event["Renditions"], event["Attempts"]
@@ -36,10 +37,20 @@ def handler(event: dict, context: LambdaContext) -> dict:
     finally:
         # Removing may have taken long, and an execution that was superseded meanwhile must not announce its image.
         records.assert_ownership(table, upload.key, execution)
-    metrics.add_metric(name="ImagesCompleted", unit=MetricUnit.Count, value=1)
-    metrics.flush_metrics()
+    count(record, event["Event"])
     logger.info("record stored", extra={"outdated_renditions_removed": removed})
     return {
         "Message": notification.success(record, config.text("STATUS_API")),
         "Event": image_events.completed(record, upload.bucket, thumbnails_bucket),
     }
+
+
+def count(record: JsonObject, event: JsonObject) -> None:
+    metrics.add_metric(name="ImagesCompleted", unit=MetricUnit.Count, value=1)
+    metrics.add_metric(name="BytesProcessed", unit=MetricUnit.Bytes, value=record["Bytes"])
+    # The times of other events say when somebody asked for the image again, or when it was stored, perhaps years ago.
+    if event["detail"].get("reason") in s3_events.REASONS_OF_UPLOADS:
+        taken = datetime.fromisoformat(record["CompletedAt"]) - datetime.fromisoformat(record["ReceivedAt"])
+        milliseconds = max(0, taken / timedelta(milliseconds=1))  # clocks differ
+        metrics.add_metric(name="Latency", unit=MetricUnit.Milliseconds, value=milliseconds)
+    metrics.flush_metrics()

@@ -2,6 +2,7 @@
 
 import hashlib
 from functools import cache
+from time import perf_counter
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -9,8 +10,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagepipeline import aws, config, objects, renditions
 from imagepipeline.description import describe
 from imagepipeline.keys import rendition_key
+from imagepipeline.logs import keys_of, log_failures
 from imagepipeline.models import Execution, Header, Rendition, Upload
-from imagepipeline.printable import printable_key
 from imagepipeline.rendering import Encoded
 from imagepipeline.rendering.isolation import render
 
@@ -24,17 +25,24 @@ def specs() -> tuple[renditions.RenditionSpec, ...]:
 
 
 @logger.inject_lambda_context(clear_state=True)
+@log_failures(logger)
 def handler(event: dict, context: LambdaContext) -> dict:
     """Takes `{"Event", "Execution", "Header"}`, returns `{"Renditions", "Picture"}`.
 
     Raises DamagedImage and other ImageRejected.
     """
     upload, execution = Upload.from_event(event["Event"]), Execution.from_state(event["Execution"])
-    logger.append_keys(image_key=printable_key(upload.key))
+    logger.append_keys(**keys_of(upload.key, event))
     header = Header.from_state(event["Header"])
+    started = perf_counter()
     original = objects.UploadedObject(upload).read_all()
+    read = perf_counter()
     rendered = render(original, header, specs())
+    finished = perf_counter()
     stored = [store(upload, execution, encoded) for encoded in rendered.renditions.values()]
+    logger.debug(
+        "seconds", extra={"reading": read - started, "rendering": finished - read, "writing": perf_counter() - finished}
+    )
     logger.info("renditions written", extra={"count": len(stored), "bytes": sum(r.bytes for r in stored)})
     sha256 = hashlib.sha256(original).hexdigest()
     return {

@@ -9,9 +9,9 @@ from imagepipeline import aws, config
 from imagepipeline.errors import FolderMarker
 from imagepipeline.keys import is_folder_marker
 from imagepipeline.limits import Limits, check
+from imagepipeline.logs import keys_of, log_failures
 from imagepipeline.models import Upload
 from imagepipeline.objects import UploadedObject
-from imagepipeline.printable import printable_key
 from imagepipeline.probing import probe
 
 logger = Logger()
@@ -27,13 +27,14 @@ def limits() -> Limits:
 
 
 @logger.inject_lambda_context(clear_state=True)
+@log_failures(logger)
 def handler(event: dict, context: LambdaContext) -> dict:
-    """Takes `{"Event"}`, an S3 event, and returns the `Header`.
+    """Takes `{"Event", "Execution"}`, where `Event` is an S3 event, and returns the `Header`.
 
     Raises an ImageRejected that names what is wrong with the file, or FolderMarker.
     """
     upload = Upload.from_event(event["Event"])
-    logger.append_keys(image_key=printable_key(upload.key))
+    logger.append_keys(**keys_of(upload.key, event))
     if is_folder_marker(upload.key, upload.size):
         raise FolderMarker
     header = probe(UploadedObject(upload))

@@ -67,6 +67,11 @@ def invoke(app, event: dict) -> dict:
     return json.loads(json.dumps(app.handler(json.loads(json.dumps(event)), Context())))
 
 
+def published(capsys) -> list[dict]:
+    """The metrics in the log since it was last looked at, as CloudWatch reads them."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if "CloudWatchMetrics" in line]
+
+
 def new_execution_environment() -> None:
     """Forget what a warm function keeps: clients, and settings once read."""
     aws.client.cache_clear()

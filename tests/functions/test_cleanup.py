@@ -4,7 +4,7 @@ from functions.cleanup import app
 from imagepipeline import aws, records
 from imagepipeline.errors import ConfigError, RenditionsNotRemoved
 from imagepipeline.keys import comparable, rendition_key
-from tests.functions.deployed import IMAGES_TABLE, THUMBNAILS_BUCKET, invoke, sample
+from tests.functions.deployed import IMAGES_TABLE, THUMBNAILS_BUCKET, invoke, published, sample
 from tests.in_memory import Calls, refuse
 
 KEY, EXECUTION = sample("cleanup")["ImageKey"], sample("store")["Execution"]["Arn"]
@@ -101,6 +101,38 @@ def test_what_could_not_be_done_has_a_name_that_is_worth_another_try(service, op
 
     with pytest.raises(RenditionsNotRemoved, match=r"^outdated renditions were not removed: .*ThrottlingException"):
         invoke(app, sample("cleanup"))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "metric", "reason"),
+    [
+        ("REJECTED", "DamagedImage", "ImagesRejected", "DamagedImage"),
+        ("FAILED", "ArchivedObject", "ImagesFailed", "ArchivedObject"),
+        ("FAILED", "DynamoDB.InternalServerError", "ImagesFailed", "DynamoDB"),
+        ("FAILED", "KeyError", "ImagesFailed", "Other"),
+    ],
+)
+def test_an_image_that_was_not_completed_is_counted_by_its_reason(capsys, outcome, error, metric, reason):
+    invoke(app, sample("cleanup") | {"Outcome": outcome, "Error": error})
+
+    [counted] = published(capsys)
+    assert counted[metric] == [1]
+    assert counted["Reason"] == reason
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize("more", [{}, {"Outcome": "SUPERSEDED", "Error": "Superseded"}])
+def test_a_deletion_and_an_upload_that_was_superseded_count_as_nothing(capsys, more):
+    invoke(app, sample("cleanup") | more)
+
+    assert published(capsys) == []
+
+
+def test_reasons_do_not_add_up_from_one_image_to_the_next(capsys):
+    for error in ("EmptyFile", "TooComplex"):
+        invoke(app, sample("cleanup") | {"Outcome": "REJECTED", "Error": error})
+
+    assert [counted["Reason"] for counted in published(capsys)] == ["EmptyFile", "TooComplex"]
 
 
 @pytest.mark.parametrize("name", ["THUMBNAILS_BUCKET", "IMAGES_TABLE"])

@@ -1,12 +1,15 @@
 import io
+import json
+import time
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from PIL import Image
 
 from functions.metadata import app
 from imagepipeline import aws
 from imagepipeline.errors import ConfigError, RekognitionFailed, RekognitionThrottled, ServiceUnavailable
-from tests.functions.deployed import SETTINGS, THUMBNAILS_BUCKET, invoke, picture, sample
+from tests.functions.deployed import SETTINGS, THUMBNAILS_BUCKET, invoke, picture, published, sample
 from tests.in_memory import Calls, refuse
 
 
@@ -215,3 +218,49 @@ def test_a_setting_that_makes_no_sense_is_named(setting, name, value, problem):
 
     with pytest.raises(ConfigError, match=f"^{name}: {problem}"):
         metadata()
+
+
+# ------------------------------------------------------------------------------------------------------ what is counted
+
+
+def test_a_call_that_is_billed_is_counted(capsys):
+    metadata()
+
+    [metric] = published(capsys)
+    assert metric["RekognitionCalls"] == [1]
+    assert "RekognitionThrottles" not in metric
+
+
+def test_every_refused_attempt_counts_as_a_throttle(capsys, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # botocore's pauses between attempts
+    answer = json.dumps({"__type": "ThrottlingException", "message": "slow down"}).encode()
+    answers_with(400, answer)
+
+    with pytest.raises(RekognitionThrottled):
+        metadata()
+
+    [metric] = published(capsys)
+    assert metric["RekognitionThrottles"] == [3]
+    assert "RekognitionCalls" not in metric
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_where_labels_are_switched_off_nothing_is_counted(capsys, setting):
+    setting("DETECT_LABELS", "false")
+
+    metadata()
+
+    assert published(capsys) == []
+
+
+def answers_with(http_status: int, body: bytes) -> None:
+    """Have Rekognition answer every request of the network with this."""
+
+    class Raw(io.BytesIO):
+        def stream(self, **_):
+            yield self.read()
+
+    def answer(**_):
+        return AWSResponse("", http_status, {}, Raw(body))
+
+    aws.client("rekognition").meta.events.register_first("before-send.rekognition.DetectLabels", answer)

@@ -10,7 +10,7 @@ from imagepipeline.errors import ConfigError, RenditionsNotRemoved, ServiceUnava
 from imagepipeline.keys import comparable, rendition_key
 from imagepipeline.models import Execution, Upload
 from tests.event_schema import require_valid
-from tests.functions.deployed import IMAGES_TABLE, THUMBNAILS_BUCKET, invoke, sample
+from tests.functions.deployed import IMAGES_TABLE, THUMBNAILS_BUCKET, invoke, published, sample
 from tests.in_memory import refuse
 
 EVENT = sample("store")
@@ -250,14 +250,43 @@ def test_no_character_of_a_key_makes_sns_refuse_the_event():
     assert json.loads(document)["Record"]["ImageKey"] == key
 
 
-def test_a_completed_image_is_counted_once(capsys):
+# ------------------------------------------------------------------------------------------------------ what is counted
+
+
+def test_a_completed_image_is_counted_once_with_its_bytes_and_latency(capsys):
     begin()
 
     invoke(app, EVENT)
 
-    [metric] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "CloudWatchMetrics" in line]
+    [metric] = published(capsys)
     assert metric["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "ImagePipeline"
     assert metric["ImagesCompleted"] == [1]
+    assert metric["BytesProcessed"] == [UPLOAD.size]
+    taken = datetime.fromisoformat(record()["CompletedAt"]) - datetime.fromisoformat(UPLOAD.received_at)
+    assert metric["Latency"] == [taken / timedelta(milliseconds=1)]
+
+
+def test_an_image_that_somebody_asked_for_again_says_nothing_of_latency(capsys):
+    begin()
+    event = json.loads(json.dumps(EVENT))
+    event["Event"]["detail"]["reason"] = "Redrive"
+
+    invoke(app, event)
+
+    [metric] = published(capsys)
+    assert metric["ImagesCompleted"] == [1]
+    assert "Latency" not in metric
+
+
+def test_an_image_whose_former_renditions_stay_is_counted_by_the_next_attempt(capsys):
+    begin()
+    put_renditions(rendition_key(KEY, comparable(OLDER), OTHER_EXECUTION, "small", "JPEG"))
+    refuse("s3", "DeleteObjects", "SlowDown", 503)
+
+    with pytest.raises(RenditionsNotRemoved):
+        invoke(app, EVENT)
+
+    assert published(capsys) == []
 
 
 # ---------------------------------------------------------------------------------------------------- what can go wrong

@@ -104,7 +104,7 @@ def test_a_deletion_is_followed(housekeeping: StateMachine, deletion: Deletion):
     assert execution.status == "SUCCEEDED"
     assert housekeeping.record(KEY) == (None if deletion.removed else deletion.recorded)
     assert started(execution) == ([BACK["Event"]] if deletion.processed else [])
-    assert execution.calls_of("cleanup")[-1].arguments == {"ImageKey": KEY}
+    assert execution.calls_of("cleanup")[-1].arguments["ImageKey"] == KEY
 
 
 def test_a_removal_whose_response_was_lost_is_repeated_harmlessly(housekeeping: StateMachine):
@@ -133,7 +133,7 @@ def test_a_refused_removal_is_recognised_in_both_spellings(housekeeping: StateMa
 def test_the_function_receives_the_deletion_as_s3_sent_it(housekeeping: StateMachine):
     (call,) = housekeeping.run(DELETED).calls_of("resolve_current_version")
 
-    assert call.arguments == {"Event": DELETED}
+    assert call.arguments["Event"] == DELETED
 
 
 # ------------------------------------------------------------------------------------------ executions that ended early
@@ -144,8 +144,8 @@ def test_an_upload_whose_execution_ended_early_is_resumed(housekeeping: StateMac
     execution = housekeeping.run(ended(status))
 
     assert started(execution) == [CREATED | {"Abandoned": {"ExecutionArn": ENDED, "Status": status, "Resumptions": 1}}]
-    assert execution.calls_of("resolve_current_version")[0].arguments == {"Event": CREATED}
-    assert execution.calls_of("cleanup")[-1].arguments == {"ImageKey": KEY}
+    assert execution.calls_of("resolve_current_version")[0].arguments["Event"] == CREATED
+    assert execution.calls_of("cleanup")[-1].arguments["ImageKey"] == KEY
     assert execution.status == "SUCCEEDED"
 
 

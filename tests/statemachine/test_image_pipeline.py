@@ -268,10 +268,11 @@ def test_each_function_receives_the_event_and_earlier_results(pipeline: StateMac
     calls = pipeline.run(event).calls
 
     sent = {call.task: call.arguments for call in calls}
-    assert sent["validate"] == {"Event": event}
     execution = sent["store"]["Execution"]
+    caller = {"Arn": execution["Arn"]}
+    assert sent["validate"] == {"Event": event, "Execution": caller}
     assert sent["thumbnails"] == {"Event": event, "Execution": execution, "Header": HEADER}
-    assert sent["metadata"] == {"Event": event, "Picture": PICTURE, "Renditions": RENDITIONS}
+    assert sent["metadata"] == {"Event": event, "Execution": caller, "Picture": PICTURE, "Renditions": RENDITIONS}
     assert sent["store"].items() >= {"Event": event, "Metadata": METADATA, "Renditions": RENDITIONS}.items()
 
 
@@ -345,7 +346,34 @@ def test_renditions_that_are_not_needed_are_removed(pipeline: StateMachine, outc
     removals = execution.calls_of("cleanup") or execution.calls_of("store")  # which removes those it replaces
     assert len(removals) == 1
     if removals[0].task == "cleanup":
-        assert removals[0].arguments == {"ImageKey": KEY}
+        assert removals[0].arguments["ImageKey"] == KEY
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "counted"),
+    [
+        ({"validate": [EmptyFile()]}, ("REJECTED", "EmptyFile")),
+        ({"validate": 3 * [CRASH]}, ("FAILED", "KeyError")),
+        ({"validate": [UploadGone()]}, ("SUPERSEDED", "Superseded")),
+        ({"validate": [EmptyFile()], "cleanup": [RenditionsNotRemoved("SlowDown")]}, ("REJECTED", "EmptyFile")),
+    ],
+    ids=["rejection", "failure", "deletion", "second attempt"],
+)
+def test_the_last_function_is_told_the_outcome_that_was_announced(
+    pipeline: StateMachine, outcomes: dict, counted: tuple[str, str]
+):
+    execution = pipeline.run(uploaded(), outcomes)
+
+    last = execution.calls_of("cleanup")[-1].arguments
+    assert (last["Outcome"], last["Error"]) == counted
+
+
+def test_every_function_is_told_which_execution_invokes_it(pipeline: StateMachine):
+    executions = [pipeline.run(uploaded(), {}), pipeline.run(uploaded(sequencer=NEWER), {"validate": [UploadGone()]})]
+
+    for execution in executions:
+        of_functions = [call for call in execution.calls if ":" not in call.task]
+        assert len({call.arguments["Execution"]["Arn"] for call in of_functions}) == 1
 
 
 def test_an_older_version_that_is_current_again_is_processed_instead(pipeline: StateMachine):

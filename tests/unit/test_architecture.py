@@ -34,6 +34,7 @@ STANDARD_LIBRARY_ONLY = [
         "image_events",
         "config",
         "printable",
+        "logs",
         "api.http",
         "api.listings",
     )

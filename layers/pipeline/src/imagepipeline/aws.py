@@ -1,5 +1,6 @@
 """Creates the clients of AWS services, and translates their transient errors. No other module creates clients."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -65,6 +66,18 @@ def make_clients(*services: str) -> None:
     """Creates clients during init, when Lambda gives a function more CPU than its memory size buys."""
     for service in services:
         client(service)
+
+
+def count_answers(service: str) -> Counter[str]:
+    """Counts the service's answers from now on, by error code: "" for those that succeeded. Each attempt counts."""
+    answers: Counter[str] = Counter()
+
+    def count(response_dict: Any, parsed_response: dict[str, Any] | None, **_: object) -> None:
+        if parsed_response is not None:
+            answers[parsed_response.get("Error", {}).get("Code", "")] += 1
+
+    client(service).meta.events.register(f"response-received.{service}", count)
+    return answers
 
 
 def error_code(error: ClientError) -> str:

@@ -20,7 +20,7 @@ _ENOUGH = 640
 # Images in a request are reduced to this size: at quality 90, even pure noise stays below 5 MB.
 _SIDE_IN_REQUEST = 1920
 
-_THROTTLED = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException"})
+THROTTLED = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def detect(bucket: str, rendition: Rendition, min_confidence: float, max_labels:
             Image=_as_rekognition_reads_it(bucket, rendition), MinConfidence=min_confidence, MaxLabels=max_labels
         )
     except ClientError as error:
-        if aws.error_code(error) in _THROTTLED:
+        if aws.error_code(error) in THROTTLED:
             raise RekognitionThrottled(aws.reason(error)) from error
         raise RekognitionFailed(aws.reason(error)) from error
     except (ConnectionError, HTTPClientError) as error:

@@ -10,6 +10,9 @@ from typing import Any
 OBJECT_CREATED = "Object Created"
 OBJECT_DELETED = "Object Deleted"
 
+# The operations that S3 names as the `reason` of an upload. Whoever stands in for S3 gives another.
+REASONS_OF_UPLOADS = frozenset({"PutObject", "POST Object", "CopyObject", "CompleteMultipartUpload"})
+
 
 def object_created(
     bucket: str,
