@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status as Spinner
 
-from cli import check, failures, files, redrive, report, upload
+from cli import check, costs, failures, files, redrive, report, upload
 from cli.failures import Failure, UndeliveredEvents
 from cli.following import DEFAULT_TIMEOUT, Result
 from cli.problems import AWS_ERRORS, SetupError, explain
@@ -139,6 +139,37 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("paths", nargs="*", type=_path, metavar="PHOTO", help="photos of your own to upload, too")
     checking.add_argument("--keep", action="store_true", help="do not remove the uploads and their results")
     checking.set_defaults(command=_check)
+
+    costing = commands.add_parser(
+        "cost",
+        help="estimate what uploads cost, from measured usage and list prices",
+        description="Estimate what uploads within a month cost, by service, in USD at list prices without free tiers. "
+        "Needs no stack and no AWS settings. docs/costs.md explains each line.",
+    )
+    costing.add_argument(
+        "--images", type=_count, default=1_000_000, metavar="N", help="number of uploads (default: %(default)s)"
+    )
+    costing.add_argument("--workflow", choices=costs.WORKFLOWS, default=costs.STANDARD, help="the stack's WorkflowType")
+    costing.add_argument(
+        "--labels", type=_switch, default=True, metavar="true|false", help="the stack's DetectLabels (default: true)"
+    )
+    costing.add_argument("--mail", action="store_true", help="with an e-mail for each image")
+    costing.add_argument(
+        "--deleted",
+        type=_percent,
+        default=costs.DELETED,
+        metavar="PERCENT",
+        help=f"how many of the uploads are deleted again (default: {costs.DELETED:.0%})".replace("%", "%%"),
+    )
+    costing.add_argument(
+        "--retried",
+        type=_percent,
+        default=costs.RETRIED,
+        metavar="PERCENT",
+        help=f"how many steps are tried again (default: {costs.RETRIED:.1%})".replace("%", "%%"),
+    )
+    costing.add_argument("--json", action="store_true", help="print one JSON object")
+    costing.set_defaults(command=_cost)
     return parser
 
 
@@ -229,6 +260,20 @@ def _check(options: argparse.Namespace) -> int:
     finally:
         _say(shown.summary())
     return NOT_ALL_COMPLETED if shown.outcomes[check.BROKEN] else OK
+
+
+def _cost(options: argparse.Namespace) -> int:
+    question = costs.Question(
+        images=options.images,
+        workflow=options.workflow,
+        labels=options.labels,
+        mail=options.mail,
+        deleted=options.deleted,
+        retried=options.retried,
+    )
+    usage, prices = costs.usage(), costs.prices()
+    report.print_costs(costs.estimate(question, usage, prices), usage, prices, as_json=options.json)
+    return OK
 
 
 def _run_again(
@@ -342,6 +387,32 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < threading.TIMEOUT_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return seconds
+
+
+def _count(text: str) -> int:
+    try:
+        count = int(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        count = -1
+    if not 0 <= count <= 10**12:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of images")
+    return count
+
+
+def _switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+def _percent(text: str) -> float:
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        percent = -1
+    if not 0 <= percent <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage from 0 to 100")
+    return percent / 100
 
 
 def _key(text: str) -> str:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, Te
 from rich.table import Table
 from rich.text import Text
 
+from cli import costs
 from cli.check import BROKEN, HELD, SKIPPED, Answer, Promise
 from cli.failures import FAILED, Failure
 from cli.following import Result
@@ -166,6 +167,39 @@ def print_failures(failures: Sequence[Failure], *, as_json: bool) -> None:
         kind, *cells = _failure_cells(failure)
         table.add_row(Text(kind, _COLOURS.get(kind, "red")), *map(Text, cells))
     Console().print(table)
+
+
+def print_costs(estimate: costs.Estimate, usage: costs.Document, prices: costs.Prices, *, as_json: bool) -> None:
+    """The items of the bill, grouped by service. A table on a terminal; tabs or JSON elsewhere."""
+    if as_json:
+        print(json.dumps(costs.to_json(estimate, usage, prices)))
+        return
+    if not sys.stdout.isatty():
+        for line in estimate.lines:
+            print(line.service, line.what, f"{line.quantity:.6g}", f"{line.usd:.6f}", sep="\t")
+        print("Total", "", "", f"{estimate.total:.6f}", sep="\t")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("service")
+    for heading in ("USD", "of which", "", "quantity"):
+        table.add_column(heading, justify="right" if heading in ("USD", "quantity") else "left")
+    for service, usd in estimate.by_service.items():
+        lines = [line for line in estimate.lines if line.service == service]
+        for line in lines:
+            first = line is lines[0]
+            amounts = (f"{usd:,.2f}" if first else "", f"{line.usd:,.2f}")
+            table.add_row(service if first else "", *amounts, line.what, f"{line.quantity:,.0f}")
+    table.add_row(Text("total", "bold"), Text(f"{estimate.total:,.2f}", "bold"))
+    console = Console()
+    console.print(table)
+    storage = costs.storage_a_month(estimate.question, usage, prices)
+    console.print(
+        f"\n{estimate.monthly:,.2f} of it are due each month without uploads. Not included: keeping the objects in S3, "
+        f"{storage['Uploads']:,.2f} (uploads) and {storage['Renditions']:,.2f} (renditions) a month. List prices of "
+        f"{prices.region} as of {prices.as_of}, without free tiers; usage measured on {usage['Measured']}. "
+        "See docs/costs.md.",
+        highlight=False,
+    )
 
 
 def json_of_failure(failure: Failure) -> str:

@@ -199,9 +199,10 @@ def test_the_wheel_alone_provides_the_command(stack: Stack, installed: Path, tmp
         command = [installed / "image-pipeline", *arguments]
         return subprocess.run(command, cwd=tmp_path, env=os.environ | settings, capture_output=True, text=True)
 
-    usage, redrive = run("--help"), run("redrive", "uploads/none.jpg")
+    usage, redrive, cost = run("--help"), run("redrive", "uploads/none.jpg"), run("cost", "--json")
 
     assert usage.stdout.startswith("usage: image-pipeline ")
+    assert json.loads(cost.stdout)["Total"] > 0, cost.stderr
     assert redrive.stdout.startswith("NOT_FOUND\tuploads/none.jpg\t"), redrive.stderr
 
 
@@ -212,4 +213,5 @@ def test_the_wheel_holds_what_the_command_imports(wheel: Path, installed: Path) 
 
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
 
-    assert packed == {file.split("/site-packages/")[1] for file in loaded.split()} | {"cli/__main__.py"}
+    data = {"cli/__main__.py", "cli/prices.toml", "cli/usage.json"}
+    assert packed == {file.split("/site-packages/")[1] for file in loaded.split()} | data

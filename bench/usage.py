@@ -1,0 +1,367 @@
+"""`python -m bench.usage`: what one upload and one deletion use, measured on the local run. Writes cli/usage.json.
+
+Each upload is a photo of 12 megapixels. Uploads and deletions go one after another through the deployed template, and
+what a bill would count is read from where AWS would count it: the histories of executions, the REPORT lines and the
+other bytes of the functions' logs, the requests of each caller, the item in the table. The emulator answers in no time,
+so how long a function waits for AWS is not measured but assumed (`Assumed`): the durations of requests as AWS states
+them, times the requests that were counted.
+"""
+
+import argparse
+import json
+import math
+import platform
+import re
+import statistics
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from samtranslator.yaml_helper import yaml_parse
+
+from bench import pictures
+from local.stack import LocalStack
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "cli" / "usage.json"
+TEMPLATE = ROOT / "template.yaml"
+PICTURE = "JPEG 12 MP"
+PATIENCE_SECONDS = 120
+
+# Milliseconds from sending a request to the last byte of its answer, within a Region.
+ASSUMED = {
+    "S3Ms": 100,  # "roughly 100-200 milliseconds": Performance Design Patterns for Amazon S3
+    "S3BytesPerMs": 85_000,  # "85-90 MB/s for each concurrent request", ibid.
+    "DynamoDbMs": 10,  # "single-digit millisecond"
+    "RekognitionMs": 600,  # AWS states none
+    "SnsMs": 30,  # AWS states none
+    "BetweenStatesMs": 50,  # AWS states none
+    "XrayLogBytes": 120,  # of the line with the trace's id that Lambda adds to REPORT
+}
+LOG_EVENT_BYTES = 26  # that CloudWatch Logs adds to each event
+KB, READ_UNIT = 1024, 4096
+
+SERVICES_OF_WAITS = {"s3": "S3Ms", "dynamodb": "DynamoDbMs", "sns": "SnsMs"}
+
+
+class Measured:
+    """The local run, and what it counted since `begin`."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self.stack = stack
+        self.outputs = stack.outputs
+        self.s3, self.table = stack.client("s3"), stack.client("dynamodb")
+        self.machines, self.logs = stack.client("stepfunctions"), stack.client("logs")
+        listed = stack.client("cloudformation").describe_stack_resources(
+            StackName=stack.environment["IMAGE_PIPELINE_STACK"]
+        )
+        names = {
+            resource["PhysicalResourceId"]: resource["LogicalResourceId"]
+            for resource in listed["StackResources"]
+            if resource["ResourceType"] == "AWS::Lambda::Function"
+        }
+        self.names = names | {"states": "states", "client": "client"}
+        describe = stack.client("lambda").get_function_configuration
+        self.groups = {
+            logical: describe(FunctionName=physical)["LoggingConfig"]["LogGroup"] for physical, logical in names.items()
+        }
+        self.begin()
+
+    def begin(self) -> None:
+        self.since = datetime.now(UTC)
+        reset = urllib.request.Request(f"{self.stack.endpoint}/_local/usage", method="DELETE")  # noqa: S310
+        urllib.request.urlopen(reset, timeout=30).close()  # noqa: S310
+
+    def requests(self) -> dict[str, Counter]:
+        """Requests by caller and action."""
+        with urllib.request.urlopen(f"{self.stack.endpoint}/_local/usage", timeout=30) as answer:  # noqa: S310
+            return {self.names[caller]: Counter(counts) for caller, counts in json.load(answer).items()}
+
+    def executions(self, machine: str) -> list[dict]:
+        listed = self.machines.get_paginator("list_executions").paginate(stateMachineArn=self.outputs[machine])
+        return [
+            execution
+            for page in listed
+            for execution in page["executions"]
+            if execution["startDate"] >= self.since.replace(microsecond=0)
+        ]
+
+    def transitions(self, execution: dict) -> int:
+        """State entries; a retry would be one more."""
+        pages = self.machines.get_paginator("get_execution_history").paginate(executionArn=execution["executionArn"])
+        return sum("stateEnteredEventDetails" in event for page in pages for event in page["events"])
+
+    def log(self, group: str) -> list[str]:
+        pages = self.logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group, startTime=int(self.since.timestamp() * 1000)
+        )
+        return [event["message"] for page in pages for event in page["events"]]
+
+    def item(self, key: str) -> dict:
+        answer = self.table.get_item(
+            TableName=self.outputs["ImagesTable"], Key={"ImageKey": {"S": key}}, ConsistentRead=True
+        )
+        return answer.get("Item", {})
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"bench.usage: nothing happened in {PATIENCE_SECONDS} s")
+        time.sleep(0.1)
+
+
+# ----------------------------------------------------------------------------------------------------------- one bill
+
+
+def attribute_bytes(attribute: dict) -> int:
+    """Bytes of a DynamoDB attribute's value, by its documented rules."""
+    [(kind, value)] = attribute.items()
+    match kind:
+        case "S":
+            return len(value.encode())
+        case "N":
+            return math.ceil(len(value.strip("-0.").replace(".", "")) / 2) + 1
+        case "L":
+            return 3 + sum(1 + attribute_bytes(member) for member in value)
+        case "M":
+            return 3 + sum(len(name.encode()) + 1 + attribute_bytes(member) for name, member in value.items())
+    return 1  # BOOL, NULL
+
+
+def item_bytes(item: dict) -> int:
+    return sum(len(name.encode()) + attribute_bytes(attribute) for name, attribute in item.items())
+
+
+# The attributes that BeginRecord writes, and those of an entry in the index ByStatus.
+BEGUN = ("ImageKey", "Status", "Sequencer", "VersionId", "ETag", "Bytes", "ReceivedAt", "StartedAt", "ExecutionArn")
+INDEXED = ("ImageKey", "Status", "ReceivedAt")
+
+
+def units(requests: dict[str, Counter], record: dict) -> dict[str, int]:
+    """Write and read request units. An entry of the index is deleted and written again when the status changes."""
+    complete = math.ceil(item_bytes(record) / KB)
+    begun = math.ceil(item_bytes({name: record[name] for name in BEGUN}) / KB)
+    costs = {
+        ("states", "dynamodb:PutItem"): begun + 1,
+        ("StoreFunction", "dynamodb:PutItem"): complete + 2,
+        ("states", "dynamodb:DeleteItem"): complete + 1,
+    }
+    written = read = 0
+    for caller, counts in requests.items():
+        for action, count in counts.items():
+            if caller == "client" or not action.startswith("dynamodb:"):
+                continue
+            if action == "dynamodb:GetItem":
+                read += count * math.ceil(item_bytes(record) / READ_UNIT)
+            else:
+                written += count * costs[caller, action]  # a KeyError is a write that nobody has priced yet
+    return {"WriteUnits": written, "ReadUnits": read}
+
+
+def bill(measured: Measured, machine: str, count: int, record: dict, sizes: dict[str, int]) -> dict:
+    """What one operation used, of `count` that were done."""
+    requests = measured.requests()
+    entered = [measured.transitions(execution) for execution in measured.executions(machine)]
+    template = yaml_parse(TEMPLATE.read_text())["Resources"]
+    functions, log_bytes = {}, 0
+    for name, group in measured.groups.items():
+        lines = measured.log(group)
+        reports = [report(line) for line in lines if line.startswith("REPORT")]
+        log_bytes += sum(len(_as_on_aws(line).encode()) + LOG_EVENT_BYTES for line in lines)
+        log_bytes += len(reports) * ASSUMED["XrayLogBytes"]
+        if not reports:
+            continue
+        calls = {
+            action: round(number / len(reports), 3) for action, number in sorted(requests.get(name, Counter()).items())
+        }
+        functions[name] = {
+            "Invocations": round(len(reports) / count, 3),
+            "MemoryMb": template[name]["Properties"]["MemorySize"],
+            "ProcessorMs": round(statistics.median(found["Processor Time"] for found in reports), 1),
+            "PeakMb": max(found["Max Memory Used"] for found in reports),
+            "WaitMs": round(wait_ms(calls) + sizes.get(name, 0) / ASSUMED["S3BytesPerMs"]),
+            "Requests": calls,
+        }
+        # Not counted, because the stand-in for Rekognition is another server.
+        if "DETECT_LABELS" in template[name]["Properties"].get("Environment", {}).get("Variables", {}):
+            functions[name]["RekognitionMs"] = ASSUMED["RekognitionMs"]
+    everyone = sum((counts for caller, counts in requests.items() if caller != "client"), Counter())
+    return {
+        "Transitions": statistics.mode(entered),
+        "Functions": functions,
+        "Tasks": {action: number / count for action, number in sorted(requests["states"].items())},
+        "S3Writes": (everyone["s3:PutObject"] + everyone["s3:ListBucket"] + everyone["s3:ListBucketVersions"]) / count,
+        "S3Reads": everyone["s3:GetObject"] / count,
+        **{name: number / count for name, number in units(requests, record).items()},
+        "LogBytes": round(log_bytes / count),
+        "OrchestrationMs": round(
+            statistics.mode(entered) * ASSUMED["BetweenStatesMs"] + wait_ms(requests["states"]) / count
+        ),
+    }
+
+
+def wait_ms(calls: dict[str, float]) -> float:
+    """Milliseconds of waiting for requests that are sent one after another, without Rekognition's."""
+    return sum(
+        number * ASSUMED.get(SERVICES_OF_WAITS.get(action.split(":")[0], ""), 0) for action, number in calls.items()
+    )
+
+
+def report(line: str) -> dict[str, float]:
+    """The numbers of a REPORT line, in milliseconds and megabytes."""
+    return {name: float(number) for name, number in re.findall(r"([A-Z][A-Za-z ]+): ([\d.]+) (?:ms|MB)", line)}
+
+
+def _as_on_aws(line: str) -> str:
+    """Without what only the local run adds to a REPORT line."""
+    return re.sub(r"\t(?:Init )?Processor Time: [\d.]+ ms", "", line)
+
+
+def metrics(lines: list[str]) -> set[str]:
+    """The custom metrics that lines in embedded metric format create; each set of dimensions is one of its own."""
+    found = set()
+    for line in lines:
+        if not line.startswith('{"_aws"'):
+            continue
+        document = json.loads(line)
+        for directive in document["_aws"]["CloudWatchMetrics"]:
+            for dimensions in directive["Dimensions"]:
+                values = [document[name] for name in dimensions]
+                found |= {f"{directive['Namespace']}/{metric['Name']}{values}" for metric in directive["Metrics"]}
+    return found
+
+
+def idle() -> dict:
+    """What costs something while nothing is uploaded: unconditional alarms, by their metrics, and dashboards."""
+    resources = [found for found in yaml_parse(TEMPLATE.read_text())["Resources"].values() if "Condition" not in found]
+    alarms = [found["Properties"] for found in resources if found["Type"] == "AWS::CloudWatch::Alarm"]
+    return {
+        "Alarms": sum(sum("MetricStat" in metric for metric in alarm.get("Metrics", [])) or 1 for alarm in alarms),
+        "Dashboards": sum(found["Type"] == "AWS::CloudWatch::Dashboard" for found in resources),
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------ the run
+
+
+@contextmanager
+def running() -> Iterator[Measured]:
+    """The template, deployed for this measurement."""
+    with tempfile.TemporaryDirectory(prefix="bench-usage-") as folder, LocalStack(Path(folder) / "run") as stack:
+        yield Measured(stack)
+
+
+def measure(measured: Measured, images: int, photo: Path) -> dict:
+    """Upload and delete, one after another."""
+    keys = [f"uploads/2026/11/photo-{number:04}.jpg" for number in range(images)]
+
+    def upload(key: str) -> None:
+        measured.s3.upload_file(str(photo), measured.outputs["UploadsBucket"], key)
+        eventually(lambda: measured.item(key).get("Status", {}).get("S") == "COMPLETED")
+        eventually(lambda: all(found["status"] != "RUNNING" for found in measured.executions("ImagePipeline")))
+
+    measured.begin()
+    upload("uploads/first.jpg")
+    inits = {
+        name: report(next(line for line in measured.log(group) if line.startswith("REPORT")))["Init Processor Time"]
+        for name, group in measured.groups.items()
+        if measured.log(group)
+    }
+    time.sleep(1.1)  # executions are told apart by whole seconds
+    measured.begin()
+    for number, key in enumerate(keys, 1):
+        upload(key)
+        print(f"\r{number} of {images} uploaded", end="", file=sys.stderr, flush=True)
+    record = measured.item(keys[-1])
+    renditions = sum(int(found["M"]["Bytes"]["N"]) for found in record["Renditions"]["M"].values())
+    original = photo.stat().st_size
+    lines = [line for group in measured.groups.values() for line in measured.log(group)]
+    uploads = bill(measured, "ImagePipeline", images, record, {"ThumbnailsFunction": original + renditions})
+    uploads["S3Writes"] += 1  # the user's
+    uploads |= {
+        "StoredBytes": item_bytes(record) + item_bytes({name: record[name] for name in INDEXED}) + 200,
+        "RecordBytes": item_bytes(record),
+        "OriginalBytes": original,
+        "RenditionBytes": renditions,
+    }
+
+    measured.s3.delete_object(Bucket=measured.outputs["UploadsBucket"], Key="uploads/first.jpg")
+    eventually(lambda: not measured.item("uploads/first.jpg"))
+    eventually(lambda: all(found["status"] != "RUNNING" for found in measured.executions("Housekeeping")))
+    time.sleep(1.1)
+    for name, group in measured.groups.items():
+        if name not in inits and (found := [line for line in measured.log(group) if line.startswith("REPORT")]):
+            inits[name] = report(found[0])["Init Processor Time"]
+    measured.begin()
+    for number, key in enumerate(keys, 1):
+        measured.s3.delete_object(Bucket=measured.outputs["UploadsBucket"], Key=key)
+        eventually(lambda key=key: not measured.item(key))
+        print(f"\r{number} of {images} deleted ", end="", file=sys.stderr, flush=True)
+    eventually(lambda: len(measured.executions("Housekeeping")) >= images)
+    eventually(lambda: all(found["status"] != "RUNNING" for found in measured.executions("Housekeeping")))
+    print(file=sys.stderr)
+    deletions = bill(measured, "Housekeeping", images, record, {})
+    for operation in (uploads, deletions):
+        for name, function in operation["Functions"].items():
+            function["InitProcessorMs"] = round(inits[name])
+    return {
+        "Measured": datetime.now(UTC).date().isoformat(),
+        "Command": "python -m bench.usage",
+        "Machine": f"{platform.machine()}, {_processor()}",
+        "Picture": f"{PICTURE}, {original:,} bytes, the three default renditions",
+        "Images": images,
+        "Assumed": ASSUMED,
+        "Upload": uploads,
+        "Deletion": deletions,
+        "Idle": idle() | {"Metrics": len(metrics(lines))},
+    }
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells."""
+    try:
+        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    except FileNotFoundError:
+        return platform.processor()
+    return found[1] if found else "unknown processor"
+
+
+def main() -> None:
+    """Measure and write the file, or write again only what follows from the template."""
+    parser = argparse.ArgumentParser(prog="bench.usage", description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--output", type=Path, default=TARGET)
+    parser.add_argument(
+        "--derive",
+        action="store_true",
+        help="read memory sizes and alarms from the template again, and measure nothing",
+    )
+    options = parser.parse_args()
+    if options.derive:
+        found = derived(json.loads(options.output.read_text()))
+    else:
+        with running() as measured:
+            found = measure(measured, options.images, pictures.picture(PICTURE, ROOT / ".local" / "bench" / "pictures"))
+    options.output.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def derived(found: dict) -> dict:
+    """The measurement with what follows from the template as it is now."""
+    resources = yaml_parse(TEMPLATE.read_text())["Resources"]
+    for operation in (found["Upload"], found["Deletion"]):
+        for name, function in operation["Functions"].items():
+            function["MemoryMb"] = resources[name]["Properties"]["MemorySize"]
+    found["Idle"] |= idle()
+    return found
+
+
+if __name__ == "__main__":
+    main()

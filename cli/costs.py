@@ -1,0 +1,283 @@
+"""What uploads cost: measured usage times list prices. Everything here is arithmetic on plain values.
+
+`usage.json` is measured by `python -m bench.usage`; `prices.toml` holds prices with their sources. docs/costs.md
+explains what each line is, and what the figures leave out.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+STANDARD, EXPRESS = "STANDARD", "EXPRESS"
+WORKFLOWS = (STANDARD, EXPRESS)
+
+# Lambda gives a function processor time in proportion to its memory: one virtual processor at this size.
+FULL_PROCESSOR_MB = 1769
+# Where a share is not measured, because it depends on the user. Each has an option or is stated in docs/costs.md.
+DELETED = 0.01
+RETRIED = 0.001  # of the steps
+COLD = 0.01  # of the invocations
+MONTH_SECONDS = 30 * 86_400
+# X-Ray's default rule: the first request of each second, and 5 % of the others.
+SAMPLED_A_SECOND, SAMPLED_OF_THE_REST = 1, 0.05
+GB = 2**30
+EXPRESS_GB = 64 / 1024  # 50 MB, the definition and the data, in chunks of 64 MB
+ITEM_OVERHEAD_BYTES = 100  # of DynamoDB's storage, for each item of a table and of an index
+
+Document = Mapping[str, Any]  # JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A list price in USD: for each `per` units, or by tiers of (units, USD for a unit)."""
+
+    per: int
+    unit: str
+    source: str
+    usd: float = 0.0
+    tiers: tuple[tuple[float, float], ...] = ()
+
+    def of(self, quantity: float) -> float:
+        """USD for a quantity that is used within one month."""
+        total, left = 0.0, quantity
+        for size, usd in self.tiers or ((quantity, self.usd / self.per),):
+            total += min(left, size) * usd
+            left -= min(left, size)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The price table."""
+
+    region: str
+    as_of: date
+    by_name: Mapping[str, Price]
+
+    @classmethod
+    def from_toml(cls, text: str) -> "Prices":
+        table = tomllib.loads(text)
+        prices = {
+            name: Price(
+                per=price["per"],
+                unit=price["unit"],
+                source=price["source"],
+                usd=price.get("usd", 0.0),
+                tiers=tuple(map(tuple, price.get("tiers", ()))),
+            )
+            for name, price in table.items()
+            if isinstance(price, dict)
+        }
+        return cls(table["region"], table["as_of"], prices)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One item of the bill."""
+
+    service: str
+    what: str
+    quantity: float
+    usd: float
+    monthly: bool = False  # due every month, whether there are uploads or not
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be priced: uploads within one month."""
+
+    images: int
+    workflow: str = STANDARD
+    labels: bool = True
+    faces: bool = False
+    moderation: bool = False
+    mail: bool = False
+    deleted: float = DELETED  # share of the uploads
+    retried: float = RETRIED
+    architecture: str = "arm64"
+
+    @property
+    def rekognition_calls(self) -> int:
+        """Calls for each image."""
+        return self.labels + self.faces + self.moderation
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The answer."""
+
+    question: Question
+    lines: tuple[Line, ...]
+
+    @property
+    def total(self) -> float:
+        return sum(line.usd for line in self.lines)
+
+    @property
+    def monthly(self) -> float:
+        """The part of the total that is due every month without any upload."""
+        return sum(line.usd for line in self.lines if line.monthly)
+
+    @property
+    def by_service(self) -> dict[str, float]:
+        services = dict.fromkeys(line.service for line in self.lines)
+        return {service: sum(line.usd for line in self.lines if line.service == service) for service in services}
+
+
+@cache
+def prices() -> Prices:
+    """The packaged price table."""
+    return Prices.from_toml((files("cli") / "prices.toml").read_text())
+
+
+@cache
+def usage() -> Document:
+    """The packaged measurement."""
+    measured: Document = json.loads((files("cli") / "usage.json").read_text())
+    return measured
+
+
+def estimate(question: Question, measured: Document, prices: Prices) -> Estimate:
+    """The bill for the uploads of one month, with the deletions and retries that come with them."""
+    images, deletions = question.images, question.images * question.deleted
+    upload, deletion, idle = measured["Upload"], measured["Deletion"], measured["Idle"]
+    price = {name: price.of for name, price in prices.by_name.items()}
+    lines: list[Line] = []
+
+    def add(service: str, what: str, quantity: float, name: str, *, monthly: bool = False) -> None:
+        if quantity:
+            lines.append(Line(service, what, quantity, price[name](quantity), monthly))
+
+    # ------------------------------------------------------------------------------------------------ Step Functions
+    if question.workflow == STANDARD:
+        add("Step Functions", "transitions of uploads", images * upload["Transitions"], "step_functions_transition")
+        add("Step Functions", "retries", images * upload["Transitions"] * question.retried, "step_functions_transition")
+        add(
+            "Step Functions",
+            "transitions of deletions",
+            deletions * deletion["Transitions"],
+            "step_functions_transition",
+        )
+    else:
+        seconds = images * express_seconds(upload, question) + deletions * express_seconds(deletion, question)
+        add("Step Functions", "executions", images + deletions, "step_functions_request")
+        add("Step Functions", "GB-seconds", seconds * EXPRESS_GB, "step_functions_gb_second")
+
+    # -------------------------------------------------------------------------------------------------------- Lambda
+    runs, gb_seconds = 0.0, 0.0
+    for count, operation in ((images * (1 + question.retried), upload), (deletions, deletion)):
+        for function in operation["Functions"].values():
+            runs += count * function["Invocations"]
+            ms = duration_ms(function, function["MemoryMb"], rekognition=_calls(function, question))
+            ms += COLD * function["InitProcessorMs"]  # an init has a whole processor, whatever the memory size
+            gb_seconds += count * function["Invocations"] * function["MemoryMb"] / 1024 * ms / 1000
+    add("Lambda", "invocations", runs, "lambda_request")
+    add("Lambda", "GB-seconds", gb_seconds, f"lambda_gb_second_{question.architecture}")
+
+    # ------------------------------------------------------------------------------------------- S3, DynamoDB, events
+    for name, requests in (("s3_write", "S3Writes"), ("s3_read", "S3Reads")):
+        count = images * upload[requests] + deletions * deletion[requests]
+        # Rekognition reads a rendition with the function's role.
+        count += images * question.rekognition_calls if name == "s3_read" else 0
+        add("S3", "writes and listings" if name == "s3_write" else "reads", count, name)
+    for kind in ("Write", "Read"):
+        units = images * upload[f"{kind}Units"] + deletions * deletion[f"{kind}Units"]
+        add("DynamoDB", f"{kind.lower()} request units", units, f"dynamodb_{kind.lower()}_unit")
+    stored_gb = images * (1 - question.deleted) * upload["StoredBytes"] / GB
+    add("DynamoDB", "storage for a month", stored_gb, "dynamodb_gb_month")
+    add("DynamoDB", "point-in-time recovery for a month", stored_gb, "dynamodb_pitr_gb_month")
+    add("EventBridge", "events of S3", images + deletions, "eventbridge_event")
+    add("SNS", "publish requests", images, "sns_publish")
+    add("SNS", "e-mails", images * question.mail, "sns_email")
+
+    # --------------------------------------------------------------------------------------------------------- sight
+    log_gb = (images * upload["LogBytes"] + deletions * deletion["LogBytes"]) / GB
+    add("CloudWatch", "logs", log_gb, "logs_gb")
+    add("CloudWatch", "logs kept for a month", log_gb, "logs_gb_month")
+    add("CloudWatch", "alarms", idle["Alarms"], "alarm_month", monthly=True)
+    add("CloudWatch", "custom metrics", idle["Metrics"], "metric_month")
+    add("CloudWatch", "dashboards", idle["Dashboards"], "dashboard_month", monthly=True)
+    add("X-Ray", "traces", traces(images + deletions), "xray_trace")
+    add("Rekognition", "images", images * question.rekognition_calls, "rekognition_image")
+    return Estimate(question, tuple(lines))
+
+
+def duration_ms(function: Document, memory_mb: int, *, rekognition: float = 0) -> float:
+    """Milliseconds of a warm invocation with this memory: processor time at its share of a processor, and waiting."""
+    return float(
+        function["ProcessorMs"] / processor_share(memory_mb)
+        + function["WaitMs"]
+        + rekognition * function.get("RekognitionMs", 0)
+    )
+
+
+def processor_share(memory_mb: int) -> float:
+    """The part of one processor that a function gets. More than one does not help code that computes in one thread."""
+    return min(1.0, memory_mb / FULL_PROCESSOR_MB)
+
+
+def express_seconds(operation: Document, question: Question) -> float:
+    """Billed seconds of an execution: its functions one after another, its own calls, and the way between states."""
+    ms = sum(
+        function["Invocations"] * duration_ms(function, function["MemoryMb"], rekognition=_calls(function, question))
+        for function in operation["Functions"].values()
+    )
+    return -(-(ms + operation["OrchestrationMs"]) // 100) / 10
+
+
+def traces(executions: float) -> float:
+    """Traces that X-Ray's default rule samples, of executions that are spread over a month: the most there can be."""
+    if not executions:
+        return 0.0
+    rate = executions / MONTH_SECONDS
+    sampled = min(rate, SAMPLED_A_SECOND) + SAMPLED_OF_THE_REST * max(0.0, rate - SAMPLED_A_SECOND)
+    return executions * sampled / rate
+
+
+def storage_a_month(question: Question, measured: Document, prices: Prices) -> dict[str, float]:
+    """USD a month for keeping the objects in S3, which is no part of the estimate."""
+    kept = question.images * (1 - question.deleted) / GB
+    price = prices.by_name["s3_gb_month"].of
+    return {
+        "Uploads": price(kept * measured["Upload"]["OriginalBytes"]),
+        "Renditions": price(kept * measured["Upload"]["RenditionBytes"]),
+    }
+
+
+def _calls(function: Document, question: Question) -> int:
+    return question.rekognition_calls if "RekognitionMs" in function else 0
+
+
+def to_json(answer: Estimate, measured: Document, prices: Prices) -> dict[str, Any]:
+    """`Total` and `ByService` in USD, and what they rest on."""
+    question = answer.question
+    return {
+        "Total": round(answer.total, 6),
+        "ByService": {service: round(usd, 6) for service, usd in answer.by_service.items()},
+        "Monthly": round(answer.monthly, 6),
+        "Images": question.images,
+        "Workflow": question.workflow,
+        "Labels": question.labels,
+        "Lines": [
+            {"Service": line.service, "What": line.what, "Quantity": round(line.quantity, 6), "Usd": round(line.usd, 6)}
+            for line in answer.lines
+        ],
+        "Shares": {"Deleted": question.deleted, "Retried": question.retried, "Cold": COLD},
+        "NotIncluded": {
+            "S3StorageAMonth": {k: round(v, 6) for k, v in storage_a_month(question, measured, prices).items()}
+        },
+        "Region": prices.region,
+        "PricesAsOf": prices.as_of.isoformat(),
+        "UsageMeasured": measured["Measured"],
+    }
+
+
+def table(rows: Iterable[tuple[str, ...]]) -> str:
+    """Rows as a Markdown table; the first is the header."""
+    header, *body = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *body))

@@ -1,0 +1,129 @@
+"""The measured usage that prices are multiplied with agrees with the template, the state machines and the code."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from moto import mock_aws
+
+from bench import quotas, usage
+from bench.quotas import Machine
+from cli import costs
+from imagepipeline import aws
+from tests.functions import deployed
+from tests.functions.deployed import invoke, sample
+from tests.template.stack import source
+
+MEASURED = costs.usage()
+UPLOAD = MEASURED["Upload"]
+AGAIN = "measure again: .venv/bin/python -m bench.usage"
+
+
+def test_transitions_are_those_of_the_state_machine():
+    definition = json.loads(quotas.DEFINITION.read_text())
+
+    assert UPLOAD["Transitions"] == Machine.from_asl(definition).transitions, AGAIN
+
+
+def test_tasks_are_those_of_the_state_machine():
+    definition = json.loads(quotas.DEFINITION.read_text())
+    states = definition["States"]
+    path = quotas._walk(states, definition["StartAt"])
+    resources = Counter(states[name]["Resource"].rsplit(":", 2)[-2] for name in path if states[name]["Type"] == "Task")
+
+    assert {action.split(":")[0]: count for action, count in UPLOAD["Tasks"].items()} == resources, AGAIN
+
+
+def test_what_follows_from_the_template_is_up_to_date():
+    again = usage.derived(json.loads(json.dumps(MEASURED)))
+
+    assert again == MEASURED, "read it again: .venv/bin/python -m bench.usage --derive"
+
+
+@pytest.mark.parametrize("name", [*UPLOAD["Functions"], *MEASURED["Deletion"]["Functions"]])
+def test_memory_leaves_a_margin_over_the_measured_peak(name: str):
+    function = {**UPLOAD["Functions"], **MEASURED["Deletion"]["Functions"]}[name]
+
+    assert function["PeakMb"] <= 0.6 * source()["Resources"][name]["Properties"]["MemorySize"]
+
+
+# ------------------------------------------------------------------------------------------------ requests of functions
+
+
+@contextmanager
+def counted() -> Iterator[Counter]:
+    """Counts the requests that the functions' clients send, by the names of their actions."""
+    requests: Counter = Counter()
+    session = aws._session()
+
+    def count(model, **_: object) -> None:
+        name = {"ListObjectsV2": "ListBucket", "DeleteObjects": "DeleteObject"}.get(model.name, model.name)
+        requests[f"{model.service_model.service_name}:{name}"] += 1
+
+    session.register("before-call", count)
+    aws.client.cache_clear()
+    try:
+        yield requests
+    finally:
+        session.unregister("before-call", count)
+        aws.client.cache_clear()
+
+
+@pytest.fixture
+def buckets_and_table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in (deployed.SETTINGS | {"DETECT_LABELS": "false"}).items():
+        monkeypatch.setenv(name, value)
+    deployed.new_execution_environment()
+    table = source()["Resources"]["ImagesTable"]["Properties"]
+    with mock_aws():
+        for bucket in (deployed.UPLOADS_BUCKET, deployed.THUMBNAILS_BUCKET):
+            aws.client("s3").create_bucket(Bucket=bucket)
+        aws.client("dynamodb").create_table(
+            TableName=deployed.IMAGES_TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            **{name: table[name] for name in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")},
+        )
+        yield
+    deployed.new_execution_environment()
+
+
+def test_functions_send_as_many_requests_as_were_measured(buckets_and_table: None):
+    event = deployed.upload(deployed.PHOTO)
+    execution = sample("store")["Execution"]
+    found: dict[str, Counter] = {}
+
+    def run(function: str, call: Callable[[], dict]) -> dict:
+        with counted() as found[function]:
+            return call()
+
+    header = run("ValidateFunction", lambda: invoke(deployed.validate, {"Event": event}))
+    made = run(
+        "ThumbnailsFunction",
+        lambda: invoke(deployed.thumbnails, {"Event": event, "Execution": execution, "Header": header}),
+    )
+    metadata = run("MetadataFunction", lambda: invoke(deployed.metadata, {"Event": event, **made}))
+    aws.client("dynamodb").put_item(
+        TableName=deployed.IMAGES_TABLE,
+        Item={
+            "ImageKey": {"S": event["detail"]["object"]["key"]},
+            "Status": {"S": "PROCESSING"},
+            "ReceivedAt": {"S": event["time"]},
+            "ExecutionArn": {"S": execution["Arn"]},
+        },
+    )
+    stored = {"Metadata": metadata, "Renditions": made["Renditions"], "Attempts": {}}
+    run("StoreFunction", lambda: invoke(deployed.store, {"Event": event, "Execution": execution, **stored}))
+
+    measured = {name: function["Requests"] for name, function in UPLOAD["Functions"].items()}
+    assert found == measured, AGAIN
+
+
+def test_dynamodb_units_follow_from_the_requests_and_the_size_of_the_record():
+    written = UPLOAD["Tasks"]["dynamodb:PutItem"] + UPLOAD["Functions"]["StoreFunction"]["Requests"]["dynamodb:PutItem"]
+    entries = 1 + 2  # of the index, which are deleted and written again when the status changes
+
+    assert UPLOAD["WriteUnits"] >= written + entries
+    assert UPLOAD["WriteUnits"] == 1 + -(-UPLOAD["RecordBytes"] // 1024) + entries, AGAIN
