@@ -1,6 +1,8 @@
 PORT ?= 4566
 PYTHON := .venv/bin/python
 export SAM_CLI_TELEMETRY := 0
+# Compiling every module anew takes longer than most commands.
+unexport PYTHONDONTWRITEBYTECODE
 # The layers' Makefiles call uv and python3.13.
 WITH_TOOLS := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH"
 

@@ -1,9 +1,11 @@
 """For all tests."""
 
+import gc
 import os
 from functools import cache
 
-import botocore.loaders
+import botocore.session
+import moto.core.models
 from hypothesis import settings
 
 # The tests must not depend on the account, the profile or the local run that the shell directs AWS clients to.
@@ -24,4 +26,14 @@ settings.load_profile("thorough")
 
 # Every session reads the models of AWS's services anew, which takes longer than most tests. They never change: one
 # loader serves all sessions.
-botocore.loaders.create_loader = cache(botocore.loaders.create_loader)
+botocore.session.create_loader = cache(botocore.session.create_loader)
+
+# Every start of moto's mock registers 1,300 addresses of AWS for `requests`, which takes longer than most tests. The
+# tests call AWS through botocore alone.
+moto.core.models.RESPONSES_METHODS.clear()
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what imports created from garbage collection: it is never freed, and searching it takes seconds."""
+    gc.collect()
+    gc.freeze()

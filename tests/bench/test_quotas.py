@@ -218,9 +218,14 @@ def test_the_same_seed_gives_the_same_result():
 # ---------------------------------------------------------------------------------------------- the real retry rules
 
 
+REQUIRED = [scenario for scenario in SCENARIOS if scenario.required]
+
+
 # A tenth of the largest burst in an account with a tenth of its quotas takes a tenth of the time to simulate.
 @pytest.mark.parametrize(
-    "scenario", [s if s.images < 100_000 else s.scaled(0.1) for s in SCENARIOS if s.required], ids=lambda s: s.name
+    "scenario",
+    [s.scaled(0.1) if s.images == 100_000 else pytest.param(s, marks=pytest.mark.slow, id=s.name) for s in REQUIRED],
+    ids=lambda s: s.name,
 )
 def test_the_retry_rules_outlast_a_burst(scenario: Scenario):
     result = simulate(REAL, scenario)

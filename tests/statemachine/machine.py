@@ -92,12 +92,7 @@ class StateMachine:
         self._sns = _client("sns")
         self._dynamodb.create_table(TableName=TABLE, **table_properties())
         topic = self._sns.create_topic(Name="notifications")["TopicArn"]
-        machine = source()["Resources"][logical_id]["Properties"]
-        self._arn = _states(
-            "CreateStateMachine",
-            name=f"{logical_id}-{uuid4().hex}",
-            definition=definition(machine["DefinitionUri"], machine["DefinitionSubstitutions"], topic),
-        )["stateMachineArn"]
+        self._arn = _create(logical_id, topic)
 
     def run(self, event: dict, outcomes: dict[str, list[Outcome]] | None = None) -> Execution:
         """Run an execution to its end.
@@ -197,6 +192,14 @@ def definition(file: str, substitutions: dict[str, dict], topic: str) -> str:
     }
     text = (DEFINITIONS.parent / file).read_text()
     return re.sub(r"\$\{(\w+)}", lambda found: values[found[1]], text)
+
+
+@cache  # MiniStack parses every expression, which takes longer than most tests
+def _create(logical_id: str, topic: str) -> str:
+    """Creates a state machine of the template, and returns its ARN."""
+    machine = source()["Resources"][logical_id]["Properties"]
+    text = definition(machine["DefinitionUri"], machine["DefinitionSubstitutions"], topic)
+    return _states("CreateStateMachine", name=logical_id, definition=text)["stateMachineArn"]
 
 
 @cache

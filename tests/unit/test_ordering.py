@@ -25,6 +25,12 @@ from tests.unit.ordering_model import (
     successors,
 )
 
+
+def slow(*values: object) -> object:
+    """A parameter whose search takes about a second."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 # Every interleaving of each is tried. tests.torture tries more and longer ones.
 SHORT = [
     History(("good",), aborts=1, repeats=1),
@@ -41,7 +47,7 @@ SHORT = [
     History(("good", "delete"), duplicates=1),
     History(("good", "delete"), failures=1),
     History(("good", "delete"), repeats=1),
-    History(("good", "delete"), aborts=1),
+    slow(History(("good", "delete"), aborts=1)),
     History(("good", "delete", "good")),
     History(("good", "good", "delete"), versioned=True),
     History(("good", "delete", "good"), versioned=True, same_second=True),
@@ -50,7 +56,7 @@ SHORT = [
     History(("good", "delete"), timeouts=1),
     History(("good", "good"), timeouts=1),
     History(("folder",), duplicates=1),
-    History(("good", "folder"), aborts=1),
+    slow(History(("good", "folder"), aborts=1)),
     History(("folder", "good"), repeats=1),
 ]
 # Too many interleavings to try all: each run tries some of them, to their ends.
@@ -101,7 +107,7 @@ def wander(history: History, chance: random.Random) -> tuple[World, list[str]]:
 
 
 @pytest.mark.parametrize("operations", [("good", "good"), ("good", "bad"), ("bad", "good"), ("good", "same")], ids=str)
-@pytest.mark.parametrize("fault", ["nothing", "aborts", "failures", "repeats"])
+@pytest.mark.parametrize("fault", ["nothing", slow("aborts"), "failures", "repeats"])
 def test_no_upload_is_announced_after_the_one_that_replaced_it(operations: tuple[str, ...], fault: str):
     faults = {} if fault == "nothing" else {fault: 1}
 
