@@ -79,6 +79,7 @@ def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
         http_apis,
         notifications,
         state_machines,
+        streams,
         usage,
     )
     from local.emulator.durability import Snapshots
