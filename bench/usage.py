@@ -153,13 +153,15 @@ def units(requests: dict[str, Counter], record: dict) -> dict[str, int]:
         ("states", "dynamodb:PutItem"): begun + 1,
         ("StoreFunction", "dynamodb:PutItem"): complete + 2,
         ("states", "dynamodb:DeleteItem"): complete + 1,
+        # An entry of the index table each for the list of all images and for the labels; fewer when an image begins.
+        ("IndexFunction", "dynamodb:BatchWriteItem"): 1 + len(record.get("Labels", {"L": []})["L"]),
     }
     written = read = 0
     for caller, counts in requests.items():
         for action, count in counts.items():
             if caller == "client" or not action.startswith("dynamodb:"):
                 continue
-            if action == "dynamodb:GetItem":
+            if action in ("dynamodb:GetItem", "dynamodb:BatchGetItem"):
                 read += count * math.ceil(item_bytes(record) / READ_UNIT)
             else:
                 written += count * costs[caller, action]  # a KeyError is a write that nobody has priced yet

@@ -88,7 +88,7 @@ class Api:
         return self._call("GET", "/images", {"key": key})
 
     def images(self, **parameters: str) -> Iterator[dict[str, Any]]:
-        """Every image of a listing, the newest first. Parameters are status, prefix, from, to and limit."""
+        """Every image of a listing, the newest first. Parameters are those of GET /images in docs/openapi.yaml."""
         while True:
             page = self._call("GET", "/images", parameters)
             yield from page["Images"]

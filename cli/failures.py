@@ -1,6 +1,6 @@
 """What failed and why: in the table, in executions that ended early, and among the events that were not delivered."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -8,8 +8,9 @@ from itertools import batched
 from typing import Self
 
 from cli.events import Event
-from cli.stack import Document, Record, Stack, from_item
+from cli.stack import Document, Record, Stack
 from imagepipeline.keys import renditions_prefix
+from imagepipeline.lists import ATTENTION
 
 FAILED = "FAILED"
 STUCK = "STUCK"  # PROCESSING, although its execution has ended
@@ -25,13 +26,8 @@ OF_RECORDS = frozenset({FAILED, STUCK, UNANNOUNCED, UNLABELLED})
 PATIENCE = timedelta(minutes=10)  # longer than the retries of a notification and the recovery of an execution take
 LOOK_BACK = timedelta(days=14)  # as long as the queue keeps an event
 ENDED_EARLY = ("FAILED", "TIMED_OUT", "ABORTED")  # statuses of an execution
-_THREADS = 4  # that scan the table, one segment each, or ask Step Functions
+_THREADS = 4  # that ask Step Functions
 _HIDDEN_SECONDS = 300  # how long a message stays hidden from other readers if this process dies
-
-_PROJECTION = (
-    "ImageKey, #status, Sequencer, ExecutionArn, StartedAt, CompletedAt, AnnouncedAt, #error, FailedStep, "
-    "LabelsError, NotificationError"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +38,7 @@ class Failure:
     kind: str  # one of those above
     error: dict[str, str]  # {"Name", "Message"}
     since: str  # ISO 8601, UTC
-    record: Record = field(default_factory=Document)  # the attributes that the scan reads
+    record: Record = field(default_factory=Document)
     event: Event | None = None  # to be started again unchanged
     receipt: str = ""  # of the message in the queue that holds the event
 
@@ -59,7 +55,7 @@ class Failure:
 
 
 def in_stack(
-    stack: Stack, now: datetime, *, rejected: bool = False, on_progress: Callable[[int], None] = lambda scanned: None
+    stack: Stack, now: datetime, *, rejected: bool = False, on_progress: Callable[[int], None] = lambda read: None
 ) -> list[Failure]:
     """All failures except those in the queue; the parameters are those of `in_table`."""
     records = in_table(stack, now, rejected=rejected, on_progress=on_progress)
@@ -71,17 +67,12 @@ def in_stack(
 
 
 def in_table(
-    stack: Stack, now: datetime, *, rejected: bool = False, on_progress: Callable[[int], None] = lambda scanned: None
+    stack: Stack, now: datetime, *, rejected: bool = False, on_progress: Callable[[int], None] = lambda read: None
 ) -> list[Failure]:
-    """The failures that records show, by key. Reads the whole table: half a read unit for each 4 KB of it.
+    """The failures that records show, by key. Reads the records that may show one, which the indexes name.
 
-    `on_progress` is called from the scanning threads with the number of records just read.
+    `on_progress` is called with the number of records just read.
     """
-
-    def scan(segment: int) -> Iterator[Failure]:
-        for page in _pages(stack, segment, rejected):
-            on_progress(page["ScannedCount"])
-            yield from filter(None, (of_record(from_item(item), now) for item in page["Items"]))
 
     def confirmed(failure: Failure) -> bool:
         if failure.kind == STUCK:
@@ -91,10 +82,21 @@ def in_table(
             return stack.execution_status(failure.record["ExecutionArn"]) in ENDED_EARLY
         return True
 
-    with ThreadPoolExecutor(_THREADS, "scan") as pool:
-        parts = pool.map(lambda segment: list(scan(segment)), range(_THREADS))
-        found = sorted((failure for part in parts for failure in part), key=lambda failure: failure.key)
-        return [failure for failure, is_one in zip(found, pool.map(confirmed, found), strict=True) if is_one]
+    found: dict[str, Failure] = {}
+    for keys in _candidates(stack, rejected):
+        on_progress(len(keys))
+        failures = (of_record(record, now) for record in stack.records(keys).values())
+        found |= {failure.key: failure for failure in failures if failure and (rejected or failure.kind != REJECTED)}
+    by_key = [found[key] for key in sorted(found)]
+    with ThreadPoolExecutor(_THREADS, "confirm") as pool:
+        return [failure for failure, is_one in zip(by_key, pool.map(confirmed, by_key), strict=True) if is_one]
+
+
+def _candidates(stack: Stack, rejected: bool) -> Iterator[list[str]]:
+    """Keys of all records that may show a failure; some of them several times."""
+    for status in ("FAILED", "PROCESSING", *(["REJECTED"] if rejected else [])):
+        yield from stack.keys_by_status(status)
+    yield from stack.keys_in_list(ATTENTION)
 
 
 def of_record(record: Record, now: datetime) -> Failure | None:
@@ -118,23 +120,6 @@ def of_record(record: Record, now: datetime) -> Failure | None:
     if status == "REJECTED":
         return Failure(key, REJECTED, record["Error"], since, record)
     return None
-
-
-def _pages(stack: Stack, segment: int, rejected: bool) -> Iterable[Document]:
-    unannounced = "attribute_not_exists(AnnouncedAt) AND (#status = :rejected OR attribute_exists(NotificationError))"
-    pages: Iterable[Document] = stack.dynamodb.get_paginator("scan").paginate(
-        TableName=stack.outputs["ImagesTable"],
-        Segment=segment,
-        TotalSegments=_THREADS,
-        FilterExpression=f"#status IN (:failed, :processing{', :rejected' if rejected else ''}) "
-        f"OR attribute_exists(LabelsError) OR ({unannounced})",
-        ProjectionExpression=_PROJECTION,
-        ExpressionAttributeNames={"#status": "Status", "#error": "Error"},
-        ExpressionAttributeValues={
-            f":{status.lower()}": {"S": status} for status in ("FAILED", "PROCESSING", "REJECTED")
-        },
-    )
-    return pages
 
 
 # ----------------------------------------------------------------------------------------------------------- the queue

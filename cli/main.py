@@ -5,6 +5,7 @@ settings or the stack are wrong. 130: interrupted.
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -19,11 +20,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status as Spinner
 
-from cli import check, costs, failures, files, redrive, report, upload
+from cli import check, costs, failures, files, redrive, reindex, report, upload
 from cli.failures import Failure, UndeliveredEvents
 from cli.following import DEFAULT_TIMEOUT, Result
 from cli.problems import AWS_ERRORS, SetupError, explain
-from cli.stack import TO_OPERATE, TO_UPLOAD, Record, Stack, default_name, default_session
+from cli.stack import TO_OPERATE, TO_REINDEX, TO_UPLOAD, Record, Stack, default_name, default_session
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
 
 OK, NOT_ALL_COMPLETED, SETUP_PROBLEM, INTERRUPTED = 0, 1, 2, 130
@@ -108,8 +109,8 @@ def _parser() -> argparse.ArgumentParser:
         parents=[common],
         help="list failures, their reasons and what to do",
         description="List images that failed, are stuck, were not announced or lack labels, events that were not "
-        "delivered, and data that was not removed. Reads the whole table and the queue of undelivered events, whose "
-        "messages are hidden from other readers for that time.",
+        "delivered, and data that was not removed. Reads the records that an index names, and the queue of undelivered "
+        "events, whose messages are hidden from other readers for that time.",
     )
     failing.add_argument("--rejected", action="store_true", help="also list files that the pipeline rejected")
     failing.set_defaults(command=_failures)
@@ -126,6 +127,16 @@ def _parser() -> argparse.ArgumentParser:
     selection.add_argument("--all", action="store_true", help="redrive everything that `failures` lists")
     selection.add_argument("--labels", action="store_true", help="redrive only the images that lack labels")
     redriving.set_defaults(command=_redrive)
+
+    reindexing = commands.add_parser(
+        "reindex",
+        parents=[common],
+        help="derive the lists by label, and of what needs attention, again",
+        description="Remove entries of the index table that no record accounts for, and have the index function index "
+        "every record again. Needed once after an update from a version without the index table, and after the alarm "
+        "UnindexedChangesAlarm. Sets the attribute ReindexedAt of every record. Repeating it is safe.",
+    )
+    reindexing.set_defaults(command=_reindex)
 
     checking = commands.add_parser(
         "check",
@@ -235,7 +246,7 @@ def _redrive(options: argparse.Namespace) -> int:
         raise SetupError("nothing selected to redrive: give keys, or --all, or --labels")
     stack = _stack(options, TO_OPERATE)
     if options.labels:
-        found = [failure for failure in _scan(failures.in_table, stack) if "LabelsError" in failure.record]
+        found = [failure for failure in _read(failures.in_table, stack) if "LabelsError" in failure.record]
         return _run_again(options, stack, found)
     with UndeliveredEvents(stack) as undelivered:
         if options.all:
@@ -243,6 +254,16 @@ def _redrive(options: argparse.Namespace) -> int:
         events = [*undelivered.failures, *failures.in_housekeeping(stack, datetime.now(UTC))]
         found = [failure for failure in events if failure.key in options.keys]
         return _run_again(options, stack, found, undelivered)
+
+
+def _reindex(options: argparse.Namespace) -> int:
+    stack = _stack(options, TO_REINDEX)
+    with Spinner("reading the index", console=Console(stderr=True)) as spinner:
+        done = reindex.reindex(stack, datetime.now(UTC), on_progress=lambda text: spinner.update(text))
+    if options.json:
+        print(json.dumps({"Removed": done.removed, "Reindexed": done.reindexed}))
+    _say(f"{done.removed:,} entries removed, {done.reindexed:,} records reindexed; the lists follow within minutes")
+    return OK
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -292,18 +313,18 @@ def _run_again(
 
 
 def _everything(stack: Stack, undelivered: UndeliveredEvents, *, rejected: bool = False) -> list[Failure]:
-    return [*_scan(failures.in_stack, stack, rejected=rejected), *undelivered.failures]
+    return [*_read(failures.in_stack, stack, rejected=rejected), *undelivered.failures]
 
 
-def _scan(find: Callable[..., list[Failure]], stack: Stack, **options: bool) -> list[Failure]:
+def _read(find: Callable[..., list[Failure]], stack: Stack, **options: bool) -> list[Failure]:
     """What `find` finds; on a terminal, with the number of records that were read so far."""
-    scanned = 0
+    read = 0
     with Spinner("reading the records", console=Console(stderr=True)) as spinner:
 
         def show(count: int) -> None:
-            nonlocal scanned
-            scanned += count
-            spinner.update(f"{scanned:,} records read")
+            nonlocal read
+            read += count
+            spinner.update(f"{read:,} records read")
 
         return find(stack, datetime.now(UTC), on_progress=show, **options)
 

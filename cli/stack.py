@@ -3,7 +3,7 @@
 import os
 import time
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import batched
@@ -26,7 +26,15 @@ Client = Any  # boto3 makes the methods of a client at run time
 
 # The outputs that are needed for uploading, and for listing and redriving failures.
 TO_UPLOAD = ("UploadsBucket", "ImagesTable")
-TO_OPERATE = (*TO_UPLOAD, "ThumbnailsBucket", "ImagePipeline", "Housekeeping", "UndeliveredEventsQueue")
+TO_OPERATE = (
+    *TO_UPLOAD,
+    "IndexTable",
+    "ThumbnailsBucket",
+    "ImagePipeline",
+    "Housekeeping",
+    "UndeliveredEventsQueue",
+)
+TO_REINDEX = (*TO_UPLOAD, "IndexTable", "UnindexedChangesQueue")
 
 _deserialize = TypeDeserializer().deserialize
 
@@ -106,6 +114,28 @@ class Stack:
                 record = from_item(item)
                 found[record["ImageKey"]] = record
         return found
+
+    def keys_by_status(self, status: str) -> Iterator[list[str]]:
+        """The keys of the images that have a status, page by page. Reads keys alone, from the table's index."""
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.outputs["ImagesTable"],
+            IndexName="ByStatus",
+            KeyConditionExpression="#status = :status",
+            ExpressionAttributeNames={"#status": "Status"},
+            ExpressionAttributeValues={":status": {"S": status}},
+        )
+        for page in pages:
+            yield [item["ImageKey"]["S"] for item in page["Items"]]
+
+    def keys_in_list(self, name: str) -> Iterator[list[str]]:
+        """The keys of the images in a list of the index table, page by page."""
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.outputs["IndexTable"],
+            KeyConditionExpression="ListName = :name",
+            ExpressionAttributeValues={":name": {"S": name}},
+        )
+        for page in pages:
+            yield [item["ImageKey"]["S"] for item in page["Items"]]
 
     def head(self, key: str) -> Document | None:
         """S3's HeadObject of an upload, or None if there is no object.

@@ -27,6 +27,8 @@ RECORDS = "layers/pipeline/src/imagepipeline/records.py"
 KEYS = "layers/pipeline/src/imagepipeline/keys.py"
 OBJECTS = "layers/pipeline/src/imagepipeline/objects.py"
 CLEANUP = "layers/pipeline/src/imagepipeline/cleanup.py"
+LISTS = "layers/pipeline/src/imagepipeline/lists.py"
+INDEX = "layers/pipeline/src/imagepipeline/api/index.py"
 
 # Conditions in Python: the file, what is taken out, what stays.
 IN_PYTHON = [
@@ -62,6 +64,12 @@ IN_PYTHON = [
     (OBJECTS, 'case "NoSuchKey" | "404":', 'case "no code":'),
     (OBJECTS, 'case "PreconditionFailed" | "412":', 'case "no code":'),
     (OBJECTS, 'if failed := answer.get("Errors"):', "if failed := []:"),
+    (RECORDS, '"ConsistentRead": True', '"ConsistentRead": False'),
+    (LISTS, 'return "AnnouncedAt" not in record', "return False"),
+    (LISTS, 'name.endswith("Error")', 'name == "LabelsError"'),
+    (LISTS, "for state in earlier for entry in entries(state)", "for state in () for entry in entries(state)"),
+    (LISTS, " if (entry.list_name, entry.position) not in places", ""),
+    (INDEX, 'record and record["ReceivedAt"] == position.received_at and listing.shows(record)', "record"),
     (CLEANUP, "except ServiceUnavailable as error:", "except ZeroDivisionError as error:"),
 ]
 

@@ -26,19 +26,25 @@ from tests.template.stack import REPOSITORY, Deployment, listed, of_type, text
 WITNESSES = (
     "tests/integration/test_permissions.py",
     "tests/integration/test_products.py",
+    "tests/integration/test_index.py",
     "tests/integration/test_faults.py::test_an_event_that_can_start_nothing_is_kept",
     "tests/integration/test_faults.py::test_a_deletion_that_can_start_nothing_is_kept",
 )
 PATIENCE = 25  # seconds that a test waits for what may never happen
 
 # The emulator writes logs and traces without asking IAM, and answers NoSuchKey whether or not the bucket may be listed.
-UNENFORCED = ("logs:", "xray:", "s3:ListBucket on UploadsBucket")
+# It reads streams, and would send to the queue what is given up, by itself.
+STREAM = tuple(f"dynamodb:{action}" for action in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"))
+UNENFORCED = ("logs:", "xray:", "s3:ListBucket on UploadsBucket", *STREAM, "sqs:SendMessage on UnindexedChangesQueue")
 # Permissions that the emulator cannot miss, and the test that compares the template with what is meant instead.
 UNPROVED = {
     "logs and traces of every role (used without asking IAM)": (
         "test_permissions.py::test_a_role_allows_exactly_what_its_part_does"
     ),
     "s3:ListBucket on UploadsBucket (NoSuchKey is answered without it)": (
+        "test_permissions.py::test_a_role_allows_exactly_what_its_part_does"
+    ),
+    "reading the stream, and sqs:SendMessage on UnindexedChangesQueue (done without asking IAM)": (
         "test_permissions.py::test_a_role_allows_exactly_what_its_part_does"
     ),
     "sts:AssumeRole by services (every service may)": (

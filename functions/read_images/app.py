@@ -33,7 +33,7 @@ def get_images(event: dict) -> dict:
     request = Request.from_event(event, PARAMETERS | {"key"})
     if "key" not in request.query:
         listing = Listing.from_query(request.query)
-        images, cursor = index.read_page(config.text("IMAGES_TABLE"), listing)
+        images, cursor = index.read_page(config.text("IMAGES_TABLE"), config.text("INDEX_TABLE"), listing)
         return answer(200, {"Images": images} | ({"NextCursor": cursor} if cursor else {}))
     if request.query.keys() != {"key"}:
         raise Refused(400, "key asks for one image and takes no other parameter")

@@ -13,6 +13,7 @@ from moto.stepfunctions.models import Execution, stepfunctions_backends
 
 from cli.events import Event, sequencer_of
 from cli.stack import Stack
+from imagepipeline import lists
 
 STACK_NAME = "photos"
 REGION = "eu-west-1"
@@ -46,11 +47,34 @@ Resources:
     Type: AWS::DynamoDB::Table
     Properties:
       BillingMode: PAY_PER_REQUEST
-      AttributeDefinitions: [{AttributeName: ImageKey, AttributeType: S}]
+      AttributeDefinitions:
+        - {AttributeName: ImageKey, AttributeType: S}
+        - {AttributeName: Status, AttributeType: S}
+        - {AttributeName: ReceivedAt, AttributeType: S}
       KeySchema: [{AttributeName: ImageKey, KeyType: HASH}]
+      GlobalSecondaryIndexes:
+        - IndexName: ByStatus
+          KeySchema:
+            - {AttributeName: Status, KeyType: HASH}
+            - {AttributeName: ReceivedAt, KeyType: RANGE}
+          Projection: {ProjectionType: KEYS_ONLY}
+  Index:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions:
+        - {AttributeName: ListName, AttributeType: S}
+        - {AttributeName: Position, AttributeType: S}
+      KeySchema:
+        - {AttributeName: ListName, KeyType: HASH}
+        - {AttributeName: Position, KeyType: RANGE}
+  Unindexed:
+    Type: AWS::SQS::Queue
 Outputs:
   UploadsBucket: {Value: !Ref Uploads}
   ImagesTable: {Value: !Ref Images}
+  IndexTable: {Value: !Ref Index}
+  UnindexedChangesQueue: {Value: !Ref Unindexed}
   ThumbnailsBucket: {Value: !Ref Thumbnails}
   UndeliveredEventsQueue: {Value: !Ref Queue}
   ImagePipeline: {Value: !Ref Pipeline}
@@ -181,11 +205,17 @@ class StateMachinesStandIn:
 
 
 def write(stack: Stack, key: str, **attributes: object) -> None:
-    """Put one record."""
-    record = {"ImageKey": key, "Status": "COMPLETED", **attributes}
+    """Put one record, and its entries in the index table."""
+    earlier = stack.records([key], consistent=True).values()
+    record = {"ImageKey": key, "Status": "COMPLETED", "ReceivedAt": NOW, **attributes}
     serialize = TypeSerializer().serialize
     item = {name: serialize(value) for name, value in record.items()}
     stack.dynamodb.put_item(TableName=stack.outputs["ImagesTable"], Item=item)
+    written, removed = lists.changes(earlier, record)
+    for entry in written:
+        stack.dynamodb.put_item(TableName=stack.outputs["IndexTable"], Item=entry.item)
+    for entry in removed:
+        stack.dynamodb.delete_item(TableName=stack.outputs["IndexTable"], Key=entry.key)
 
 
 def completed() -> list[dict]:

@@ -72,7 +72,9 @@ def test_failed_labels_are_listed_and_skipped_labels_are_not() -> None:
     assert kind(Status="COMPLETED", AnnouncedAt=ago(days=1), LabelsSkipped=WHY) is None
 
 
-def test_the_whole_table_is_scanned_and_rejections_are_optional(machines: StateMachinesStandIn, stack: Stack) -> None:
+def test_failures_are_found_among_the_good_and_rejections_are_optional(
+    machines: StateMachinesStandIn, stack: Stack
+) -> None:
     machines.answers["uploads/busy.jpg"] = machines.answers["uploads/stuck.jpg"] = None
     busy = machines.start("ImagePipeline", s3_event("Object Created", "uploads/busy.jpg"))
     over = machines.start("ImagePipeline", s3_event("Object Created", "uploads/stuck.jpg"))
@@ -87,11 +89,13 @@ def test_the_whole_table_is_scanned_and_rejections_are_optional(machines: StateM
     write(stack, "uploads/busy.jpg", Status="PROCESSING", StartedAt=ago(hours=1), ExecutionArn=busy)
     write(stack, "uploads/fresh.jpg", Status="PROCESSING", StartedAt=ago(minutes=1), ExecutionArn=over)
 
-    found = {failure.key: failure.kind for failure in in_table(stack, NOW)}
+    read: list[int] = []
+    found = {failure.key: failure.kind for failure in in_table(stack, NOW, on_progress=read.append)}
     with_rejected = {failure.key: failure.kind for failure in in_table(stack, NOW, rejected=True)}
 
     assert found == {"uploads/failed.jpg": "FAILED", "uploads/plain.jpg": "UNLABELLED", "uploads/stuck.jpg": "STUCK"}
     assert with_rejected == found | {"uploads/bad.jpg": "REJECTED"}
+    assert sum(read) == 5  # and none of the good ones
 
 
 @pytest.mark.parametrize(("status", "listed"), [("FAILED", ["UNANNOUNCED"]), ("SUCCEEDED", []), ("RUNNING", [])])

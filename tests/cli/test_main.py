@@ -182,7 +182,8 @@ def test_status_as_json_exits_0_if_all_are_completed(
     pipeline.write("uploads/cat.jpg", Bytes=12)
 
     assert run("status", "uploads/cat.jpg", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"ImageKey": "uploads/cat.jpg", "Status": "COMPLETED", "Bytes": 12}
+    expected = {"ImageKey": "uploads/cat.jpg", "Status": "COMPLETED", "ReceivedAt": NOW, "Bytes": 12}
+    assert json.loads(capsys.readouterr().out) == expected
 
 
 FAILED = {

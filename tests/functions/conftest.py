@@ -6,6 +6,7 @@ from moto import mock_aws
 
 from tests.functions.deployed import (
     IMAGES_TABLE,
+    INDEX_TABLE,
     SETTINGS,
     THUMBNAILS_BUCKET,
     UPLOADS_BUCKET,
@@ -13,7 +14,8 @@ from tests.functions.deployed import (
 )
 from tests.template.stack import source
 
-TABLE = source()["Resources"]["ImagesTable"]["Properties"]
+TABLES = {IMAGES_TABLE: "ImagesTable", INDEX_TABLE: "IndexTable"}
+TAKEN = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
 aws = cache(boto3.client)  # making a client takes as long as most tests
 
@@ -29,13 +31,9 @@ def deployed(monkeypatch):
     with mock_aws(config={"core": {"reset_boto3_session": False}}):
         for bucket in (UPLOADS_BUCKET, THUMBNAILS_BUCKET):
             aws("s3").create_bucket(Bucket=bucket)
-        aws("dynamodb").create_table(
-            TableName=IMAGES_TABLE,
-            AttributeDefinitions=TABLE["AttributeDefinitions"],
-            KeySchema=TABLE["KeySchema"],
-            GlobalSecondaryIndexes=TABLE["GlobalSecondaryIndexes"],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        for name, logical in TABLES.items():
+            properties = source()["Resources"][logical]["Properties"]
+            aws("dynamodb").create_table(TableName=name, **{p: properties[p] for p in TAKEN if p in properties})
         yield
     new_execution_environment()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from functions.index import app as index
 from functions.metadata import app as metadata
 from functions.read_images import app as read_images
 from functions.status import app as status
@@ -14,7 +15,7 @@ from functions.store import app as store
 from functions.thumbnails import app as thumbnails
 from functions.validate import app as validate
 from functions.write_images import app as write_images
-from imagepipeline import aws
+from imagepipeline import aws, records
 
 PROJECT = Path(__file__).parents[2]
 PHOTO = (PROJECT / "local" / "photos" / "rocket-sideways.jpg").read_bytes()  # the one the sample events tell of
@@ -28,6 +29,7 @@ def sample(name: str) -> dict:
 UPLOADS_BUCKET = sample("upload")["detail"]["bucket"]["name"]
 THUMBNAILS_BUCKET = "image-pipeline-thumbnailsbucket-1a2b3c4d5e6f"
 IMAGES_TABLE = "image-pipeline-ImagesTable-1A2B3C4D5E6F"
+INDEX_TABLE = "image-pipeline-IndexTable-1A2B3C4D5E6F"
 STATUS_API = "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"
 
 SETTINGS = {
@@ -41,6 +43,7 @@ SETTINGS = {
     "LABELS_MIN_CONFIDENCE": "75",
     "LABELS_MAX_COUNT": "10",
     "IMAGES_TABLE": IMAGES_TABLE,
+    "INDEX_TABLE": INDEX_TABLE,
     "API_AUTHORIZATION": "NONE",
     "STATUS_API": STATUS_API,
 }
@@ -75,7 +78,7 @@ def published(capsys) -> list[dict]:
 def new_execution_environment() -> None:
     """Forget what a warm function keeps: clients, and settings once read."""
     aws.client.cache_clear()
-    for module in (metadata, read_images, status, store, thumbnails, validate, write_images):
+    for module in (index, metadata, read_images, status, store, thumbnails, validate, write_images):
         for member in vars(module).values():
             if hasattr(member, "cache_clear"):
                 member.cache_clear()
@@ -89,6 +92,28 @@ def upload(body: bytes, key: str = "uploads/photo.jpg", sequencer: str = "00691F
     if "VersionId" in put:
         event["detail"]["object"]["version-id"] = put["VersionId"]
     return event
+
+
+def put(record: dict) -> None:
+    """Write a record, and let the index follow it."""
+    change = aws.client("dynamodb").put_item(
+        TableName=IMAGES_TABLE, Item=records.to_item(record), ReturnValues="ALL_OLD"
+    )
+    deliver(record["ImageKey"], change.get("Attributes"), records.to_item(record))
+
+
+def remove(image_key: str) -> None:
+    """Remove a record, and let the index follow it."""
+    key = {"ImageKey": {"S": image_key}}
+    change = aws.client("dynamodb").delete_item(TableName=IMAGES_TABLE, Key=key, ReturnValues="ALL_OLD")
+    deliver(image_key, change.get("Attributes"), None)
+
+
+def deliver(image_key: str, old: dict | None, new: dict | None) -> None:
+    """Invoke the index function as the stream of the table would."""
+    images = {"OldImage": old, "NewImage": new}
+    change = {"Keys": {"ImageKey": {"S": image_key}}} | {name: image for name, image in images.items() if image}
+    invoke(index, {"Records": [{"dynamodb": change}]})
 
 
 def keep_versions() -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 from openapi_spec_validator import validate
 
+from imagepipeline import lists
 from imagepipeline.api import uploads
 from imagepipeline.api.listings import DEFAULT_LIMIT, MAX_LIMIT, STATUSES
 from tests.functions.contract import document, operations, resolve
@@ -50,6 +51,7 @@ def test_the_documented_limits_are_the_functions_own():
     described = operations()["POST /uploads"]["requestBody"]["content"]["application/json"]["schema"]
 
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, MAX_LIMIT, DEFAULT_LIMIT)
+    assert schema_of("GET /images", "label")["maxLength"] == lists.MAX_LABEL_LENGTH
     assert set(document()["components"]["schemas"]["Status"]["enum"]) == set(STATUSES)
     assert described["properties"].keys() == uploads.MEMBERS
     assert described["properties"]["ContentType"]["enum"] == list(uploads.ACCEPTED_TYPES)

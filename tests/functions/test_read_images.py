@@ -7,13 +7,9 @@ from functions.read_images import app
 from imagepipeline import aws, records
 from imagepipeline.api import index
 from tests.functions.contract import check_response
-from tests.functions.deployed import IMAGES_TABLE, invoke, sample
+from tests.functions.deployed import IMAGES_TABLE, invoke, put, remove, sample
 from tests.functions.test_status import COMPLETED, FAILED, PROCESSING, REJECTED
 from tests.in_memory import refuse
-
-
-def put(record: dict) -> None:
-    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(record))
 
 
 def image(number: int, status: str = "COMPLETED", received_at: str | None = None, prefix: str = "") -> dict:
@@ -120,10 +116,9 @@ def test_a_missing_rendition_is_answered_with_those_that_exist(record, names):
 # --------------------------------------------------------------------------------------------------------- listings
 
 
-def test_the_newest_completed_images_come_first():
-    for number in (2, 0, 1):
-        put(image(number))
-    put(image(3, "FAILED"))
+def test_images_of_every_status_are_listed_newest_first():
+    for number, status in ((2, "FAILED"), (0, "COMPLETED"), (1, "PROCESSING")):
+        put(image(number, status))
 
     assert keys(ask()) == ["uploads/00002.jpg", "uploads/00001.jpg", "uploads/00000.jpg"]
 
@@ -162,7 +157,7 @@ def test_a_page_continues_behind_an_image_that_was_deleted_meanwhile():
         put(image(number))
     first = ask(limit=2)
 
-    aws.client("dynamodb").delete_item(TableName=IMAGES_TABLE, Key={"ImageKey": {"S": keys(first)[-1]}})
+    remove(keys(first)[-1])
 
     assert keys(ask(limit=2, cursor=body(first)["NextCursor"])) == ["uploads/00001.jpg", "uploads/00000.jpg"]
 
@@ -208,6 +203,62 @@ def test_a_page_for_a_rare_prefix_examines_a_bounded_number_of_images(monkeypatc
     assert answer["NextCursor"]
 
 
+def labelled(number: int, **confidences: float) -> dict:
+    """A completed record with these labels."""
+    return image(number) | {"Labels": [{"Name": name, "Confidence": c} for name, c in confidences.items()]}
+
+
+def test_images_are_listed_by_label_in_any_letter_case():
+    put(labelled(0, Cat=80, Animal=90))
+    put(labelled(1, Dog=80, Animal=90))
+    put(image(2))
+
+    assert keys(ask(label="Animal")) == keys(ask(label="aNIMAL")) == ["uploads/00001.jpg", "uploads/00000.jpg"]
+    assert keys(ask(label="Cat")) == ["uploads/00000.jpg"]
+    assert keys(ask(label="Bird")) == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_the_cursors_of_a_label_lead_through_its_confident_images_once(limit, monkeypatch):
+    monkeypatch.setattr(index, "EXAMINED", 4)
+    for number in range(15):
+        put(labelled(number, Cat=90.5 if number % 3 == 0 else 80))
+
+    found = all_pages(label="cat", min_confidence="90.5", limit=limit)
+
+    assert found == [f"uploads/{number:05}.jpg" for number in (12, 9, 6, 3, 0)]
+
+
+def test_a_label_is_combined_with_status_prefix_and_time():
+    for number in range(4):
+        put(labelled(number, Cat=90) | {"Status": "FAILED" if number == 1 else "COMPLETED"})
+    put(labelled(9, Cat=90) | {"ImageKey": "uploads/elsewhere/cat.jpg"})
+
+    found = ask(label="Cat", status="COMPLETED", prefix="uploads/0", **{"from": "2026-11-21T00:00:01Z"})
+
+    assert keys(found) == ["uploads/00003.jpg", "uploads/00002.jpg"]
+
+
+@pytest.mark.parametrize("labels", [{}, {"Dog": 90}, {"Cat": 60}])
+def test_an_image_whose_label_is_outdated_is_not_shown(labels):
+    put(labelled(0, Cat=90))
+    put_unindexed(labelled(0, **labels))
+
+    assert keys(ask(label="Cat", min_confidence=70)) == []
+
+
+def test_a_deleted_image_is_in_no_list_although_its_entries_remain():
+    put(labelled(0, Cat=90))
+    aws.client("dynamodb").delete_item(TableName=IMAGES_TABLE, Key={"ImageKey": {"S": "uploads/00000.jpg"}})
+
+    assert keys(ask(label="Cat")) == keys(ask()) == keys(ask(status="COMPLETED")) == []
+
+
+def put_unindexed(record: dict) -> None:
+    """Write a record that the index has not followed yet."""
+    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(record))
+
+
 def test_a_listed_image_says_what_a_gallery_needs_and_no_more():
     put(COMPLETED)
 
@@ -247,6 +298,14 @@ def test_a_record_that_changed_after_the_index_was_read_is_left_out(monkeypatch)
         ("key=uploads%2Fa&limit=3", "no other parameter"),
         ("kye=uploads%2Fa", "unknown parameter"),
         ("status=completed", "COMPLETED"),
+        ("label=", "1 to 255 printable"),
+        ("label=" + "x" * 256, "1 to 255 printable"),
+        ("label=cat%0A", "1 to 255 printable"),
+        ("min_confidence=90", "needs a label"),
+        ("label=cat&min_confidence=", "0 to 100"),
+        ("label=cat&min_confidence=100.1", "0 to 100"),
+        ("label=cat&min_confidence=-1", "0 to 100"),
+        ("label=cat&min_confidence=nan", "0 to 100"),
         ("limit=0", "1 to 100"),
         ("limit=101", "1 to 100"),
         ("limit=1e2", "1 to 100"),
@@ -281,6 +340,7 @@ def test_a_cursor_of_another_listing_is_refused():
 
     assert ask(limit=2, cursor=cursor)["statusCode"] == 200
     assert ask(status="FAILED", cursor=cursor)["statusCode"] == 400
+    assert ask(label="Cat", cursor=cursor)["statusCode"] == 400
     assert ask(cursor=cursor[:-2] + "AA")["statusCode"] == 400
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 from PIL import Image
 
+from imagepipeline import lists
 from imagepipeline.records import from_item
 from local.inbox import Mail
 from local.stack import LocalStack
@@ -103,6 +104,31 @@ class Deployed:
         """The status API's response for a key, which is encoded twice because an HTTP API decodes the path twice."""
         return self.status(f"images/{quote(quote(key))}/status")
 
+    def index_problems(self, prefix: str) -> list[str]:
+        """How the index table differs from what the records of these images say."""
+        client, tables = self.table, self.outputs
+        scan = client.get_paginator("scan").paginate
+        items = [item for page in scan(TableName=tables["ImagesTable"]) for item in page["Items"]]
+        expected = {e for item in items for e in lists.entries(from_item(item)) if e.image_key.startswith(prefix)}
+        found = {
+            lists.Entry(
+                item["ListName"]["S"],
+                item["Position"]["S"],
+                item["ImageKey"]["S"],
+                float(item["Confidence"]["N"]) if "Confidence" in item else None,
+            )
+            for page in scan(TableName=tables["IndexTable"])
+            for item in page["Items"]
+            if item["ImageKey"]["S"].startswith(prefix)
+        }
+        return [f"missing: {e}" for e in sorted(expected - found)] + [
+            f"unfounded: {e}" for e in sorted(found - expected)
+        ]
+
+    def indexed(self, prefix: str) -> None:
+        """Wait until the index table has what the records say."""
+        self.eventually(lambda: not self.index_problems(prefix))
+
     def history(self, execution_arn: str) -> list[str]:
         """The states that an execution has entered, in order."""
         pages = self.executions.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
@@ -158,11 +184,11 @@ class Deployed:
         return url
 
     @staticmethod
-    def eventually[Answer](ask: Callable[[], Answer]) -> Answer:
+    def eventually[Answer](ask: Callable[[], Answer], patience: float = PATIENCE) -> Answer:
         """The first truthy result. Fails if there is none in time."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while not (answer := ask()):
-            assert time.monotonic() < deadline, f"the condition was not met within {PATIENCE} s"
+            assert time.monotonic() < deadline, f"the condition was not met within {patience} s"
             time.sleep(0.05)
         return answer
 

@@ -29,6 +29,7 @@ def test_the_client_uploads_lists_fetches_and_deletes(deployed, client, api, pho
     record = completed(deployed, client, accepted["StatusUrl"])
 
     assert api.image(accepted["Key"])["ETag"] == record["ETag"]
+    deployed.indexed(accepted["Key"])
     assert accepted["Key"] in [image["ImageKey"] for image in api.images(limit="1", **{"from": "2021-01-01"})]
     assert len(api.rendition(accepted["Key"], "small")) == record["Renditions"]["small"]["Bytes"]
     assert api.delete(accepted["Key"])["Key"] == accepted["Key"]

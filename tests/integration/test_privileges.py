@@ -80,6 +80,17 @@ def test_status_reads_one_record_at_a_time(deployed, uploaded):
     assert not role.may("s3", "list_objects_v2", Bucket=deployed.outputs["UploadsBucket"])
 
 
+def test_index_reads_records_and_writes_entries_alone(deployed, uploaded):
+    role, key = Role(deployed, "IndexFunction"), {"ImageKey": {"S": "uploads/private.jpg"}}
+    images, index = deployed.outputs["ImagesTable"], deployed.outputs["IndexTable"]
+
+    assert role.may("dynamodb", "batch_get_item", RequestItems={images: {"Keys": [key]}})
+    assert not role.may("dynamodb", "put_item", TableName=images, Item=key)
+    assert not role.may("dynamodb", "delete_item", TableName=images, Key=key)
+    assert not role.may("dynamodb", "scan", TableName=images)
+    assert not role.may("dynamodb", "scan", TableName=index)
+
+
 @pytest.mark.parametrize("function", ["StoreFunction", "CleanupFunction"])
 def test_renditions_are_listed_and_removed_upload_by_upload(deployed, uploaded, function):
     role, bucket = Role(deployed, function), deployed.outputs["ThumbnailsBucket"]

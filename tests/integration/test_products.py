@@ -206,7 +206,7 @@ def test_bad_input_is_refused_with_a_reason_and_nothing_is_stored(deployed, clie
 def test_a_deleted_or_replaced_image_is_listed_as_it_is_now(deployed, client, photo):
     key = "uploads/listed/cat.jpg"
     deployed.process(key, photo)
-    listed = {"prefix": "uploads/listed/"}
+    listed = {"prefix": "uploads/listed/", "status": "COMPLETED"}
     assert [image["ImageKey"] for image in client.call("GET /images", listed).json["Images"]] == [key]
 
     deployed.process(key, b"no image")

@@ -102,6 +102,8 @@ def text(value: object) -> str:
             return name
         case {"Fn::GetAtt": [name, "Arn" | "QueueName"]}:
             return name
+        case {"Fn::GetAtt": [name, "StreamArn"]}:
+            return f"{name}/stream"
         case {"Fn::Sub": str(pattern)}:
             return re.sub(r"\$\{(\w+)(\.Arn)?}", r"\1", pattern)
     assert isinstance(value, str), value

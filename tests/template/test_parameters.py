@@ -133,6 +133,7 @@ TLS_ONLY = {
     "ThumbnailsBucketPolicy": "ThumbnailsBucket",
     "UndeliveredEventsQueuePolicy": "UndeliveredEventsQueue",
     "UndeliveredWebhooksQueuePolicy": "UndeliveredWebhooksQueue",
+    "UnindexedChangesQueuePolicy": "UnindexedChangesQueue",
     "NotificationsTopicPolicy": "NotificationsTopic",
     "AlarmsTopicPolicy": "AlarmsTopic",
 }

@@ -296,7 +296,7 @@ def test_users_data_survives_the_stack(name: str):
 def test_nothing_else_survives_the_stack():
     retained = {name for name, resource in source()["Resources"].items() if "DeletionPolicy" in resource}
 
-    assert retained == {*BUCKETS, *of_type("AWS::DynamoDB::Table")}
+    assert retained == {*BUCKETS, "ImagesTable"}  # the index can be derived again
 
 
 def test_the_table_is_protected_from_deletion_on_request():
@@ -408,6 +408,22 @@ def test_every_record_that_is_written_is_in_the_index():
     assert not [update for update in updates if keys & set(re.findall(r"\w+", update.partition("REMOVE")[2]))]
     upload = Upload("bucket", "uploads/a", "etag", 1, "0" * 64, "null", "2026-11-25T14:30:00Z")
     assert keys <= records.completed(upload, Execution("arn", ""), datetime.now(UTC), {}, {}, {}).keys()
+
+
+def test_the_index_misses_no_change_and_gives_none_up_silently():
+    mapping = source()["Resources"]["IndexMapping"]["Properties"]
+    alarm = of_type("AWS::CloudWatch::Alarm")["UnindexedChangesAlarm"]
+
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["ParallelizationFactor"] == 1
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert 0 < mapping["MaximumRetryAttempts"] < 10_000  # a change that always fails must not hold up the others
+    assert mapping["BatchSize"] <= 100  # BatchGetItem's limit
+    assert text(mapping["DestinationConfig"]["OnFailure"]["Destination"]) == "UnindexedChangesQueue"
+    assert text(alarm["Dimensions"][0]["Value"]) == "UnindexedChangesQueue"
+    assert of_type("AWS::DynamoDB::Table")["ImagesTable"]["StreamSpecification"] == {
+        "StreamViewType": "NEW_AND_OLD_IMAGES"
+    }
 
 
 def test_the_endpoint_is_open_but_slow_unless_asked_otherwise():

@@ -15,6 +15,7 @@ CALLS = {
     "StoreFunction": ["dynamodb", "s3", "dynamodb", "s3", "dynamodb"],
     "ResolveCurrentVersionFunction": ["s3", "dynamodb"],
     "CleanupFunction": ["s3", "dynamodb", "s3"],
+    "IndexFunction": ["dynamodb", "dynamodb"],  # one write after another rarely all hardly succeed
     "StatusFunction": ["dynamodb"],
     "ReadImagesFunction": ["dynamodb", "dynamodb"],
     "WriteImagesFunction": ["s3 write"],  # completing an upload lists its parts first, but S3 rarely fails twice
@@ -25,6 +26,7 @@ WORK = {"ValidateFunction": 8, "ThumbnailsFunction": 90, "MetadataFunction": 10}
         "StoreFunction",
         "ResolveCurrentVersionFunction",
         "CleanupFunction",
+        "IndexFunction",
         "StatusFunction",
         "ReadImagesFunction",
         "WriteImagesFunction",

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,9 @@ def problems(deployed: Deployed, keys: list[str]) -> Iterator[str]:
             yield f"{key} was announced {told.count(key)} times"
         if not record.get("Renditions") or not {r["Key"] for r in record["Renditions"].values()} <= stored:
             yield f"{key} lacks renditions"
+    with suppress(AssertionError):
+        deployed.indexed("uploads/burst/")
+    yield from deployed.index_problems("uploads/burst/")
 
 
 def records(deployed: Deployed, prefix: str) -> dict[str, dict]:

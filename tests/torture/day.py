@@ -31,6 +31,8 @@ FAULTS = [
     *[(at, fault) for at in (VALIDATE, THUMBNAILS, METADATA, STORE) for fault in ("throttle", "error", "timeout")],
     *[(at, fault) for at in (VALIDATE, THUMBNAILS, METADATA, STORE) for fault in ("crash", "crash-late")],
     *[(f"lambda:*{name}Function*", "crash-late") for name in ("ResolveCurrentVersion", "Cleanup")],
+    *[("lambda:*IndexFunction*", fault) for fault in ("throttle", "crash", "crash-late", "timeout")],
+    *[(f"dynamodb:Batch{call}Item", "throttle") for call in ("Get", "Write")],
     *[(f"dynamodb:{call}Item", fault) for call in ("Put", "Update", "Delete") for fault in ("throttle", "error")],
     *[("sns:Publish", fault) for fault in ("throttle", "error")],
     *[
@@ -212,7 +214,7 @@ class Day:
         deadline = time.monotonic() + END_SECONDS
         quiet_since = time.monotonic()
         while time.monotonic() < min(quiet_since + QUIET_SECONDS, deadline):
-            if self._deliver_what_was_kept() or self._running():
+            if self._deliver_what_was_kept() or self._running() or self._deployed.index_problems(self._prefix):
                 quiet_since = time.monotonic()
             time.sleep(0.5)
 
@@ -221,6 +223,7 @@ class Day:
         wrong: dict[str, list[str]] = {"lost": [], "of another version": [], "announced twice": [], "not announced": []}
         wrong |= {"announced before an older one": [], "left by deleted objects": [], "orphaned renditions": []}
         wrong |= {"renditions missing": [], "left running": self._running()}
+        wrong["index and records disagree"] = self._deployed.index_problems(self._prefix)
         found, told = records(self._deployed, self._prefix), defaultdict(list)
         for mail in self._deployed.stack.inbox.read():
             told[mail.attributes["imageId"]].append(mail)

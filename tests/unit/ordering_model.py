@@ -1,4 +1,5 @@
-"""A model of one key: S3, its events, the table, the thumbnails bucket, and executions of both state machines.
+"""A model of one key: S3, its events, the table and its index, the thumbnails bucket, and executions of both state
+machines.
 
 A `World` is one state of this model. `successors` yields every state that may come next: the user acts, an event is
 delivered, an execution makes its next step, or something goes wrong. A step is what AWS does atomically: one write, one
@@ -16,7 +17,7 @@ from typing import NamedTuple
 from moto.dynamodb.comparisons import get_filter_expression
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 
-from imagepipeline import ordering
+from imagepipeline import lists, ordering
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 TERMINAL = ("COMPLETED", "REJECTED", "FAILED")
@@ -73,6 +74,14 @@ class Process(NamedTuple):
     origin: tuple = ()  # the event that started the execution, if it processes another one by now
 
 
+class Invocation(NamedTuple):
+    """The index function, about to write what follows from the record that it has read."""
+
+    changes: int  # how many it was given
+    wanted: frozenset[lists.Entry]
+    unwanted: frozenset[lists.Entry]
+
+
 class World(NamedTuple):
     """One moment."""
 
@@ -85,6 +94,9 @@ class World(NamedTuple):
     acted: int = 0  # how many of the history's operations have happened
     started: tuple[str, ...] = ()  # names of executions so far, sorted
     lost: tuple[str, ...] = ()  # faults so far
+    stream: tuple[tuple[Record | None, Record | None], ...] = ()  # changes that the index has not followed
+    indexing: Invocation | None = None  # one at a time
+    index: frozenset[lists.Entry] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,8 @@ class History:
     timeouts: int = 0  # steps that fail for good while their function runs on
     repeats: int = 0  # steps whose response is lost, so that they are made twice
     same_second: bool = False  # whether operations follow one another within a second
+    indexed: bool = False  # whether the index is modelled, too
+    index_faults: int = 0  # invocations of the index function that fail, before or after they wrote, or are repeated
     hasty: bool = (
         True  # whether anything may happen between an execution's last check of ownership and its announcement
     )
@@ -139,6 +153,17 @@ def _text(value: object) -> str:
 
 def successors(history: History, world: World) -> Iterator[tuple[str, World]]:
     """Every next state, with a sentence about what happened."""
+    if not history.indexed:
+        yield from of_the_pipeline(history, world)
+        return
+    for sentence, after in of_the_pipeline(history, world):
+        changed = [(world.record, after.record)] if after.record != world.record else []
+        yield sentence, after._replace(stream=(*world.stream, *changed))
+    yield from of_the_index(history, world)
+
+
+def of_the_pipeline(history: History, world: World) -> Iterator[tuple[str, World]]:
+    """What may come next of everything but the index."""
     if world.acted < len(history.operations):
         yield act(history, world)
     for event in sorted(set(world.pending)):
@@ -250,6 +275,48 @@ def describe(event: Event) -> str:
     if event.abandoned:
         return f"{event.kind} {event.sequencer} for ({event.abandoned})"
     return f"{event.kind} {event.execution or event.sequencer}"
+
+
+# ------------------------------------------------------------------------------------------------------------ the index
+
+
+def of_the_index(history: History, world: World) -> Iterator[tuple[str, World]]:
+    """What the index function may do next."""
+    invocation = world.indexing
+    if invocation is None:
+        for size in sorted({1, len(world.stream)} if world.stream else ()):
+            states = [_as_indexed(state) for change in world.stream[:size] for state in change if state]
+            wanted, unwanted = lists.changes(states, _as_indexed(world.record) if world.record else None)
+            yield (
+                f"the index function reads the record for {size} changes",
+                world._replace(indexing=Invocation(size, frozenset(wanted), frozenset(unwanted))),
+            )
+        return
+    written = _without_places(world.index, invocation.wanted) | invocation.wanted
+    idle = world._replace(indexing=None)
+    done = idle._replace(index=_without_places(written, invocation.unwanted))
+    yield "the index function ends", done._replace(stream=world.stream[invocation.changes :])
+    if world.lost.count("index") < history.index_faults:
+        yield "the index function fails before it writes", lose(idle, "index")
+        yield "the index function fails in between", lose(idle._replace(index=written), "index")
+        yield "the index function ends, and is given the same changes again", lose(done, "index")
+
+
+def _as_indexed(record: Record) -> dict:
+    """A record as far as lists depend on it."""
+    labels = [{"Name": "even" if record.sequencer % 20 else "odd", "Confidence": 90}]
+    return {
+        "ImageKey": "key",
+        "Status": record.status,
+        "ReceivedAt": _text(record.sequencer // 10),
+        **({"Labels": labels} if record.status == "COMPLETED" else {}),
+        **({"AnnouncedAt": "now"} if record.announced else {}),
+    }
+
+
+def _without_places(index: frozenset[lists.Entry], entries: frozenset[lists.Entry]) -> frozenset[lists.Entry]:
+    places = {(entry.list_name, entry.position) for entry in entries}
+    return frozenset(entry for entry in index if (entry.list_name, entry.position) not in places)
 
 
 # ------------------------------------------------------------------------------------------ ImagePipeline, step by step
@@ -503,6 +570,12 @@ FAILURES = ("validate", "render", "write", "store", *REMOVAL)
 
 def problems(history: History, world: World) -> list[str]:
     """What is wrong with a state after which nothing more would happen."""
+    expected = lists.entries(_as_indexed(world.record)) if world.record and history.indexed else set()
+    wrong = ["the index and the record disagree"] if world.index != expected else []
+    return wrong + problems_of_the_pipeline(history, world)
+
+
+def problems_of_the_pipeline(history: History, world: World) -> list[str]:
     newest, record = current(world), world.record
     if newest is None or newest.content.startswith("folder"):
         wrong = ["a deleted object has a record"] if record else []

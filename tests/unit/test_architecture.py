@@ -19,7 +19,7 @@ OURS = {"imagepipeline", "functions", "local", "cli", "deployment", "bench", "te
 # Modules that reach outside the process: AWS and the environment. All others decide, and are pure.
 EDGE = {
     f"imagepipeline.{name}"
-    for name in ("aws", "config", "labels", "objects", "records", "cleanup", "api.index", "api.storage")
+    for name in ("aws", "config", "labels", "objects", "records", "cleanup", "indexing", "api.index", "api.storage")
 }
 STANDARD_LIBRARY_ONLY = [
     f"imagepipeline.{name}"
@@ -30,6 +30,7 @@ STANDARD_LIBRARY_ONLY = [
         "s3_events",
         "renditions",
         "ordering",
+        "lists",
         "notification",
         "image_events",
         "config",

@@ -58,6 +58,10 @@ SHORT = [
     History(("folder",), duplicates=1),
     slow(History(("good", "folder"), aborts=1)),
     History(("folder", "good"), repeats=1),
+    History(("good",), indexed=True, index_faults=2),
+    History(("bad",), indexed=True, index_faults=2),
+    History(("good", "delete"), indexed=True, index_faults=1),
+    History(("good", "bad"), indexed=True),
 ]
 # Too many interleavings to try all: each run tries some of them, to their ends.
 LONG = [
@@ -78,6 +82,8 @@ LONG = [
     History(("good", "good"), duplicates=1, aborts=1, timeouts=1),
     History(("good", "bad", "undo"), versioned=True, timeouts=1, repeats=1),
     History(("folder", "good", "undo"), versioned=True, aborts=1),
+    History(("good", "bad", "good", "delete"), duplicates=1, aborts=1, indexed=True, index_faults=3),
+    History(("good", "good", "undo"), versioned=True, failures=1, indexed=True, index_faults=3),
 ]
 
 

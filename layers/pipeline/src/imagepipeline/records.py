@@ -1,14 +1,17 @@
 """Builds the records of completed images, and reads and writes records in the table."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from botocore.exceptions import ClientError
 
 from imagepipeline import aws
-from imagepipeline.errors import Superseded
+from imagepipeline.errors import ServiceUnavailable, Superseded
 from imagepipeline.models import Execution, JsonObject, Upload
 from imagepipeline.ordering import MAY_COMPLETE
+
+_TRIES = 3  # of reading many records; botocore's own retries come on top
 
 
 def completed(
@@ -84,6 +87,30 @@ def find(table: str, image_key: str) -> JsonObject | None:
             TableName=table, Key={"ImageKey": {"S": image_key}}, ConsistentRead=True
         )
     return from_item(answer["Item"]) if "Item" in answer else None
+
+
+def find_all(table: str, image_keys: Sequence[str], attributes: Sequence[str] = ()) -> dict[str, JsonObject]:
+    """The records of at most 100 uploads, by key; those without a record are left out. Raises ServiceUnavailable.
+
+    With `attributes`, the records have only these.
+    """
+    request: JsonObject = {"Keys": [{"ImageKey": {"S": key}} for key in image_keys], "ConsistentRead": True}
+    if attributes:
+        request["ProjectionExpression"] = ", ".join(f"#{name}" for name in attributes)
+        request["ExpressionAttributeNames"] = {f"#{name}": name for name in attributes}
+    pending: JsonObject = {table: request} if image_keys else {}
+    found: dict[str, JsonObject] = {}
+    for _ in range(_TRIES):
+        if not pending:
+            break
+        with aws.translate_transient_errors("DynamoDB"):
+            answer = aws.client("dynamodb").batch_get_item(RequestItems=pending)
+        for record in map(from_item, answer["Responses"].get(table, [])):
+            found[record["ImageKey"]] = record
+        pending = answer.get("UnprocessedKeys") or {}
+    if pending:
+        raise ServiceUnavailable("DynamoDB", "it returned only a part of the records")
+    return found
 
 
 def to_item(record: JsonObject) -> JsonObject:

@@ -1,15 +1,14 @@
-"""Reading pages of records through the table's index: the edge towards DynamoDB."""
+"""Reading pages of records through an index: the edge towards DynamoDB."""
 
-from imagepipeline import aws, records
+from typing import NamedTuple
+
+from imagepipeline import aws, lists, records
 from imagepipeline.api.listings import Listing, Position
-from imagepipeline.errors import ServiceUnavailable
-from imagepipeline.keys import UPLOADS_PREFIX
 from imagepipeline.models import JsonObject
 
-INDEX = "ByStatus"
-# How many entries of the index one page looks at for a prefix. At most 1 MB, and 25 read units for usual keys.
+BY_STATUS = "ByStatus"
+# How many entries one page looks at for a prefix or a confidence. At most 1 MB, and 30 read units for usual keys.
 EXAMINED = 1000
-_TRIES = 3  # botocore's own retries come on top
 
 # What a page says of each image; a client that wants the whole record asks for it by its key.
 SUMMARY = (
@@ -18,28 +17,57 @@ SUMMARY = (
 )
 
 
-def read_page(table: str, listing: Listing) -> tuple[list[JsonObject], str | None]:
+class Entry(NamedTuple):
+    """What an index says of an image."""
+
+    position: Position
+    confidence: float  # percent, of the label that is asked for
+
+
+def read_page(images_table: str, index_table: str, listing: Listing) -> tuple[list[JsonObject], str | None]:
     """One page of a listing, and the cursor of the next page, if there is one. Raises ServiceUnavailable.
 
-    With a prefix, a page may have fewer records than its limit, or none, although there is a next page.
+    A page may have fewer records than its limit, or none, although there is a next page.
     """
-    examined, more = _query(table, listing)
+    examined, more = _query(images_table, index_table, listing)
     found: list[Position] = []
-    for position in examined:
-        if position.image_key.startswith(listing.prefix):
-            found.append(position)
+    for entry in examined:
+        if entry.position.image_key.startswith(listing.prefix) and entry.confidence >= listing.min_confidence:
+            found.append(entry.position)
             if len(found) == listing.limit:
                 break
-    if len(found) == listing.limit and examined and found[-1] != examined[-1]:
+    if len(found) == listing.limit and found[-1] != examined[-1].position:
         more = found[-1]  # the rest of what was examined is for the next page
-    return _records(table, listing.status, found), listing.cursor(more) if more else None
+    return _records(images_table, listing, found), listing.cursor(more) if more else None
 
 
-def _query(table: str, listing: Listing) -> tuple[list[Position], Position | None]:
-    """Entries of the index, and the last one if there may be others after it."""
+def _query(images_table: str, index_table: str, listing: Listing) -> tuple[list[Entry], Position | None]:
+    """Entries of the index, and the last position if there may be others after it."""
+    of = _of_list(index_table, listing) if listing.list_name else _of_status(images_table, listing)
+    with aws.translate_transient_errors("DynamoDB"):
+        answer = aws.client("dynamodb").query(
+            **of, ScanIndexForward=False, Limit=EXAMINED if listing.is_selective else listing.limit
+        )
+    entries = [
+        Entry(
+            Position(_received_at(item), item["ImageKey"]["S"]),
+            float(item["Confidence"]["N"]) if listing.label else 100,
+        )
+        for item in answer["Items"]
+    ]
+    return entries, entries[-1].position if "LastEvaluatedKey" in answer else None
+
+
+def _received_at(item: JsonObject) -> str:
+    text: str = item["Position"]["S"].partition("#")[0] if "Position" in item else item["ReceivedAt"]["S"]
+    return text
+
+
+def _of_status(table: str, listing: Listing) -> JsonObject:
+    """The part of a query that names the status, the times and where to go on, in the index of the images table."""
     arguments: JsonObject = {
         "TableName": table,
-        "IndexName": INDEX,
+        "IndexName": BY_STATUS,
         "KeyConditionExpression": "#status = :status AND ReceivedAt BETWEEN :earliest AND :latest",
         "ExpressionAttributeNames": {"#status": "Status"},
         "ExpressionAttributeValues": {
@@ -47,8 +75,6 @@ def _query(table: str, listing: Listing) -> tuple[list[Position], Position | Non
             ":earliest": {"S": listing.earliest},
             ":latest": {"S": listing.latest},
         },
-        "ScanIndexForward": False,
-        "Limit": listing.limit if listing.prefix == UPLOADS_PREFIX else EXAMINED,
     }
     if listing.after:
         arguments["ExclusiveStartKey"] = {
@@ -56,44 +82,37 @@ def _query(table: str, listing: Listing) -> tuple[list[Position], Position | Non
             "ReceivedAt": {"S": listing.after.received_at},
             "ImageKey": {"S": listing.after.image_key},
         }
-    with aws.translate_transient_errors("DynamoDB"):
-        answer = aws.client("dynamodb").query(**arguments)
-    return [_position(item) for item in answer["Items"]], (
-        _position(answer["LastEvaluatedKey"]) if "LastEvaluatedKey" in answer else None
-    )
+    return arguments
 
 
-def _position(item: JsonObject) -> Position:
-    return Position(item["ReceivedAt"]["S"], item["ImageKey"]["S"])
-
-
-def _records(table: str, status: str, positions: list[Position]) -> list[JsonObject]:
-    """The records at these positions, in order, without those that have been replaced, finished or deleted since."""
-    pending: JsonObject = {}
-    if positions:
-        pending = {
-            table: {
-                "Keys": [{"ImageKey": {"S": position.image_key}} for position in positions],
-                "ProjectionExpression": ", ".join(f"#{name}" for name in SUMMARY),
-                "ExpressionAttributeNames": {f"#{name}": name for name in SUMMARY},
-                # An index follows its table with a delay: a record that is read consistently is as new as its entry.
-                "ConsistentRead": True,
-            }
+def _of_list(table: str, listing: Listing) -> JsonObject:
+    """The same for a list of the index table."""
+    arguments: JsonObject = {
+        "TableName": table,
+        "KeyConditionExpression": "ListName = :list AND #position BETWEEN :earliest AND :latest",
+        "ExpressionAttributeNames": {"#position": "Position"},
+        "ExpressionAttributeValues": {
+            ":list": {"S": listing.list_name},
+            ":earliest": {"S": listing.earliest},
+            # A position is a time, "#" and a hash. "$" is the character after "#".
+            ":latest": {"S": f"{listing.latest}$"},
+        },
+    }
+    if listing.after:
+        arguments["ExclusiveStartKey"] = {
+            "ListName": {"S": listing.list_name},
+            "Position": {"S": lists.position(*listing.after)},
         }
-    found: dict[str, JsonObject] = {}
-    for _ in range(_TRIES):
-        if not pending:
-            break
-        with aws.translate_transient_errors("DynamoDB"):
-            answer = aws.client("dynamodb").batch_get_item(RequestItems=pending)
-        for record in map(records.from_item, answer["Responses"].get(table, [])):
-            found[record["ImageKey"]] = record
-        pending = answer.get("UnprocessedKeys") or {}
-    if pending:
-        raise ServiceUnavailable("DynamoDB", "it returned only a part of the records")
-    current = (found.get(position.image_key) for position in positions)
+    return arguments
+
+
+def _records(table: str, listing: Listing, positions: list[Position]) -> list[JsonObject]:
+    """The records at these positions, in order, without those that have changed since and do not belong there now."""
+    # An index follows its table with a delay: a record that is read consistently is as new as its entry.
+    found = records.find_all(table, [position.image_key for position in positions], SUMMARY)
+    current = ((found.get(position.image_key), position) for position in positions)
     return [
         record
-        for record, position in zip(current, positions, strict=True)
-        if record and (record["Status"], record["ReceivedAt"]) == (status, position.received_at)
+        for record, position in current
+        if record and record["ReceivedAt"] == position.received_at and listing.shows(record)
     ]

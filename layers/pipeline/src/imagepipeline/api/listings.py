@@ -4,24 +4,28 @@ import base64
 import binascii
 import hashlib
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from imagepipeline.api.http import Refused
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
+from imagepipeline.lists import ALL, MAX_LABEL_LENGTH, label_list, lists_of
+from imagepipeline.models import JsonObject
 
-PARAMETERS = frozenset({"status", "prefix", "from", "to", "limit", "cursor"})
+PARAMETERS = frozenset({"status", "label", "min_confidence", "prefix", "from", "to", "limit", "cursor"})
 STATUSES = ("COMPLETED", "PROCESSING", "REJECTED", "FAILED")
 MAX_LIMIT = 100  # as many as one BatchGetItem reads
 DEFAULT_LIMIT = 20
 
 _EARLIEST, _LATEST = "0000", "9999"  # every ReceivedAt is between them
 _CHECKSUM_BYTES = 8
+_PERCENT = re.compile(r"(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)", re.ASCII)
 
 
 class Position(NamedTuple):
-    """Where a record is in the index: within its status, by time; DynamoDB orders those of the same time."""
+    """Where an image is in a listing: by time; DynamoDB orders those of the same time."""
 
     received_at: str
     image_key: str
@@ -29,21 +33,26 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The records of one status, the newest upload first."""
+    """Which images are asked for, the newest upload first."""
 
-    status: str
+    status: str  # empty: whatever their status is
+    label: str  # in whatever letter case; empty: whatever their labels are
+    min_confidence: float  # percent, of the label
     prefix: str  # of keys
     earliest: str  # bounds of ReceivedAt, as strings: both included
     latest: str
     limit: int
-    after: Position | None  # where the page before ended
+    after: Position | None = None  # where the page before ended
 
     @classmethod
     def from_query(cls, query: dict[str, str]) -> "Listing":
         """The listing that a query asks for. Raises Refused, which names the parameter and its limits."""
-        status = query.get("status", STATUSES[0])
-        if status not in STATUSES:
+        status = query.get("status", "")
+        if "status" in query and status not in STATUSES:
             raise Refused(400, f"status must be one of {', '.join(STATUSES)}")
+        label = query.get("label", "")
+        if "label" in query and not (1 <= len(label) <= MAX_LABEL_LENGTH and label.isprintable()):
+            raise Refused(400, f"label must have 1 to {MAX_LABEL_LENGTH} printable characters")
         prefix = query.get("prefix", UPLOADS_PREFIX)  # which all keys begin with
         if not prefix.startswith(UPLOADS_PREFIX) or len(prefix.encode()) > MAX_KEY_BYTES:
             raise Refused(400, f"prefix must begin with {UPLOADS_PREFIX} and have at most {MAX_KEY_BYTES} bytes")
@@ -55,11 +64,37 @@ class Listing:
             latest = _before(_moment("to", query["to"]))
         if earliest > latest:
             raise Refused(400, "from must be earlier than to")
-        listing = cls(status, prefix, earliest, latest, _limit(query.get("limit", str(DEFAULT_LIMIT))), None)
-        if "cursor" not in query:
-            return listing
-        after = listing._position(query["cursor"])
-        return cls(status, prefix, earliest, latest, listing.limit, after)
+        listing = cls(
+            status,
+            label.casefold(),
+            _confidence(query),
+            prefix,
+            earliest,
+            latest,
+            _limit(query.get("limit", str(DEFAULT_LIMIT))),
+        )
+        return replace(listing, after=listing._position(query["cursor"])) if "cursor" in query else listing
+
+    @property
+    def list_name(self) -> str:
+        """The list of the index table that has these images; empty if the images table's index by status has them."""
+        if self.label:
+            return label_list(self.label)
+        return "" if self.status else ALL
+
+    @property
+    def is_selective(self) -> bool:
+        """Whether some entries of the index may not be asked for."""
+        return self.prefix != UPLOADS_PREFIX or self.min_confidence > 0
+
+    def shows(self, record: JsonObject) -> bool:
+        """Whether a record has the status and the label that are asked for."""
+        if self.status and record["Status"] != self.status:
+            return False
+        if not self.label:
+            return True
+        confidence = lists_of(record).get(label_list(self.label))
+        return confidence is not None and confidence >= self.min_confidence
 
     def cursor(self, position: Position) -> str:
         """What continues this listing after a position: opaque to clients, and of no use for another listing."""
@@ -79,8 +114,20 @@ class Listing:
 
     def _checksum(self, text: bytes) -> bytes:
         # This is no signature: whoever forges a cursor gets the page of a listing that he may read anyway.
-        asked = json.dumps([self.status, self.prefix, self.earliest, self.latest]).encode()
+        asked = json.dumps(
+            [self.status, self.label, self.min_confidence, self.prefix, self.earliest, self.latest]
+        ).encode()
         return hashlib.sha256(asked + b"\n" + text).digest()[:_CHECKSUM_BYTES]
+
+
+def _confidence(query: dict[str, str]) -> float:
+    if "min_confidence" not in query:
+        return 0
+    if "label" not in query:
+        raise Refused(400, "min_confidence needs a label, whose confidence it is")
+    if not _PERCENT.fullmatch(query["min_confidence"]):
+        raise Refused(400, "min_confidence must be a number from 0 to 100, with at most three decimals")
+    return float(query["min_confidence"])
 
 
 def _limit(text: str) -> int:
