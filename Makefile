@@ -49,8 +49,12 @@ cfn-lint:
 sam-validate:
 	@AWS_DEFAULT_REGION=us-east-1 .venv/bin/sam validate --lint
 
+# statelint accepts no expressions for two fields for which the Amazon States Language does.
 statelint:
-	@.venv/bin/statelint --eval-jsonata statemachine/*.asl.json
+	@status=0; for file in statemachine/*.asl.json; do \
+		definition=$$(sed -E 's/"(MaxConcurrency|ToleratedFailurePercentage)": "\{%[^"]*%\}"/"\1": 1/' $$file); \
+		problems=$$(.venv/bin/statelint --eval-jsonata "$$definition") || { echo "$$file: $$problems"; status=1; }; \
+	done; exit $$status
 
 checkov:
 	@LOG_LEVEL=CRITICAL .venv-security/bin/checkov

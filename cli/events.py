@@ -6,7 +6,7 @@ from datetime import datetime
 
 from cli.stack import Document, Record
 from imagepipeline import s3_events
-from imagepipeline.keys import SEQUENCER_LENGTH, comparable, just_after
+from imagepipeline.keys import comparable, just_after
 
 _REASON = "Redrive"
 
@@ -55,15 +55,6 @@ def next_sequencer(record: Record) -> str:
     Two redrives of the same record get the same one, and the pipeline lets only one of them take over the key.
     """
     return just_after(sequencer_of(record))
-
-
-def first_sequencer(head: Document) -> str:
-    """A sequencer for an object without a record.
-
-    It is older than any that S3 sends, whose first digits are a time: the object's own event may be late and not lost.
-    It is derived from the object's time, so that another object under the same key gets other rendition keys.
-    """
-    return f"{int(head['LastModified'].timestamp()):0{SEQUENCER_LENGTH}X}"
 
 
 def created(bucket: str, key: str, head: Document, sequencer: str) -> Event:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,22 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The files that were found, how many hidden entries were skipped, and what prevents the upload."""
+    """The files that were found. Iterating reads the directories again, so that memory does not grow with the files."""
 
-    items: list[Item]
-    hidden: int
+    arguments: tuple[tuple[Path, str], ...]  # each with its key
+    count: int
+    size: int  # bytes of all files
+    hidden: int  # entries that were skipped
     problems: list[str]  # one line each; if there are any, nothing should be uploaded
+
+    def __iter__(self) -> Iterator[Item]:
+        for path, key in self.arguments:
+            yield from _Walk().visit(path, key)
+
+    @property
+    def items(self) -> list[Item]:
+        """All files at once."""
+        return list(self)
 
 
 class _Unusable(Exception):
@@ -42,34 +54,42 @@ def select(paths: Iterable[Path], prefix: str = "") -> Selection:
     are skipped; links are followed.
     """
     start = UPLOADS_PREFIX + (f"{prefix}/" if prefix else "")
+    # Not resolve(): a link keeps its own name.
+    arguments = tuple((path, (start + Path(os.path.normpath(path.absolute())).name).rstrip("/")) for path in paths)
     walk = _Walk()
-    for path in paths:
-        # Not resolve(): a link keeps its own name.
-        walk.argument(path, (start + Path(os.path.normpath(path.absolute())).name).rstrip("/"))
-    return Selection(list(walk.items.values()), walk.hidden, walk.problems)
+    named = Counter(key for _, key in arguments)
+    known: dict[str, Path] = {}
+    count = size = 0
+    for path, key in arguments:
+        before = count + len(walk.problems)
+        for item in walk.visit(path, key):
+            # Only arguments of the same name can contain the same keys.
+            if named[key] > 1 and known.setdefault(item.key, item.path) is not item.path:
+                walk.problems.append(f"{item.path}: it would have the same key as {known[item.key]}: {item.key}")
+                continue
+            count, size = count + 1, size + item.size
+        if path.is_dir() and count + len(walk.problems) == before:
+            walk.problems.append(f"{path}: there are no files in this directory")
+    return Selection(arguments, count, size, walk.hidden, walk.problems)
 
 
 class _Walk:
+    """Yields files, and notes what cannot be uploaded."""
+
     def __init__(self) -> None:
-        self.items: dict[str, Item] = {}
         self.hidden = 0
         self.problems: list[str] = []
 
-    def argument(self, path: Path, key: str) -> None:
-        known = len(self.items) + len(self.problems)
-        self._visit(path, key, ancestors=frozenset())
-        if path.is_dir() and len(self.items) + len(self.problems) == known:
-            self.problems.append(f"{path}: there are no files in this directory")
-
-    def _visit(self, path: Path, key: str, ancestors: frozenset[tuple[int, int]]) -> None:
+    def visit(self, path: Path, key: str, ancestors: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Item]:
+        """The file at `path`, or the files in the directory."""
         try:
             status = path.stat()
             identity = (status.st_dev, status.st_ino)
             if not stat.S_ISDIR(status.st_mode):
-                self._file(path, key, status)
+                yield _file(path, key, status)
             elif identity not in ancestors:  # otherwise a link points to a directory above it
                 for child in self._visible(path):
-                    self._visit(child, f"{key}/{child.name}", ancestors | {identity})
+                    yield from self.visit(child, f"{key}/{child.name}", ancestors | {identity})
         except FileNotFoundError:
             self.problems.append(f"{path}: {'the link is broken' if path.is_symlink() else 'no such file'}")
         except OSError as error:
@@ -78,22 +98,23 @@ class _Walk:
             self.problems.append(f"{path}: {reason}")
 
     def _visible(self, directory: Path) -> Iterator[Path]:
-        for path in sorted(directory.iterdir()):
-            if path.name.startswith(".") or path.name.lower() in _SYSTEM_FILES:
+        # Names take less memory than paths, if a directory has very many files.
+        for name in sorted(child.name for child in directory.iterdir()):
+            if name.startswith(".") or name.lower() in _SYSTEM_FILES:
                 self.hidden += 1
             else:
-                yield path
+                yield directory / name
 
-    def _file(self, path: Path, key: str, status: os.stat_result) -> None:
-        if not stat.S_ISREG(status.st_mode):
-            raise _Unusable("it is neither a file nor a directory")
-        try:
-            length = len(key.encode())
-        except UnicodeEncodeError:
-            raise _Unusable("its name is not valid UTF-8, which S3 requires of keys") from None
-        if length > MAX_KEY_BYTES:
-            raise _Unusable(f"its key would have {length:,} bytes; S3's limit is {MAX_KEY_BYTES:,}")
-        if key in self.items:
-            raise _Unusable(f"it would have the same key as {self.items[key].path}: {key}")
-        path.open("rb").close()
-        self.items[key] = Item(path, key, status.st_size)
+
+def _file(path: Path, key: str, status: os.stat_result) -> Item:
+    """One file. Raises _Unusable, and OSError if it cannot be read."""
+    if not stat.S_ISREG(status.st_mode):
+        raise _Unusable("it is neither a file nor a directory")
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError:
+        raise _Unusable("its name is not valid UTF-8, which S3 requires of keys") from None
+    if length > MAX_KEY_BYTES:
+        raise _Unusable(f"its key would have {length:,} bytes; S3's limit is {MAX_KEY_BYTES:,}")
+    path.open("rb").close()
+    return Item(path, key, status.st_size)

@@ -16,20 +16,22 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.status import Status as Spinner
 
-from cli import check, costs, failures, files, redrive, reindex, report, upload
+from cli import check, costs, failures, files, redrive, reindex, report, reprocess, upload
 from cli.failures import Failure, UndeliveredEvents
 from cli.following import DEFAULT_TIMEOUT, Result
 from cli.problems import AWS_ERRORS, SetupError, explain
 from cli.stack import TO_OPERATE, TO_REINDEX, TO_UPLOAD, Record, Stack, default_name, default_session
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
+from imagepipeline.reprocessing import Selection
 
 OK, NOT_ALL_COMPLETED, SETUP_PROBLEM, INTERRUPTED = 0, 1, 2, 130
 
-_SUCCESSES = {"COMPLETED", upload.UPLOADED, redrive.REMOVED}
+_SUCCESSES = {"COMPLETED", upload.UPLOADED, upload.UNCHANGED, redrive.REMOVED}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,13 +93,15 @@ def _parser() -> argparse.ArgumentParser:
         help="upload files and directories, and follow their processing",
         description="Upload files and follow the processing of each. The key of a file is uploads/ and its name, "
         "whatever folder it is in; the keys of the files in a directory trip are uploads/trip/ and the path within it. "
-        "Hidden files in directories are skipped.",
+        "Hidden files in directories are skipped, and so are files that are stored already: after an interruption, the "
+        "same command continues.",
     )
     uploading.add_argument("paths", nargs="+", type=_path, metavar="FILE|DIR", help="what to upload")
     uploading.add_argument(
         "--prefix", default="", type=_prefix, metavar="P", help="insert P after uploads/: uploads/P/cat.jpg"
     )
     uploading.add_argument("--no-follow", dest="follow", action="store_false", help="do not wait for the processing")
+    uploading.add_argument("--again", action="store_true", help="upload unchanged files as well")
     uploading.set_defaults(command=_upload)
 
     status = commands.add_parser("status", parents=[common], help="show the processing status of images")
@@ -137,6 +141,62 @@ def _parser() -> argparse.ArgumentParser:
         "UnindexedChangesAlarm. Sets the attribute ReindexedAt of every record. Repeating it is safe.",
     )
     reindexing.set_defaults(command=_reindex)
+
+    reprocessing = commands.add_parser(
+        "reprocess",
+        parents=[common],
+        help="process many images again, or those that were in the bucket before the stack",
+        description="Process the images under a prefix again. The stack does it: Step Functions lists the bucket and "
+        "processes a bounded number of images at a time, and goes on when this command ends. First prints how many "
+        "images there are, how long it takes and what it costs, and asks. Newer uploads have priority.",
+    )
+    reprocessing.add_argument(
+        "prefix", nargs="?", type=_key, metavar="PREFIX", help=f"for example {UPLOADS_PREFIX}2019/, or {UPLOADS_PREFIX}"
+    )
+    reprocessing.add_argument(
+        "--missing-renditions",
+        dest="selections",
+        action="append_const",
+        const=Selection.MISSING_RENDITIONS,
+        help="only images whose records lack a rendition that is configured now, and images that failed",
+    )
+    reprocessing.add_argument(
+        "--unrecorded",
+        dest="selections",
+        action="append_const",
+        const=Selection.UNRECORDED,
+        help="only objects without a record, such as those that were in the bucket before the stack",
+    )
+    reprocessing.add_argument(
+        "--at-once", type=_count, metavar="N", help="images to process at a time (default: a share of the quotas)"
+    )
+    reprocessing.add_argument(
+        "--tolerate",
+        type=int,
+        choices=range(101),
+        default=reprocess.DEFAULT_TOLERATED,
+        metavar="PERCENT",
+        help="end the run early if more of the images fail (default: %(default)s)",
+    )
+    reprocessing.add_argument("--dry-run", action="store_true", help="print what would be done, and start nothing")
+    reprocessing.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    reprocessing.add_argument("--no-follow", dest="follow", action="store_false", help="start the run and return")
+    existing = reprocessing.add_mutually_exclusive_group()
+    for action, does in (
+        ("status", "show how far a run is, and what failed"),
+        ("follow", "follow a run to its end"),
+        ("stop", "start no further images; those in progress are completed"),
+        ("resume", "go on with a run that was stopped or failed"),
+    ):
+        existing.add_argument(
+            f"--{action}",
+            dest="action",
+            action=_Existing,
+            nargs="?",
+            metavar="RUN",
+            help=f"{does} (default: the latest)",
+        )
+    reprocessing.set_defaults(command=_reprocess, action=None)
 
     checking = commands.add_parser(
         "check",
@@ -188,11 +248,16 @@ def _upload(options: argparse.Namespace) -> int:
     selection = _selected(options.paths, options.prefix)
     stack = _stack(options)
 
-    items = selection.items
     stop = threading.Event()
-    shown = report.Report([item.key for item in items], sum(item.size for item in items), as_json=options.json)
+    shown = report.Report((item.key for item in selection), selection.size, as_json=options.json)
     results = upload.upload_and_follow(
-        stack, items, shown.sent, follow=options.follow, timeout=options.timeout, stop=stop
+        stack,
+        selection,
+        shown.sent,
+        follow=options.follow,
+        skip_unchanged=not options.again,
+        timeout=options.timeout,
+        stop=stop,
     )
     return _show(shown, results, stop)
 
@@ -297,6 +362,72 @@ def _cost(options: argparse.Namespace) -> int:
     return OK
 
 
+def _reprocess(options: argparse.Namespace) -> int:
+    if (options.prefix is None) == (options.action is None):
+        raise SetupError(f"what to process? Give a prefix, such as {UPLOADS_PREFIX}, or one of the options for a run")
+    session = default_session()
+    stack = Stack.find(session, options.stack or default_name(Path.cwd()), reprocess.NEEDED)
+    if options.action:
+        what, name = options.action
+        run = reprocess.find(stack, name)
+        if what == "stop":
+            reprocess.stop(stack, run)
+        elif what == "resume":
+            reprocess.resume(stack, run)
+        return _shown_run(options, stack, run, follow=what != "status" and options.follow)
+
+    aws_lambda = session.client("lambda")
+    selections = options.selections or [Selection.ALL]
+    with _counting("objects listed") as counted:
+        plan = reprocess.plan(
+            stack,
+            aws_lambda,
+            options.prefix,
+            selections,
+            at_once=options.at_once,
+            tolerated=options.tolerate,
+            on_progress=counted,
+        )
+    report.print_plan(plan, as_json=options.json and options.dry_run)
+    if options.dry_run:
+        return OK
+    if not plan.images:
+        _say("nothing to process")
+        return OK
+    if not options.yes and not _confirmed("Start?"):
+        _say("nothing was started")
+        return OK
+    return _shown_run(options, stack, plan.start(stack), follow=options.follow)
+
+
+def _shown_run(options: argparse.Namespace, stack: Stack, run: str, *, follow: bool) -> int:
+    """Print what becomes of a run, or what has become of it so far; returns the exit status."""
+    progress = reprocess.observe(stack, run)
+    if follow:
+        try:
+            with report.RunProgress(run) as shown:
+                for progress in reprocess.follow(stack, run):
+                    shown.show(progress)
+        except KeyboardInterrupt as error:
+            error.add_note(f"{run} goes on without this command: see --status, --follow and --stop")
+            raise
+    if progress.status == "RUNNING":
+        report.print_run(progress, [], [], as_json=options.json)
+        return OK
+    with _counting("records read") as counted:
+        images = reprocess.failed_images(stack, progress, counted)
+    batches = reprocess.failed_batches(stack, run)
+    report.print_run(progress, images, batches, as_json=options.json)
+    return NOT_ALL_COMPLETED if progress.status != "SUCCEEDED" or images or batches else OK
+
+
+def _confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise SetupError("there is no terminal to ask for confirmation: pass --yes, or --dry-run")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def _run_again(
     options: argparse.Namespace, stack: Stack, found: list[Failure], undelivered: UndeliveredEvents | None = None
 ) -> int:
@@ -318,15 +449,22 @@ def _everything(stack: Stack, undelivered: UndeliveredEvents, *, rejected: bool 
 
 def _read(find: Callable[..., list[Failure]], stack: Stack, **options: bool) -> list[Failure]:
     """What `find` finds; on a terminal, with the number of records that were read so far."""
-    read = 0
-    with Spinner("reading the records", console=Console(stderr=True)) as spinner:
+    with _counting("records read") as counted:
+        return find(stack, datetime.now(UTC), on_progress=counted, **options)
+
+
+@contextmanager
+def _counting(what: str) -> Iterator[Callable[[int], None]]:
+    """A function that adds to a number that is shown on a terminal."""
+    seen = 0
+    with Spinner(f"0 {what}", console=Console(stderr=True)) as spinner:
 
         def show(count: int) -> None:
-            nonlocal read
-            read += count
-            spinner.update(f"{read:,} records read")
+            nonlocal seen
+            seen += count
+            spinner.update(f"{seen:,} {what}")
 
-        return find(stack, datetime.now(UTC), on_progress=show, **options)
+        yield show
 
 
 def _kinds(found: list[Failure]) -> str:
@@ -381,6 +519,19 @@ def _sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, usual)
+
+
+class _Existing(argparse.Action):
+    """Stores which option for an existing run was given, and the name of the run, which may be empty."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.action = ((option_string or "").removeprefix("--"), values or "")
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,7 @@ from cli.failures import OF_RECORDS, Failure, UndeliveredEvents
 from cli.following import DEFAULT_TIMEOUT, TERMINAL, Followed, Result, start_and_follow
 from cli.problems import AWS_ERRORS, concerns_setup, name_and_message
 from cli.stack import Record, Stack
+from imagepipeline.keys import before_every_event
 
 NOT_STARTED = "NOT_STARTED"
 NOT_FOUND = "NOT_FOUND"  # neither an object nor a record, and no event to start again
@@ -122,7 +123,7 @@ class _Starter:
         head = self._stack.head(key)
         bucket = self._stack.uploads_bucket
         if head:
-            sequencer = events.next_sequencer(record) if record else events.first_sequencer(head)
+            sequencer = events.next_sequencer(record) if record else before_every_event(head["LastModified"])
             return events.created(bucket, key, head, sequencer)
         return events.deleted(bucket, key, events.next_sequencer(record), now) if record else None
 

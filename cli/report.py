@@ -2,26 +2,38 @@
 
 import json
 import sys
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any, Self
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.filesize import decimal
 from rich.padding import Padding
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
-from cli import costs
+from cli import costs, reprocess
 from cli.check import BROKEN, HELD, SKIPPED, Answer, Promise
 from cli.failures import FAILED, Failure
 from cli.following import Result
+from cli.reprocess import FailedBatch, Plan
 from cli.stack import Record
+from imagepipeline.reprocessing import Decision
 
 _COLOURS = {
-    **dict.fromkeys(("COMPLETED", "UPLOADED", "REMOVED"), "green"),
+    **dict.fromkeys(("COMPLETED", "UPLOADED", "UNCHANGED", "REMOVED"), "green"),
     **dict.fromkeys(("REJECTED", "REPLACED", "UNLABELLED"), "yellow"),
     "PROCESSING": "cyan",
 }
@@ -48,13 +60,16 @@ class Report:
     terminal, the bar is on stderr, if that is one.
     """
 
-    def __init__(self, keys: Sequence[str], upload_bytes: int | None = None, *, as_json: bool = False) -> None:
+    def __init__(self, keys: Iterable[str], upload_bytes: int | None = None, *, as_json: bool = False) -> None:
         """`keys` are those of all expected results; `upload_bytes` is the size of all uploads, None without any.
 
         The bar shows the bytes uploaded, or the number of results if nothing is uploaded.
         """
         self.ends: Counter[str] = Counter()  # how many results there were of each status
-        self._keys = keys
+        self._key_width = self._count = 0
+        for key in keys:
+            self._count += 1
+            self._key_width = max(self._key_width, cell_len(printable(key)))
         self._uploads = upload_bytes is not None
         self._as_json = as_json
         self._in_table = sys.stdout.isatty() and not as_json
@@ -69,13 +84,12 @@ class Report:
             redirect_stdout=self._in_table,
             disable=not (self._in_table or (sys.stderr.isatty() and not sys.stdout.isatty())),
         )
-        total = upload_bytes if self._uploads else len(keys)
-        self._task = self._progress.add_task("", total=total, ended=0, files=len(keys))
+        total = upload_bytes if self._uploads else self._count
+        self._task = self._progress.add_task("", total=total, ended=0, files=self._count)
 
     def __enter__(self) -> Self:
         self._progress.start()
         if self._in_table:
-            self._key_width = max((cell_len(printable(key)) for key in self._keys), default=0)
             self._wide = self._console.width >= self._key_width + _WIDTH_OF_THE_REST
             self._row(Text("status"), "key", "size", "renditions", "labels", "seconds", style="bold")
         return self
@@ -103,10 +117,10 @@ class Report:
     def summary(self) -> str:
         """How many there were of each status: `3 files: 2 completed, 1 rejected`."""
         parts = counted(self.ends)
-        if rest := len(self._keys) - self.ends.total():
+        if rest := self._count - self.ends.total():
             parts.append(f"{rest} not {'uploaded' if self._uploads else 'started'}")
         noun = "file" if self._uploads else "image"
-        return f"{len(self._keys)} {noun if len(self._keys) == 1 else noun + 's'}: {', '.join(parts)}"
+        return f"{self._count} {noun if self._count == 1 else noun + 's'}: {', '.join(parts)}"
 
     def _row(
         self, status: Text, key: str, size: str, renditions: str, labels: str, seconds: str, style: str = ""
@@ -200,6 +214,119 @@ def print_costs(estimate: costs.Estimate, usage: costs.Document, prices: costs.P
         "See docs/costs.md.",
         highlight=False,
     )
+
+
+def print_plan(plan: Plan, *, as_json: bool) -> None:
+    """What a run of `reprocess` would do: on stderr, or one JSON object."""
+    if as_json:
+        print(json.dumps(reprocess.to_json(plan)))
+        return
+    prices = costs.prices()
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    say(
+        f"{_counted(plan.objects, 'object')} under {printable(plan.prefix)}: {', '.join(_decisions(plan))}",
+        markup=False,
+    )
+    if plan.images:
+        say(
+            f"{_counted(plan.at_once, 'image')} at a time: {duration(plan.seconds)} or more, {plan.usd:,.2f} USD at "
+            f"list prices ({prices.region}, {prices.as_of}); ends early if more than {plan.tolerated} % fail",
+            markup=False,
+        )
+
+
+def _decisions(plan: Plan) -> list[str]:
+    words = {
+        Decision.PROCESS: "to process",
+        Decision.NOT_SELECTED: "not selected",
+        Decision.IN_PROGRESS: "in progress",
+        Decision.FOLDER_MARKER: "folder markers",
+    }
+    return [f"{plan.decisions[decision]:,} {word}" for decision, word in words.items() if plan.decisions[decision]] or [
+        "nothing"
+    ]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h` or `4.6 days`."""
+    for limit, divisor, unit in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / divisor:.1f} {unit}" if unit == "h" else f"{seconds / divisor:.0f} {unit}"
+    return f"{seconds / 86_400:.1f} days"
+
+
+class RunProgress:
+    """Shows how far a run is: a bar on a terminal, otherwise a line now and then; a context manager."""
+
+    _SILENCE = 30.0  # seconds between two lines
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        console = Console(stderr=True)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f} objects"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=0)
+        self._is_terminal = console.is_terminal
+        self._said_at = 0.0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, progress: reprocess.Progress) -> None:
+        """Show it as it is now."""
+        self._bar.update(self._task, completed=progress.looked_at, total=progress.objects)
+        if not self._is_terminal and time.monotonic() - self._said_at > self._SILENCE:
+            self._said_at = time.monotonic()
+            print(f"{self._run}: {progress.looked_at:,} of {progress.objects:,} objects", file=sys.stderr, flush=True)
+
+
+def print_run(
+    progress: reprocess.Progress, images: Sequence[Failure], batches: Sequence[FailedBatch], *, as_json: bool
+) -> None:
+    """What became of a run: what failed as `print_failures` does, then a summary on stderr, or one JSON object."""
+    print_failures(images, as_json=as_json)
+    if as_json:
+        document = {
+            "Run": progress.name,
+            "Status": progress.status,
+            "StartedAt": progress.started,
+            "Objects": progress.objects,
+            "LookedAt": progress.looked_at,
+            **progress.outcomes,
+            **({"Reason": progress.reason} if progress.reason else {}),
+            "FailedBatches": [asdict(batch) for batch in batches],
+        }
+        print(json.dumps(document))
+        return
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    for batch in batches:
+        text = f"not all objects from {batch.first} to {batch.last} were processed ({batch.error}: {batch.cause})"
+        say(printable(text), markup=False)
+    parts = [f"{count:,} {outcome.lower()}" for outcome, count in progress.outcomes.items() if count]
+    if progress.outcomes:
+        parts.append(f"{progress.looked_at - sum(progress.outcomes.values()):,} left as they are")
+    said = f"{progress.name} {progress.status}: {progress.looked_at:,} of {_counted(progress.objects, 'object')}"
+    said += f": {', '.join(parts)}" if parts else ""
+    if progress.reason:
+        said += f" ({progress.reason})"
+    if progress.status in ("FAILED", "ABORTED", "TIMED_OUT"):
+        said += "; go on with: image-pipeline reprocess --resume"
+    say(f"image-pipeline: {printable(said)}", markup=False)
 
 
 def json_of_failure(failure: Failure) -> str:

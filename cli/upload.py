@@ -15,14 +15,20 @@ from cli.files import Item
 from cli.following import DEFAULT_TIMEOUT, TERMINAL, Followed, Result, start_and_follow
 from cli.problems import AWS_ERRORS, code, concerns_setup, name_and_message
 from cli.stack import KEYS_PER_READ, Record, Stack
+from cli.unchanged import PART_BYTES, Stored, is_unchanged, with_stored
 
 UPLOADED = "UPLOADED"  # and not followed, as requested
 NOT_UPLOADED = "NOT_UPLOADED"
+UNCHANGED = "UNCHANGED"  # the same bytes are stored already
 REPLACED = "REPLACED"  # by another upload under the same key
 
+IN_FLIGHT = 1000  # files that are followed at a time; bounds memory
 _LONGEST_PAUSE = 2.0  # seconds between two reads of one record
 
-_in_one_thread = TransferConfig(use_threads=False)  # several files are sent at a time instead
+# Several files are sent at a time instead.
+_in_one_thread = TransferConfig(use_threads=False, multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES)
+
+type _Entry = tuple[Item, Stored | None, Record | None]  # what the key had before: an object, and a record
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +50,7 @@ def upload_and_follow(
     on_progress: Callable[[int], None] = lambda sent: None,
     *,
     follow: bool = True,
+    skip_unchanged: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
     longest_pause: float = _LONGEST_PAUSE,
     stop: threading.Event | None = None,
@@ -51,31 +58,34 @@ def upload_and_follow(
     """Upload `items` (keys distinct) and yield each one's Result as soon as it is known.
 
     `on_progress` is called from the uploading threads with the number of bytes just sent, negative when a retry starts
-    over. `timeout` (seconds) counts for each file from the end of its upload. After `stop` is set, uploads in progress
-    are cancelled, the files already uploaded end as UNFINISHED, and the others have no Result.
+    over. With `skip_unchanged`, a file is not sent if the same bytes are stored under its key; its Result is UNCHANGED,
+    or the outcome of its record. `timeout` (seconds) counts for each file from the end of its upload. After `stop` is
+    set, uploads in progress are cancelled, the files already uploaded end as UNFINISHED, and the others have no Result.
 
     One file's failure is its Result. Where no call can succeed any more (credentials, permissions, network), the files
     already uploaded end as UNFINISHED and then botocore's error is raised.
     """
+    stored = with_stored(stack, items) if skip_unchanged else ((item, None) for item in items)
     with _Sender(stack, on_progress, follow) as sender:
         yield from start_and_follow(
-            _with_records(stack, items) if follow else ((item, None) for item in items),
+            _with_records(stack, stored) if follow else ((item, found, None) for item, found in stored),
             sender.send,
             stack.records,
             lambda upload, record: _outcome(stack, upload, record),
             timeout=timeout,
             longest_pause=longest_pause,
             stop=stop or threading.Event(),
+            in_flight=IN_FLIGHT,
             abort=sender.stop,
             abandoned="was uploaded and then not followed to a terminal state",
         )
 
 
-def _with_records(stack: Stack, items: Iterable[Item]) -> Iterator[tuple[Item, Record | None]]:
-    """Each item with the record that its key has before the upload."""
-    for batch in batched(items, KEYS_PER_READ, strict=False):
-        before = stack.records(item.key for item in batch)
-        yield from ((item, before.get(item.key)) for item in batch)
+def _with_records(stack: Stack, entries: Iterable[tuple[Item, Stored | None]]) -> Iterator[_Entry]:
+    """Each entry with the record that its key has before the upload."""
+    for batch in batched(entries, KEYS_PER_READ, strict=False):
+        before = stack.records(item.key for item, _ in batch)
+        yield from ((item, stored, before.get(item.key)) for item, stored in batch)
 
 
 class _Sender:
@@ -106,18 +116,31 @@ class _Sender:
         for event, hook in self._hooks:
             self._stack.s3.meta.events.unregister(event, hook)
 
-    def send(self, entry: tuple[Item, Record | None]) -> _Upload | Result:
-        """Upload one file, given with the record that its key had before."""
-        item, before = entry
+    def send(self, entry: _Entry) -> _Upload | Result:
+        """Upload one file, unless it is stored already."""
+        item, stored, before = entry
         try:
+            if stored and is_unchanged(item, stored):
+                self._on_progress(item.size)
+                return self._found(item, stored, before)
             self._send(item)
         except (*AWS_ERRORS, OSError) as error:
             if concerns_setup(error):
                 raise
             return Result(item.key, NOT_UPLOADED, item, error=name_and_message(error))
+        etag = self._etags.pop(item.key)
         if not self._follow:
             return Result(item.key, UPLOADED, item)
-        return _Upload(key=item.key, item=item, etag=self._etags.pop(item.key), older=sequencer_of(before))
+        return _Upload(key=item.key, item=item, etag=etag, older=sequencer_of(before))
+
+    @staticmethod
+    def _found(item: Item, stored: Stored, record: Record | None) -> _Upload | Result:
+        """The outcome of a file that was uploaded before, if its record shows one; it is followed if it will."""
+        if record is None or record["ETag"] != stored.etag or record["Status"] == "COMPLETED":
+            return Result(item.key, UNCHANGED, item, record or {})
+        if record["Status"] in TERMINAL:
+            return Result(item.key, record["Status"], item, record, error=record.get("Error"))
+        return _Upload(key=item.key, item=item, etag=stored.etag, older="")
 
     def stop(self) -> None:
         """Cancel the uploads in progress."""

@@ -94,6 +94,9 @@ def drain(stack: Stack, eventbridge: Client, parts: _Parts, spinner: Spinner) ->
     for rule in parts.rules:
         with suppress(eventbridge.exceptions.ResourceNotFoundException):  # deleted by hand
             eventbridge.disable_rule(Name=rule)
+    if "Reprocess" in stack.outputs:  # may run for days, and starts executions as long as it does
+        for run in _running(stack.stepfunctions, [stack.outputs["Reprocess"]]):
+            stack.stepfunctions.stop_execution(executionArn=run, cause="The stack is being deleted.")
     deadline = time.monotonic() + _LONGEST_WAIT
     while running := list(_running(stack.stepfunctions, parts.machines)):
         if time.monotonic() > deadline:

@@ -30,6 +30,8 @@ DESCRIPTIONS = {
     "RemoveRecord": "if there is no object",
     "ProcessCurrentVersion": "if an older version is current again",
     "RemoveRenditions": "those that the record does not name",
+    "SelectImages": "compares 100 objects of a listing with their records",
+    "ProcessImage": "runs ImagePipeline for one image, and waits for it",
 }
 SERVICES = {"dynamodb": "DynamoDB", "sns": "SNS", "states": "Step Functions"}
 
@@ -69,8 +71,16 @@ text { fill: #f0f6fc }
 
 def tasks(machine: str) -> dict[str, str]:
     """The Task states of a state machine in the order of its file, each with the function or service that it calls."""
-    states = _states(machine)["States"]
-    return {name: _called(state) for name, state in states.items() if state["Type"] == "Task"}
+    return _tasks(_states(machine)["States"])
+
+
+def _tasks(states: dict) -> dict[str, str]:
+    found = {}
+    for name, state in states.items():
+        if state["Type"] == "Task":
+            found[name] = _called(state)
+        found |= _tasks(state.get("ItemProcessor", {}).get("States", {}))
+    return found
 
 
 def steps(machine: str) -> dict[str, str]:
@@ -89,7 +99,11 @@ def _states(machine: str) -> dict:
 
 def _called(state: dict) -> str:
     function = re.search(r"\$\{(\w+)Arn}", state["Arguments"].get("FunctionName", ""))
-    return function[1] if function else SERVICES[state["Resource"].split(":")[-2]]
+    return (
+        function[1]
+        if function
+        else SERVICES[state["Resource"].removeprefix("arn:${Partition}:states:::").split(":")[0]]
+    )
 
 
 def box(kind: str, x: int, y: int, name: str, note: str, *, width: int = SIDE, called: str = "") -> str:
@@ -129,7 +143,7 @@ def label(x: int, y: int, text: str, anchor: str = "start") -> str:
 
 def draw() -> str:
     """The whole picture."""
-    pipeline, housekeeping = steps("image_pipeline"), tasks("housekeeping")
+    pipeline, housekeeping, reprocess = steps("image_pipeline"), tasks("housekeeping"), tasks("reprocess")
     top = 24
     row = {name: top + 34 + number * ROW for number, name in enumerate(pipeline)}
     failures = top + 34 + len(pipeline) * ROW
@@ -137,7 +151,9 @@ def draw() -> str:
     second = bottom + 40
     row |= {f"Housekeeping/{name}": second + 34 + number * ROW for number, name in enumerate(housekeeping)}
     end = second + 34 + len(housekeeping) * ROW + 4
-    height = end + 122 + ROW
+    third, alarms = end + 18, end + 18 + 34 + len(reprocess) * ROW + 4
+    row |= {f"Reprocess/{name}": third + 34 + number * ROW for number, name in enumerate(reprocess)}
+    height = alarms + 122 + 2 * ROW
     uploads, deletions, early = row["CreateThumbnails"], row["Housekeeping/ResolveCurrentVersion"], failures - 30
     status, read, write, api, client = (row[f"Housekeeping/{name}"] for name in housekeeping)
     axis, inside, outside = LEFT + SIDE // 2, LEFT + SIDE, MIDDLE + CENTRE - 12
@@ -173,6 +189,11 @@ def draw() -> str:
         label(MIDDLE + CENTRE // 2 + 10, bottom + 24, "starts executions"),
         group(MIDDLE, second, CENTRE, end - second, "Housekeeping", "Step Functions"),
         *(task(name, called, row[f"Housekeeping/{name}"]) for name, called in housekeeping.items()),
+        # --- reprocessing
+        group(
+            MIDDLE, third, CENTRE, alarms - third, "Reprocess", "Step Functions, started by image-pipeline reprocess"
+        ),
+        *(task(name, called, row[f"Reprocess/{name}"]) for name, called in reprocess.items()),
         # --- results
         box("storage", RIGHT, row["BeginRecord"], "IndexTable", "DynamoDB, lists by label"),
         box("compute", RIGHT, row["ValidateImage"], "IndexFunction", "follows the changes of records"),
@@ -201,17 +222,18 @@ def draw() -> str:
         arrow(f"M{RIGHT + SIDE // 2} {client + 14} V{api + BOX + 1}"),
         label(RIGHT + SIDE // 2, client + 28, "curl, or your application", "middle"),
         # --- alarms
-        group(LEFT - 12, end + 18, WIDTH - 2 * (LEFT - 12), 86 + ROW, "CloudWatch", "alarms"),
-        box("message", LEFT, end + 52, "FailedUploadsAlarm", "ImagePipeline failed"),
-        box("message", LEFT + SIDE + 16, end + 52, "FailedHousekeepingAlarm", "Housekeeping failed"),
-        box("message", LEFT + 2 * (SIDE + 16), end + 52, "UndeliveredEventsAlarm", "the queue is not empty"),
-        box("message", LEFT, end + 52 + ROW, "UnindexedChangesQueue", "SQS, what IndexFunction gave up"),
-        arrow(f"M{LEFT + SIDE} {end + 72 + ROW} h15"),
-        box("message", LEFT + SIDE + 16, end + 52 + ROW, "UnindexedChangesAlarm", "the queue is not empty"),
-        box("message", LEFT + 2 * (SIDE + 16), end + 52 + ROW, "UndeliveredWebhooksAlarm", "the queue is not empty"),
-        arrow(f"M{LEFT + 3 * SIDE + 32} {end + 72 + ROW} H{RIGHT + SIDE // 2} V{end + 53 + BOX}"),
-        arrow(f"M{LEFT + 3 * SIDE + 32} {end + 72} H{RIGHT - 1}"),
-        box("message", RIGHT, end + 52, "AlarmsTopic", "SNS: e-mail, or your pager"),
+        group(LEFT - 12, alarms + 18, WIDTH - 2 * (LEFT - 12), 86 + 2 * ROW, "CloudWatch", "alarms"),
+        box("message", LEFT, alarms + 52, "FailedUploadsAlarm", "ImagePipeline failed"),
+        box("message", LEFT + SIDE + 16, alarms + 52, "FailedHousekeepingAlarm", "Housekeeping failed"),
+        box("message", LEFT + 2 * (SIDE + 16), alarms + 52, "UndeliveredEventsAlarm", "the queue is not empty"),
+        box("message", LEFT, alarms + 52 + 2 * ROW, "FailedReprocessingAlarm", "Reprocess failed"),
+        box("message", LEFT, alarms + 52 + ROW, "UnindexedChangesQueue", "SQS, what IndexFunction gave up"),
+        arrow(f"M{LEFT + SIDE} {alarms + 72 + ROW} h15"),
+        box("message", LEFT + SIDE + 16, alarms + 52 + ROW, "UnindexedChangesAlarm", "the queue is not empty"),
+        box("message", LEFT + 2 * (SIDE + 16), alarms + 52 + ROW, "UndeliveredWebhooksAlarm", "the queue is not empty"),
+        arrow(f"M{LEFT + 3 * SIDE + 32} {alarms + 72 + ROW} H{RIGHT + SIDE // 2} V{alarms + 53 + BOX}"),
+        arrow(f"M{LEFT + 3 * SIDE + 32} {alarms + 72} H{RIGHT - 1}"),
+        box("message", RIGHT, alarms + 52, "AlarmsTopic", "SNS: e-mail, or your pager"),
     ]
     return "\n".join(
         [

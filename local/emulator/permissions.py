@@ -17,11 +17,15 @@ def match_line_breaks(original: Callable, pattern: str, ignore_case: bool) -> re
     return re.compile(compiled.pattern, compiled.flags | re.DOTALL)
 
 
-def role_allows(role_arn: str, action: str, resource_arn: str) -> bool:
-    """Whether a role's policies allow an action that AWS performs with that role."""
+def role_allows(role_arn: str, action: str, resource_arn: str, **conditions: str) -> bool:
+    """Whether a role's policies allow an action that AWS performs with that role.
+
+    `conditions` are values for the service's condition keys, such as `s3_prefix="uploads/"`.
+    """
     role, account = role_arn.rsplit("/", 1)[-1], get_account_id()
     session = f"arn:aws:sts::{account}:assumed-role/{role}/session"
     context = EvalContext(session, "AssumedRole", account, action, resource_arn, get_region())
+    context.service_context.update({key.replace("_", ":", 1): value for key, value in conditions.items()})
     return evaluate(context, _gather_role_policies(role, account)).decision == "Allow"
 
 

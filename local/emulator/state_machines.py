@@ -4,7 +4,7 @@ import contextvars
 import json
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ministack.core.responses import get_account_id, get_region, now_iso
 from ministack.services import dynamodb, lambda_svc, stepfunctions
@@ -45,16 +45,27 @@ def enforce_role_and_limits(original: Callable, resource: str, input_data: objec
     return result
 
 
+def current_execution() -> dict | None:
+    """The execution whose task runs in this thread."""
+    return _execution.get()
+
+
+def machine_of(execution: dict) -> dict:
+    """The state machine of an execution. That of a Map Run's child is named after it: `<ARN>/<label>`."""
+    machine: dict = stepfunctions._state_machines[execution["stateMachineArn"].split("/")[0]]
+    return machine
+
+
 def require_permission(execution: dict, resource: str, arguments: dict) -> None:
     """Raise AWS's error if the state machine's role does not allow the call that the task is about to make."""
-    action, target = permission(resource, arguments)
-    role = stepfunctions._state_machines[execution["stateMachineArn"]]["roleArn"]
-    if not role_allows(role, action, target):
-        service = action.split(":")[0]
-        name = "AuthorizationErrorException" if service == "sns" else "AccessDeniedException"
-        raise stepfunctions._ExecutionError(
-            f"{ERROR_PREFIXES[service]}.{name}", f"{role} is not authorized to perform {action} on {target}"
-        )
+    role = machine_of(execution)["roleArn"]
+    for action, target in (permission(resource, arguments), *waiting_permissions(resource, arguments)):
+        if not role_allows(role, action, target):
+            service = permission(resource, arguments)[0].split(":")[0]
+            name = "AuthorizationErrorException" if service == "sns" else "AccessDeniedException"
+            raise stepfunctions._ExecutionError(
+                f"{ERROR_PREFIXES[service]}.{name}", f"{role} is not authorized to perform {action} on {target}"
+            )
 
 
 def permission(resource: str, arguments: dict) -> tuple[str, str]:
@@ -79,6 +90,18 @@ def permission(resource: str, arguments: dict) -> tuple[str, str]:
     raise stepfunctions._ExecutionError(
         "States.Runtime", f"local.emulator.state_machines does not know which permission {resource} needs"
     )
+
+
+def waiting_permissions(resource: str, arguments: dict) -> Iterator[tuple[str, str]]:
+    """What a role must also allow to wait for an execution: to describe it, and to be told of its end by a rule."""
+    if ":states:startExecution.sync" in resource:
+        machine = arguments.get("StateMachineArn", "*")
+        yield "states:DescribeExecution", f"{machine.replace(':stateMachine:', ':execution:')}:name"
+        rule = (
+            f"arn:aws:events:{get_region()}:{get_account_id()}:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
+        )
+        for action in ("PutTargets", "PutRule", "DescribeRule"):
+            yield f"events:{action}", rule
 
 
 # --------------------------------------------------------------------------------------------------------------- limits

@@ -38,6 +38,11 @@ Resources:
     Properties:
       RoleArn: arn:aws:iam::123456789012:role/none
       DefinitionString: '{}'
+  Reprocess:
+    Type: AWS::StepFunctions::StateMachine
+    Properties:
+      RoleArn: arn:aws:iam::123456789012:role/none
+      DefinitionString: '{}'
   Uploaded:
     Type: AWS::Events::Rule
     Properties:
@@ -79,6 +84,7 @@ Outputs:
   UndeliveredEventsQueue: {Value: !Ref Queue}
   ImagePipeline: {Value: !Ref Pipeline}
   Housekeeping: {Value: !Ref Housekeeping}
+  Reprocess: {Value: !Ref Reprocess}
   NotificationsTopic: {Value: !Ref Topic}
   ImageStatusApiEndpoint: {Value: 'https://api.example.com'}
 """

@@ -138,6 +138,31 @@ def test_ctrl_c_lists_uploads_that_are_not_finished(pipeline: PipelineStandIn, s
     assert err == "image-pipeline: 1 file: 1 unfinished\n"
 
 
+def test_after_a_kill_the_same_upload_continues(stack: Stack, start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "trip"
+    folder.mkdir()
+    for number in range(150):
+        (folder / f"{number}.jpg").write_bytes(b"photo %d" % number)
+    bucket = {"Bucket": stack.uploads_bucket}
+    stack.s3.put_bucket_versioning(**bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    def stored() -> list[str]:
+        return [version["Key"] for version in stack.s3.list_object_versions(**bucket).get("Versions", [])]
+
+    killed = start("upload", folder, "--no-follow")
+    wait_until(lambda: len(stored()) >= 20)
+    killed.kill()
+    killed.wait()
+    before = len(stored())
+    again = start("upload", folder, "--no-follow")
+    out, _ = again.communicate(timeout=60)
+
+    assert 20 <= before < 150
+    assert again.returncode == 0
+    assert sorted(stored()) == sorted(f"uploads/trip/{number}.jpg" for number in range(150))
+    assert out.count("UNCHANGED\t") == before
+
+
 def test_a_terminal_shows_a_table_that_no_name_can_break(pipeline: PipelineStandIn, start: Start, cat: Path) -> None:
     ours, theirs = pty.openpty()
     upload = start("upload", cat, stdin=theirs, stdout=theirs, stderr=theirs, text=False)

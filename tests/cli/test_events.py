@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli.events import Event, created, deleted, first_sequencer, next_sequencer
+from cli.events import Event, created, deleted, next_sequencer
 from imagepipeline import keys
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -62,13 +62,6 @@ def test_a_redrive_comes_just_after_its_record() -> None:
 
     assert RECORD["Sequencer"] < redriven < keys.comparable("0055AED6DCD90281E6")
     assert next_sequencer({"Sequencer": redriven}) > redriven
-
-
-def test_an_object_without_a_record_is_older_than_every_s3_event() -> None:
-    sequencer = first_sequencer(HEAD)
-
-    assert len(sequencer) == keys.SEQUENCER_LENGTH
-    assert keys.comparable("0") < sequencer < keys.comparable("0055AED6DCD90281E5")
 
 
 @pytest.mark.parametrize(("version", "expected"), [({"VersionId": "3sL4kq"}, "3sL4kq"), ({}, None)])

@@ -210,3 +210,60 @@ def test_a_fatal_error_is_not_repeated_for_each_file(stack: Stack, photos: Photo
 
     with pytest.raises(ClientError, match="NoSuchBucket"):
         next(upload_and_follow(stack, photos(cat=b"cat", dog=b"dog"), timeout=20))
+
+
+def test_an_unchanged_file_is_not_sent_again(pipeline: PipelineStandIn, stack: Stack, photos: Photos) -> None:
+    items = photos(small=b"small", large=bytes(9 << 20), empty=b"")
+    list(upload_and_follow(stack, items, timeout=20))
+
+    results = list(upload_and_follow(stack, items, timeout=20, skip_unchanged=True))
+
+    assert set(statuses(results).values()) == {"UNCHANGED"}
+    assert all(result.record for result in results)
+    assert versions(stack) == 3
+
+
+def test_a_changed_file_is_sent_again(pipeline: PipelineStandIn, stack: Stack, photos: Photos) -> None:
+    list(upload_and_follow(stack, photos(cat=b"cat", dog=b"dog"), timeout=20))
+
+    results = list(upload_and_follow(stack, photos(cat=b"cow", dog=b"doge"), timeout=20, skip_unchanged=True))
+
+    assert set(statuses(results).values()) == {"COMPLETED"}
+    assert versions(stack) == 4
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_an_unchanged_file_has_the_outcome_of_its_record(
+    pipeline: PipelineStandIn, stack: Stack, photos: Photos, follow: bool
+) -> None:
+    pipeline.answers["uploads/bad.jpg"] = lambda: [{"Status": "REJECTED", "Error": EMPTY}]
+    items = photos(bad=b"bad")
+    list(upload_and_follow(stack, items, timeout=20))
+
+    [result] = upload_and_follow(stack, items, timeout=20, follow=follow, skip_unchanged=True)
+
+    # Without following, no record is read.
+    assert result.status == ("REJECTED" if follow else "UNCHANGED")
+    assert versions(stack) == 1
+
+
+def test_an_unchanged_file_that_is_being_processed_is_followed(
+    pipeline: PipelineStandIn, stack: Stack, photos: Photos
+) -> None:
+    pipeline.answers["uploads/cat.jpg"] = lambda: [{"Status": "PROCESSING"}]
+    items = photos(cat=b"cat")
+    list(upload_and_follow(stack, items, timeout=1))
+    record = stack.records(["uploads/cat.jpg"])["uploads/cat.jpg"]
+    ending = threading.Timer(0.5, pipeline.write, ["uploads/cat.jpg"], {**record, "Status": "COMPLETED"})
+    ending.start()
+
+    [result] = upload_and_follow(stack, items, timeout=20, skip_unchanged=True)
+
+    ending.join()
+    assert result.status == "COMPLETED"
+    assert versions(stack) == 1
+
+
+def versions(stack: Stack) -> int:
+    """How many objects were ever stored."""
+    return len(stack.s3.list_object_versions(Bucket=stack.uploads_bucket)["Versions"])

@@ -17,9 +17,9 @@ STATE_MACHINES = of_type("AWS::StepFunctions::StateMachine")
 RULES = of_type("AWS::Events::Rule")
 BUCKETS = of_type("AWS::S3::Bucket")
 EXPIRING_LOGS = {name for name, group in of_type("AWS::Logs::LogGroup").items() if group["RetentionInDays"]}
-# Names that are of no account's or Region's namespace: a stage's is its API's own, layers of a name have versions, and
-# metrics are AWS's.
-SCOPED_NAMES = {"StageName", "LayerName", "MetricName"}
+# Names that are of no account's or Region's namespace: a stage's is its API's own, and an inline policy's its role's;
+# layers of a name have versions, and metrics are AWS's.
+SCOPED_NAMES = {"StageName", "PolicyName", "LayerName", "MetricName"}
 
 
 @pytest.mark.parametrize("name", transformed()["Resources"])

@@ -16,12 +16,18 @@ CALLS = {
     "ResolveCurrentVersionFunction": ["s3", "dynamodb"],
     "CleanupFunction": ["s3", "dynamodb", "s3"],
     "IndexFunction": ["dynamodb", "dynamodb"],  # one write after another rarely all hardly succeed
+    "SelectImagesFunction": ["dynamodb", "s3"],  # it asks for several objects at a time
     "StatusFunction": ["dynamodb"],
     "ReadImagesFunction": ["dynamodb", "dynamodb"],
     "WriteImagesFunction": ["s3 write"],  # completing an upload lists its parts first, but S3 rarely fails twice
 }
 # Seconds of a function's own work, including a cold start (docs/limits.md).
-WORK = {"ValidateFunction": 8, "ThumbnailsFunction": 90, "MetadataFunction": 10} | dict.fromkeys(
+WORK = {
+    "ValidateFunction": 8,
+    "ThumbnailsFunction": 90,
+    "MetadataFunction": 10,
+    "SelectImagesFunction": 10,
+} | dict.fromkeys(
     (
         "StoreFunction",
         "ResolveCurrentVersionFunction",

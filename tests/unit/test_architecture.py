@@ -29,6 +29,8 @@ STANDARD_LIBRARY_ONLY = [
         "keys",
         "s3_events",
         "renditions",
+        "geometry",
+        "reprocessing",
         "ordering",
         "lists",
         "notification",

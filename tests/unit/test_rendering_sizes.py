@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter, ImageStat
 
-from imagepipeline.rendering import geometry
+from imagepipeline import geometry
 from imagepipeline.renditions import MAX_SIDE, RenditionSpec
 from tests.unit import samples
 from tests.unit.photos import distance, rendered, rendition, scaled

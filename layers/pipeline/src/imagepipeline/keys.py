@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from datetime import datetime
 
 UPLOADS_PREFIX = "uploads/"
 MAX_KEY_BYTES = 1024  # S3's limit on a key, in UTF-8 bytes
@@ -31,6 +32,15 @@ def comparable(sequencer: str) -> str:
 def just_after(sequencer: str) -> str:
     """A comparable sequencer that is later than this one, and earlier than every later one of S3."""
     return f"{int(sequencer, 16) + 1:0{SEQUENCER_LENGTH}X}"
+
+
+def before_every_event(modified: datetime) -> str:
+    """A comparable sequencer for an object without a record, modified at this time: its own event may still come.
+
+    It is earlier than any that S3 sends, whose first digits are a time. It depends on the object's time, so that
+    another object under the same key gets other rendition keys.
+    """
+    return f"{int(modified.timestamp()):0{SEQUENCER_LENGTH}X}"
 
 
 def renditions_prefix(image_key: str) -> str:

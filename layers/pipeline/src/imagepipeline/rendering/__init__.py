@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from imagepipeline import fingerprints, limits
+from imagepipeline import fingerprints, geometry, limits
 from imagepipeline.models import Header
-from imagepipeline.rendering import decoding, encoding, geometry, modes, resizing
+from imagepipeline.rendering import decoding, encoding, modes, resizing
 from imagepipeline.renditions import RenditionSpec
 
 _TRANSPOSE = {

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, cast
 
 from PIL import Image, ImageFile
 
-from imagepipeline import exif
+from imagepipeline import exif, geometry
 from imagepipeline.errors import DamagedImage, ImageRejected, TooComplex, UnsupportedFormat
 from imagepipeline.models import Header
 from imagepipeline.printable import printable
 from imagepipeline.probing import png
 from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.heif import aperture, code_points, refuse_other_sizes, refuse_second_header
-from imagepipeline.rendering import geometry
 from imagepipeline.renditions import RenditionSpec
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from PIL import Image, ImageChops
 
 from imagepipeline.errors import UnsupportedFormat
+from imagepipeline.geometry import Extent, Size
 from imagepipeline.rendering import resizing
-from imagepipeline.rendering.geometry import Extent, Size
 
 UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}

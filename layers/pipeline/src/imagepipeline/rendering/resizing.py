@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageChops
 
-from imagepipeline.rendering.geometry import Extent, Size
+from imagepipeline.geometry import Extent, Size
 
 # A box filter averages the picture down to this many times the target, and LANCZOS does the rest. The loss in SSIM
 # against LANCZOS alone, after encoding: .0005 with 3 and .002 with 2 from 640 to 100 pixels; .0025 with 1.6 from 4000

@@ -1,0 +1,348 @@
+"""Processing images again that are in the bucket already: the dry run, and runs of the state machine Reprocess."""
+
+import json
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import batched
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from cli import costs, failures
+from cli.failures import Failure
+from cli.problems import SetupError, code
+from cli.stack import KEYS_PER_READ, TO_OPERATE, Client, Document, Stack
+from imagepipeline.renditions import parse
+from imagepipeline.reprocessing import Decision, Selection, belongs_to, decide
+
+NEEDED = (*TO_OPERATE, "Reprocess")
+
+DEFAULT_TOLERATED = 10  # percent of the images
+LONGEST = 1_500_000  # objects in one run (statemachine/reprocess.asl.json)
+LONGEST_DAYS = 30  # the state machine's TimeoutSeconds
+BATCH = 100  # objects, the state machine's MaxItemsPerBatch
+MOST_AT_ONCE = 1000  # images
+_AT_ONCE_IN_A_BATCH = 10  # images; a batch that is nearly done leaves the others' places unused
+# What a run leaves to other uploads: three quarters of the Lambda executions, and half of the calls of Rekognition.
+_SHARE_OF_LAMBDA, _SHARE_OF_REKOGNITION = 1 / 4, 1 / 2
+# Default quota of DetectLabels, in calls a second (AWS General Reference, "Amazon Rekognition endpoints and quotas").
+_REKOGNITION_CALLS, _REKOGNITION_CALLS_ELSEWHERE = dict.fromkeys(("us-east-1", "us-west-2", "eu-west-1"), 50), 5
+
+# Of a batch, beyond its images: its start, SelectImages, ProcessImages, RouteByFailures, BatchProcessed.
+_TRANSITIONS_OF_A_BATCH = 5
+_SECONDS_OF_A_BATCH = 2.0  # SelectImages: one read of the table, and a listing for each image, eight at a time
+_SELECT_IMAGES_GB = 0.5  # MemorySize of SelectImagesFunction
+# Lines of `cli.costs` that processing an image again does not add to.
+_NOT_AGAIN = {
+    "storage for a month",
+    "point-in-time recovery for a month",
+    "logs kept for a month",
+    "events of S3",
+    "custom metrics",
+}
+_THREADS = 8  # that read records in the dry run
+_PAUSE, _LONGEST_PAUSE = 0.5, 5.0  # seconds between two looks at a run
+_INDEX_DELAY = 10.0  # seconds for which failures are awaited in the list
+ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
+
+
+# -------------------------------------------------------------------------------------------------------- the dry run
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do."""
+
+    prefix: str
+    selections: tuple[Selection, ...]
+    decisions: Counter[Decision]  # the number of objects for each
+    at_once: int  # images
+    tolerated: int  # percent
+    workflow: str
+    labels: bool
+
+    @property
+    def objects(self) -> int:
+        return self.decisions.total()
+
+    @property
+    def images(self) -> int:
+        """How many are to be processed."""
+        return self.decisions[Decision.PROCESS]
+
+    @property
+    def images_in_a_batch(self) -> int:
+        """How many images of a batch are processed at a time."""
+        return min(self.at_once, _AT_ONCE_IN_A_BATCH)
+
+    @property
+    def batches_at_once(self) -> int:
+        return self.at_once // self.images_in_a_batch
+
+    @property
+    def seconds(self) -> float:
+        """The duration, if nothing has to wait for a quota."""
+        batches = -(-self.objects // BATCH)
+        processing = self.images * seconds_of_an_image(self.workflow, labels=self.labels) / self.at_once
+        return processing + batches * _SECONDS_OF_A_BATCH / self.batches_at_once
+
+    @property
+    def usd(self) -> float:
+        """The cost at list prices: that of uploads without their events and storage, and of the run itself."""
+        estimate = costs.estimate(self._question, costs.usage(), costs.prices())
+        # The others are due anyway: what is kept for a month, S3's events, and what does not depend on the number.
+        again = [line for line in estimate.lines if not line.monthly and line.what not in _NOT_AGAIN]
+        batches = -(-self.objects // BATCH)
+        own = {
+            "step_functions_transition": self.images + batches * _TRANSITIONS_OF_A_BATCH,
+            "lambda_request": batches,
+            "lambda_gb_second_arm64": batches * _SECONDS_OF_A_BATCH * _SELECT_IMAGES_GB,
+            "s3_write": self.images + self.objects / 1000,  # listings
+            "dynamodb_read_unit": self.objects,
+        }
+        prices = costs.prices().by_name
+        return sum(line.usd for line in again) + sum(prices[name].of(count) for name, count in own.items())
+
+    @property
+    def _question(self) -> costs.Question:
+        return costs.Question(self.images, self.workflow, labels=self.labels, deleted=0)
+
+    def start(self, stack: Stack) -> str:
+        """Start the run; returns its name. Raises SetupError if another is running, or this one would be too long."""
+        if self.objects > LONGEST:
+            raise SetupError(f"{self.objects:,} objects are too many for one run ({LONGEST:,}): give longer prefixes")
+        if running := _latest(stack, "RUNNING"):
+            raise SetupError(f"{running} is still running: --follow it, or --stop it first")
+        name = f"reprocess-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+        settings = {
+            "Prefix": self.prefix,
+            "Selections": self.selections,
+            "BatchesAtOnce": self.batches_at_once,
+            "ImagesAtOnce": self.images_in_a_batch,
+            "ToleratedFailurePercentage": self.tolerated,
+        }
+        stack.stepfunctions.start_execution(
+            stateMachineArn=stack.outputs["Reprocess"], name=name, input=json.dumps(settings)
+        )
+        return name
+
+
+def plan(
+    stack: Stack,
+    aws_lambda: Client,
+    prefix: str,
+    selections: Collection[Selection],
+    *,
+    at_once: int | None = None,
+    tolerated: int = DEFAULT_TOLERATED,
+    on_progress: Callable[[int], None] = lambda seen: None,
+) -> Plan:
+    """The dry run: lists the objects, and reads their records where the selection depends on them.
+
+    `at_once` is how many images are processed at a time; None for a share of the account's quotas. `on_progress` is
+    called with the number of objects just seen.
+    """
+    workflow = stack.parameters.get("WorkflowType", costs.STANDARD)
+    labels = stack.parameters.get("DetectLabels", "true") == "true"
+    if at_once is None:
+        at_once = _fair_share(stack, aws_lambda, workflow, labels=labels)
+    decisions = _survey(stack, prefix, selections, on_progress)
+    return Plan(prefix, tuple(selections), decisions, at_once, tolerated, workflow, labels)
+
+
+def _survey(
+    stack: Stack, prefix: str, selections: Collection[Selection], on_progress: Callable[[int], None]
+) -> Counter[Decision]:
+    specs = parse(stack.parameters["Renditions"])
+
+    def decisions(listed: tuple[Document, ...]) -> Counter[Decision]:
+        records = {} if Selection.ALL in selections else stack.records(entry["Key"] for entry in listed)
+        counts = Counter(
+            decide(entry["Key"], entry["Size"], records.get(entry["Key"]), selections, specs) for entry in listed
+        )
+        on_progress(len(listed))
+        return counts
+
+    total: Counter[Decision] = Counter()
+    with ThreadPoolExecutor(_THREADS, "survey") as pool:
+        # A page at a time, so that memory does not grow with the bucket.
+        for page in _pages(stack, prefix):
+            for counts in pool.map(decisions, batched(page, KEYS_PER_READ, strict=False)):
+                total += counts
+    return total
+
+
+def _pages(stack: Stack, prefix: str) -> Iterator[list[Document]]:
+    pages = stack.s3.get_paginator("list_objects_v2").paginate(Bucket=stack.uploads_bucket, Prefix=prefix)
+    return (page.get("Contents", []) for page in pages)
+
+
+def _fair_share(stack: Stack, aws_lambda: Client, workflow: str, *, labels: bool) -> int:
+    """How many images may be processed at a time, so that new uploads need not wait."""
+    limit = aws_lambda.get_account_settings()["AccountLimit"]
+    share = limit.get("UnreservedConcurrentExecutions", limit["ConcurrentExecutions"]) * _SHARE_OF_LAMBDA
+    if labels:
+        calls = _REKOGNITION_CALLS.get(stack.s3.meta.region_name, _REKOGNITION_CALLS_ELSEWHERE)
+        share = min(share, calls * _SHARE_OF_REKOGNITION * seconds_of_an_image(workflow, labels=labels))
+    return max(1, min(int(share), MOST_AT_ONCE))
+
+
+def seconds_of_an_image(workflow: str, *, labels: bool) -> float:
+    """How long one image takes when nothing has to wait: measured, docs/costs.md."""
+    return costs.express_seconds(costs.usage()["Upload"], costs.Question(1, workflow, labels=labels))
+
+
+# --------------------------------------------------------------------------------------------------------------- runs
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A run as it is now."""
+
+    name: str
+    status: str  # RUNNING, or one of ENDED
+    started: str  # ISO 8601, UTC
+    objects: int  # all, or 0 before they are listed
+    looked_at: int  # in batches that have ended
+    reason: str  # why it failed; empty if it did not
+    outcomes: dict[str, int]  # of a run that succeeded: {"Completed", "Rejected", "Failed", "Superseded"}
+
+
+def find(stack: Stack, name: str = "") -> str:
+    """The name of a run; by default, of the latest. Raises SetupError if there is none."""
+    if found := name or _latest(stack):
+        return found
+    raise SetupError("there was no run yet: start one with image-pipeline reprocess PREFIX")
+
+
+def _latest(stack: Stack, status: str = "") -> str:
+    which = {"statusFilter": status} if status else {}
+    listed = stack.stepfunctions.list_executions(stateMachineArn=stack.outputs["Reprocess"], maxResults=1, **which)
+    return next((run["name"] for run in listed["executions"]), "")
+
+
+def observe(stack: Stack, name: str) -> Progress:
+    """What has become of a run so far. Raises SetupError if it does not exist."""
+    run = _described(stack, name)
+    counts = next((each["itemCounts"] for each in _map_runs(stack, name)), {})
+    reason = ": ".join(filter(None, (run.get("error"), run.get("cause"))))
+    return Progress(
+        name,
+        run["status"],
+        run["startDate"].astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        counts.get("total", 0),
+        counts.get("succeeded", 0) + counts.get("failed", 0),
+        reason,
+        json.loads(run["output"]) if run["status"] == "SUCCEEDED" else {},
+    )
+
+
+def follow(stack: Stack, name: str) -> Iterator[Progress]:
+    """What has become of a run, again and again until it has ended."""
+    pause = _PAUSE
+    while (progress := observe(stack, name)).status not in ENDED:
+        yield progress
+        time.sleep(pause)
+        pause = min(1.5 * pause, _LONGEST_PAUSE)
+    yield progress
+
+
+def stop(stack: Stack, name: str) -> None:
+    """Start no further images. Those that are being processed are completed."""
+    if _described(stack, name)["status"] == "RUNNING":
+        stack.stepfunctions.stop_execution(executionArn=_arn(stack, name), cause="image-pipeline reprocess --stop")
+
+
+def resume(stack: Stack, name: str) -> None:
+    """Go on with a run that ended early. Raises SetupError if it cannot be continued."""
+    if running := _latest(stack, "RUNNING"):
+        raise SetupError(f"{running} is still running: --follow it, or --stop it first")
+    _described(stack, name)
+    try:
+        stack.stepfunctions.redrive_execution(executionArn=_arn(stack, name))
+    except ClientError as error:
+        if code(error) != "ExecutionNotRedrivable":
+            raise
+        raise SetupError(
+            f"{name} cannot be resumed ({error.response['Error']['Message']}): start a new run, "
+            "with --missing-renditions or --unrecorded to leave out what is done"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class FailedBatch:
+    """Objects of a run that were not all processed."""
+
+    first: str  # key
+    last: str
+    error: str
+    cause: str
+
+
+def failed_batches(stack: Stack, name: str) -> list[FailedBatch]:
+    """The batches that failed otherwise than by the failures of their images."""
+    found = []
+    for run in _map_runs(stack, name):
+        pages = stack.stepfunctions.get_paginator("list_executions").paginate(
+            mapRunArn=run["mapRunArn"], statusFilter="FAILED"
+        )
+        for listed in (each for page in pages for each in page["executions"]):
+            batch = stack.stepfunctions.describe_execution(executionArn=listed["executionArn"])
+            if batch.get("error") != "TooManyFailures":
+                objects = json.loads(batch["input"])["Items"]
+                first, last = objects[0]["Key"], objects[-1]["Key"]
+                found.append(FailedBatch(first, last, batch.get("error", ""), batch.get("cause", "")))
+    return found
+
+
+def failed_images(
+    stack: Stack, progress: Progress, on_progress: Callable[[int], None] = lambda seen: None
+) -> list[Failure]:
+    """The images that the run processed and whose records show a failure."""
+    deadline = time.monotonic() + _INDEX_DELAY
+    while True:
+        found = failures.in_table(stack, datetime.now(UTC), on_progress=on_progress)
+        of_the_run = [failure for failure in found if belongs_to(progress.name, failure.record)]
+        failed = sum(failure.kind == failures.FAILED for failure in of_the_run)
+        # The list of what needs attention follows the table with a delay.
+        if failed >= progress.outcomes.get("Failed", 0) or time.monotonic() > deadline:
+            return of_the_run
+        time.sleep(_PAUSE)
+
+
+def _described(stack: Stack, name: str) -> Document:
+    try:
+        run: Document = stack.stepfunctions.describe_execution(executionArn=_arn(stack, name))
+    except ClientError as error:
+        if code(error) != "ExecutionDoesNotExist":
+            raise
+        raise SetupError(f"there is no run {name}: check the name") from error
+    return run
+
+
+def _map_runs(stack: Stack, name: str) -> list[Document]:
+    listed = stack.stepfunctions.list_map_runs(executionArn=_arn(stack, name))["mapRuns"]
+    return [stack.stepfunctions.describe_map_run(mapRunArn=run["mapRunArn"]) for run in listed]
+
+
+def _arn(stack: Stack, name: str) -> str:
+    return f"{stack.outputs['Reprocess'].replace(':stateMachine:', ':execution:')}:{name}"
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """The dry run as one JSON object."""
+    return {
+        "Prefix": plan.prefix,
+        "Selections": list(plan.selections),
+        "Objects": plan.objects,
+        "Decisions": {decision.value: count for decision, count in plan.decisions.items()},
+        "ImagesAtOnce": plan.at_once,
+        "Seconds": round(plan.seconds),
+        "Usd": round(plan.usd, 4),
+        "ToleratedFailurePercentage": plan.tolerated,
+    }

@@ -1,0 +1,296 @@
+"""Step Functions: Distributed Map states, redriving them, and executions that wait for others.
+
+MiniStack runs a Distributed Map state in JSONPath alone. What is left of the difference: a redriven execution starts
+again at its first state, and so does each redriven child execution, instead of where it failed.
+"""
+
+import contextvars
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, now_iso
+from ministack.services import stepfunctions
+from ministack.services.stepfunctions import _ExecutionError
+
+from local.emulator.permissions import role_allows
+from local.emulator.state_machines import current_execution, machine_of
+from local.emulator.upstream import patch
+
+POLL_SECONDS = 0.05
+COUNTED = ("pending", "running", "succeeded", "failed", "timedOut", "aborted", "total", "resultsWritten")
+
+
+# ---------------------------------------------------------------------------------------------------- distributed maps
+
+
+@patch(stepfunctions, "_run_distributed_map(state_def, raw_input, effective, iterator, execution, ctx)")
+def run_jsonata_map(
+    original: Callable,
+    state_def: dict,
+    raw_input: object,
+    effective: object,
+    iterator: dict,
+    execution: dict,
+    ctx: dict,
+) -> tuple:
+    """A Distributed Map state evaluates JSONata, batches its items, and fails once too many of them have failed.
+
+    Its children see neither the parent's variables nor its context. Its role must allow the listing and StartExecution
+    of the state machine itself. When the execution is stopped, so are its children.
+    """
+    if stepfunctions._state_query_language(state_def, ctx) != "JSONata":
+        return original(state_def, raw_input, effective, iterator, execution, ctx)
+
+    def evaluate(template: object, result: object = None) -> object:
+        return stepfunctions._apply_jsonata_template(template, raw_input, ctx, result=result)
+
+    run = _begun_run(execution) or _new_run(execution, state_def, evaluate)
+    _MapRun(run, iterator, execution, ctx).finish()
+    results = [json.loads(child["output"]) for child in _children(run) if child["status"] == "SUCCEEDED"]
+    output = evaluate(state_def["Output"], results) if "Output" in state_def else results
+    return output, stepfunctions._next_or_end(state_def)
+
+
+def _begun_run(execution: dict) -> dict | None:
+    """The Map Run of an execution that is redriven, which has a single Map state."""
+    for run in list(stepfunctions._map_runs.values()):
+        if run["executionArn"] == execution["executionArn"]:
+            run.update(status="RUNNING", stopDate=None, redriveCount=run["redriveCount"] + 1)
+            return run
+    return None
+
+
+def _new_run(execution: dict, state_def: dict, evaluate: Callable) -> dict:
+    inputs = list(_batches(_items(execution, state_def["ItemReader"], evaluate), state_def["ItemBatcher"], evaluate))
+    name = execution["stateMachineArn"].rsplit(":", 1)[-1]
+    label = state_def.get("Label") or str(uuid4())
+    arn = f"arn:aws:states:{get_region()}:{get_account_id()}:mapRun:{name}/{label}:{uuid4()}"
+    counts = dict.fromkeys(COUNTED, 0)
+    run = {
+        "mapRunArn": arn,
+        "executionArn": execution["executionArn"],
+        "status": "RUNNING",
+        "startDate": now_iso(),
+        "maxConcurrency": int(evaluate(state_def.get("MaxConcurrency", 0))),
+        "toleratedFailurePercentage": float(evaluate(state_def.get("ToleratedFailurePercentage", 0))),
+        "toleratedFailureCount": 0,
+        "itemCounts": counts | {"total": sum(len(batch["Items"]) for batch in inputs)},
+        "executionCounts": counts | {"total": len(inputs)},
+        "redriveCount": 0,
+        "_stateMachineArn": f"{execution['stateMachineArn']}/{label}",
+        "_inputs": inputs,
+    }
+    stepfunctions._map_runs[arn] = run
+    return run
+
+
+def _items(execution: dict, reader: dict, evaluate: Callable) -> list[dict]:
+    arguments = evaluate(reader["Arguments"])
+    bucket = f"arn:aws:s3:::{arguments['Bucket']}"
+    if not role_allows(
+        machine_of(execution)["roleArn"], "s3:ListBucket", bucket, s3_prefix=arguments.get("Prefix", "")
+    ):
+        raise _ExecutionError("States.ItemReaderFailed", f"the role may not s3:ListBucket {bucket}")
+    items: list[dict] = stepfunctions._read_map_items(reader | {"Arguments": arguments}, {}, {})
+    return items
+
+
+def _batches(items: list[dict], batcher: dict, evaluate: Callable) -> Iterator[dict]:
+    """The inputs of the children: at most MaxItemsPerBatch items and MaxInputBytesPerBatch bytes each."""
+    common = {"BatchInput": evaluate(batcher["BatchInput"])}
+    batch: list[dict] = []
+    for item in items:
+        size = len(json.dumps(common | {"Items": [*batch, item]}).encode())
+        if batch and (len(batch) == batcher["MaxItemsPerBatch"] or size > batcher["MaxInputBytesPerBatch"]):
+            yield common | {"Items": batch}
+            batch = []
+        batch.append(item)
+    if batch:
+        yield common | {"Items": batch}
+
+
+def _children(run: dict) -> list[dict]:
+    executions = list(stepfunctions._executions.values())
+    return [child for child in executions if child.get("mapRunArn") == run["mapRunArn"]]
+
+
+class _MapRun:
+    """Runs the children that have not succeeded yet."""
+
+    def __init__(self, run: dict, iterator: dict, execution: dict, ctx: dict) -> None:
+        self._run, self._iterator, self._execution, self._ctx = run, iterator, execution, ctx
+        self._lock = threading.Lock()
+
+    def finish(self) -> None:
+        """Returns when all children have ended. Raises the error of the state."""
+        known = {child["input"]: child for child in _children(self._run)}
+        inputs = [json.dumps(value) for value in self._run["_inputs"]]
+        self._recount(inputs, known)
+        if not role_allows(
+            machine_of(self._execution)["roleArn"], "states:StartExecution", self._execution["stateMachineArn"]
+        ):
+            raise _ExecutionError("States.Runtime", "the role may not start the child executions of its Map state")
+        with ThreadPoolExecutor(self._run["maxConcurrency"] or 64) as pool:
+            for text in inputs:
+                if text not in known or known[text]["status"] != "SUCCEEDED":
+                    pool.submit(contextvars.copy_context().run, self._process, text, known.get(text))
+        stopped = self._execution["status"] != "RUNNING"
+        failed = self._too_many_failed()
+        self._run.update(status="ABORTED" if stopped else "FAILED" if failed else "SUCCEEDED", stopDate=now_iso())
+        if stopped:
+            raise _ExecutionError("States.Runtime", f"the execution is {self._execution['status']}")
+        if failed:
+            raise _ExecutionError(
+                "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded"
+            )
+
+    def _recount(self, inputs: list[str], known: dict[str, dict]) -> None:
+        done = [text for text in inputs if text in known and known[text]["status"] == "SUCCEEDED"]
+        for name, count in (("itemCounts", _items_in), ("executionCounts", lambda text: 1)):
+            counts = self._run[name]
+            succeeded = sum(map(count, done))
+            counts.update(dict.fromkeys(COUNTED, 0) | {"total": counts["total"], "succeeded": succeeded})
+            counts["pending"] = counts["total"] - succeeded
+
+    def _too_many_failed(self) -> bool:
+        counts = self._run["itemCounts"]
+        failed: int = counts["failed"]
+        return failed * 100 > self._run["toleratedFailurePercentage"] * counts["total"]
+
+    def _process(self, text: str, child: dict | None) -> None:
+        if self._execution["status"] != "RUNNING" or self._too_many_failed():
+            return
+        child = self._begin(text, child)
+        self._count(text, "pending", "running")
+        context = {
+            "QueryLanguage": self._ctx["QueryLanguage"],
+            "Execution": {
+                "Id": child["executionArn"],
+                "Input": json.loads(text),
+                "Name": child["name"],
+                "StartTime": child["startDate"],
+            },
+            "StateMachine": self._ctx["StateMachine"],
+            "variables": {},
+        }
+        try:
+            output = stepfunctions._run_sub_machine(
+                self._iterator["States"], self._iterator["StartAt"], json.loads(text), child, context
+            )
+            ended = {"status": "SUCCEEDED", "output": json.dumps(output)}
+        except _ExecutionError as error:
+            ended = {"status": "FAILED", "error": error.error, "cause": error.cause}
+        if child["status"] == "RUNNING":
+            child.update(ended, stopDate=now_iso())
+            stepfunctions._emit_execution_status_event(child)
+        self._count(text, "running", child["status"].lower())
+
+    def _begin(self, text: str, child: dict | None) -> dict:
+        """Start a child, or redrive it."""
+        if child is None:
+            name = str(uuid4())
+            machine = self._run["_stateMachineArn"]
+            child = {
+                "executionArn": f"{machine.replace(':stateMachine:', ':execution:')}:{name}",
+                "stateMachineArn": machine,
+                "name": name,
+                "startDate": now_iso(),
+                "input": text,
+                "mapRunArn": self._run["mapRunArn"],
+                "testCase": "",
+                "mockAttempts": {},
+            }
+        child.update(status="RUNNING", stopDate=None, output=None, error=None, cause=None, events=[])
+        stepfunctions._executions[child["executionArn"]] = child
+        stepfunctions._emit_execution_status_event(child)
+        return child
+
+    def _count(self, text: str, before: str, after: str) -> None:
+        with self._lock:
+            for counts, count in ((self._run["itemCounts"], _items_in(text)), (self._run["executionCounts"], 1)):
+                counts[before] -= count
+                counts[after] += count
+
+
+def _items_in(text: str) -> int:
+    return len(json.loads(text)["Items"])
+
+
+@patch(stepfunctions, "_stop_execution(data)")
+def stop_the_children(original: Callable, data: dict) -> tuple:
+    """Stopping an execution stops the child executions of its Map Runs."""
+    answer = original(data)
+    for run in list(stepfunctions._map_runs.values()):
+        if run["executionArn"] == data.get("executionArn") and run["status"] == "RUNNING":
+            for child in _children(run):
+                if child["status"] == "RUNNING":
+                    child.update(status="ABORTED", stopDate=now_iso())
+                    stepfunctions._emit_execution_status_event(child)
+    return answer
+
+
+# ------------------------------------------------------------------------------------------------------------ redriving
+
+
+@patch(stepfunctions, "handle_request(method, path, headers, body, query_params)")
+async def offer_redrive(original: Callable, method: str, path: str, headers: dict, body: bytes, query: dict) -> tuple:
+    """RedriveExecution continues an execution that did not succeed; a Map Run repeats what did not succeed in it."""
+    if not headers.get("x-amz-target", "").endswith(".RedriveExecution"):
+        return await original(method, path, headers, body, query)
+    return stepfunctions._finalize_response(redrive(json.loads(body)["executionArn"]))
+
+
+def redrive(arn: str) -> tuple:
+    """The answer to RedriveExecution."""
+    execution = stepfunctions._executions.get(arn)
+    if execution is None:
+        return error_response_json("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'", 400)
+    definition = json.loads(machine_of(execution)["definition"])
+    if execution["status"] in ("RUNNING", "SUCCEEDED"):
+        return error_response_json("ExecutionNotRedrivable", f"Execution is {execution['status']}", 400)
+    if [state["Type"] for state in definition["States"].values()] != ["Map"]:
+        return error_response_json("ExecutionNotRedrivable", "local.emulator can redrive only a single Map state", 400)
+    execution.update(status="RUNNING", stopDate=None, output=None, error=None, cause=None)
+    stepfunctions._emit_execution_status_event(execution)
+    in_this_context = contextvars.copy_context().run
+    threading.Thread(target=in_this_context, args=(stepfunctions._run_execution, arn), daemon=True).start()
+    return json_response({"redriveDate": now_iso()})
+
+
+# --------------------------------------------------------------------------------------------------- nested executions
+
+
+@patch(stepfunctions, "_start_execution(data)")
+def start_once(original: Callable, data: dict) -> tuple:
+    """StartExecution with the name and the input of an execution that is running returns that execution."""
+    arn = f"{data.get('stateMachineArn', '').replace(':stateMachine:', ':execution:')}:{data.get('name')}"
+    running = stepfunctions._executions.get(arn)
+    if running and running["status"] == "RUNNING" and running["input"] == data.get("input", "{}"):
+        return json_response({"executionArn": arn, "startDate": running["startDate"]})
+    return original(data)
+
+
+@patch(stepfunctions, "_invoke_nested_start_execution_sync(resource, input_data)")
+def wait_for_the_execution(_original: Callable, resource: str, input_data: dict) -> dict:
+    """startExecution.sync:2 waits for an execution like any other. If it fails, States.TaskFailed describes it.
+
+    If the waiting execution is stopped, so is the other one, if the role allows states:StopExecution.
+    """
+    nested_arn = stepfunctions._invoke_nested_start_execution(resource, input_data)["ExecutionArn"]
+    nested = stepfunctions._executions[nested_arn]
+    waiting = current_execution()
+    while nested["status"] == "RUNNING":
+        if waiting and waiting["status"] != "RUNNING":
+            if role_allows(machine_of(waiting)["roleArn"], "states:StopExecution", nested_arn):
+                stepfunctions._stop_execution({"executionArn": nested_arn})
+            raise _ExecutionError("States.Runtime", f"the execution is {waiting['status']}")
+        time.sleep(POLL_SECONDS)
+    _status, _headers, body = stepfunctions._describe_execution({"executionArn": nested_arn})
+    described = {name[0].upper() + name[1:]: value for name, value in json.loads(body).items()}
+    if nested["status"] != "SUCCEEDED":
+        raise _ExecutionError("States.TaskFailed", json.dumps(described))
+    return described | {"Output": json.loads(described["Output"])}

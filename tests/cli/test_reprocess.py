@@ -1,0 +1,174 @@
+"""The dry run of `reprocess`, and what is refused. Runs themselves are tested on the emulator."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from cli import costs, reprocess
+from cli.main import main
+from cli.problems import SetupError
+from cli.reprocess import Plan
+from imagepipeline.reprocessing import Decision, Selection
+from tests.cli.stand_in import STACK_NAME, write
+
+COMPLETE = {
+    "small": {"Width": 100, "Height": 75, "Format": "JPEG"},
+    "wide": {"Width": 90, "Height": 40, "Format": "WEBP"},
+}
+ARN = "arn:aws:states:eu-west-1:123456789012:execution:ImagePipeline:one"
+
+
+class Account:
+    """Lambda's answer about the account."""
+
+    def __init__(self, executions: int) -> None:
+        self._executions = executions
+
+    def get_account_settings(self) -> dict:
+        return {"AccountLimit": {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": self._executions}}
+
+
+@pytest.fixture
+def archive(stack):
+    """Four objects: one with a record, one whose record lacks a rendition, one without a record, and a folder."""
+    for name in ("complete.jpg", "incomplete.jpg", "new.jpg"):
+        stack.s3.put_object(Bucket=stack.uploads_bucket, Key=f"uploads/{name}", Body=b"jpeg")
+    stack.s3.put_object(Bucket=stack.uploads_bucket, Key="uploads/trip/", Body=b"")
+    stack.s3.put_object(Bucket=stack.uploads_bucket, Key="elsewhere/other.jpg", Body=b"jpeg")
+    for name, renditions in (("complete", COMPLETE), ("incomplete", {"small": COMPLETE["small"]})):
+        write(stack, f"uploads/{name}.jpg", Width=400, Height=300, Renditions=renditions, ExecutionArn=ARN)
+    return stack
+
+
+@pytest.mark.parametrize(
+    ("selections", "images"),
+    [
+        ([Selection.ALL], 3),
+        ([Selection.MISSING_RENDITIONS], 1),
+        ([Selection.UNRECORDED], 1),
+        ([Selection.MISSING_RENDITIONS, Selection.UNRECORDED], 2),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, list) else "",
+)
+def test_a_dry_run_counts_what_a_selection_chooses(archive, selections: list[Selection], images: int):
+    seen: list[int] = []
+
+    plan = reprocess.plan(archive, Account(10), "uploads/", selections, on_progress=seen.append)
+
+    assert (plan.objects, plan.images) == (4, images)
+    assert plan.decisions[Decision.FOLDER_MARKER] == 1
+    assert sum(seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("executions", "labels", "at_once"), [(10, "false", 2), (1000, "false", 250), (8000, "false", 1000), (1, "true", 1)]
+)
+def test_a_share_of_the_accounts_quotas_is_used(archive, executions: int, labels: str, at_once: int):
+    archive.parameters["DetectLabels"] = labels
+
+    assert reprocess.plan(archive, Account(executions), "uploads/", [Selection.ALL]).at_once == at_once
+
+
+def test_rekognitions_quota_is_shared_too(archive):
+    plan = reprocess.plan(archive, Account(1000), "uploads/", [Selection.ALL])
+
+    # eu-west-1 allows 50 calls a second.
+    rate = plan.at_once / reprocess.seconds_of_an_image(plan.workflow, labels=True)
+    assert 20 < rate <= 25
+
+
+def planned(images: int, *, others: int = 0, at_once: int = 25, labels: bool = True) -> Plan:
+    decisions = Counter({Decision.PROCESS: images, Decision.NOT_SELECTED: others})
+    return Plan("uploads/", (Selection.ALL,), decisions, at_once, 10, "STANDARD", labels)
+
+
+def test_twice_the_images_take_twice_as_long_and_cost_twice_as_much():
+    one, two = planned(100_000), planned(200_000)
+
+    assert two.seconds == pytest.approx(2 * one.seconds)
+    assert two.usd == pytest.approx(2 * one.usd, rel=0.02)
+
+
+def test_every_line_that_is_left_out_of_the_cost_exists():
+    lines = costs.estimate(costs.Question(1000), costs.usage(), costs.prices()).lines
+
+    assert {line.what for line in lines} >= reprocess._NOT_AGAIN
+
+
+def test_objects_that_are_not_selected_cost_almost_nothing():
+    assert planned(0, others=1_000_000).usd < 3
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 9, 10, 11, 25, 250])
+def test_no_more_images_are_processed_at_a_time_than_allowed(at_once: int):
+    plan = planned(1000, at_once=at_once)
+
+    assert at_once - 9 <= plan.batches_at_once * plan.images_in_a_batch <= at_once
+
+
+def test_a_run_of_too_many_objects_is_refused(stack):
+    with pytest.raises(SetupError, match="give longer prefixes"):
+        planned(reprocess.LONGEST + 1).start(stack)
+
+
+@pytest.fixture
+def command(archive, monkeypatch, capsys):
+    monkeypatch.setenv("IMAGE_PIPELINE_STACK", STACK_NAME)
+    monkeypatch.setattr("boto3.Session.client", _client(Account(10)))
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = main(["reprocess", *arguments])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def _client(account: Account):
+    import boto3
+
+    original = boto3.Session.client
+
+    def client(session: object, service: str, *args: object, **kwargs: object) -> object:
+        return account if service == "lambda" else original(session, service, *args, **kwargs)
+
+    return client
+
+
+def test_a_dry_run_starts_nothing(command, archive):
+    status, out, _ = command("uploads/", "--dry-run", "--json")
+
+    assert status == 0
+    printed = json.loads(out)
+    assert (printed["Objects"], printed["Decisions"]["PROCESS"]) == (4, 3)
+    assert printed["Usd"] > 0
+    assert not archive.stepfunctions.list_executions(stateMachineArn=archive.outputs["Reprocess"])["executions"]
+
+
+def test_without_a_terminal_a_run_needs_yes(command):
+    status, _, err = command("uploads/")
+
+    assert status == 2
+    assert "pass --yes, or --dry-run" in err
+
+
+def test_a_second_run_is_refused(command, archive):
+    planned(3).start(archive)
+
+    status, _, err = command("uploads/", "--yes")
+
+    assert status == 2
+    assert "is still running" in err
+
+
+@pytest.mark.parametrize("arguments", [(), ("uploads/", "--stop")])
+def test_a_prefix_and_a_run_exclude_each_other(command, arguments: tuple[str, ...]):
+    assert command(*arguments)[0] == 2
+
+
+def test_nothing_to_process_is_no_failure(command):
+    status, _, err = command("uploads/none/", "--yes")
+
+    assert status == 0
+    assert "nothing to process" in err

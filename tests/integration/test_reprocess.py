@@ -1,0 +1,131 @@
+"""Images in the bucket are processed again, a bounded number at a time, and never instead of newer ones."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import pytest
+
+from cli.main import main
+from imagepipeline.keys import renditions_prefix
+from tests.integration.conftest import PHOTOS, Deployed
+
+pytestmark = pytest.mark.xdist_group("deployed")
+
+Command = Callable[..., tuple[int, list[dict]]]
+
+
+@pytest.fixture
+def photo() -> bytes:
+    return (PHOTOS / "cat.png").read_bytes()
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"uploads/{uuid4().hex}/"
+
+
+@pytest.fixture
+def reprocess(deployed, monkeypatch, capsys) -> Command:
+    """Runs `image-pipeline reprocess … --json`; gives the exit status and what it printed."""
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in deployed.stack.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> tuple[int, list[dict]]:
+        capsys.readouterr()
+        status = main(["reprocess", *arguments, "--json"])
+        return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return run
+
+
+@contextmanager
+def without_events(deployed: Deployed) -> Iterator[None]:
+    """Uploads within the context start nothing, as before there was a stack."""
+    events = deployed.stack.client("events")
+    [rule] = [r["Name"] for r in events.list_rules()["Rules"] if "UploadsRule" in r["Name"]]
+    events.disable_rule(Name=rule)
+    try:
+        yield
+    finally:
+        events.enable_rule(Name=rule)
+
+
+def deny_validation(deployed: Deployed, *, times: int) -> None:
+    fault = f"{deployed.stack.endpoint}/_local/faults?at=lambda:*ValidateFunction*&fault=denied&times={times}"
+    urllib.request.urlopen(urllib.request.Request(fault, method="POST")).close()  # noqa: S310
+
+
+def outcomes(run: dict) -> dict[str, int]:
+    return {name: run[name] for name in ("Completed", "Rejected", "Failed", "Superseded") if run.get(name)}
+
+
+def test_objects_from_before_the_stack_get_their_records(deployed, photo, prefix, reprocess):
+    recorded = deployed.process(f"{prefix}recorded.jpg", photo)
+    with without_events(deployed):
+        for number in range(3):
+            deployed.put(f"{prefix}{number}.jpg", photo)
+        deployed.put(f"{prefix}text.jpg", b"not a picture")
+        deployed.put(f"{prefix}folder/", b"")
+    deny_validation(deployed, times=3)  # all attempts of the first image
+
+    status, [failure, run] = reprocess(prefix, "--unrecorded", "--yes", "--at-once", "1", "--tolerate", "50")
+
+    assert (status, run["Status"], run["LookedAt"]) == (1, "SUCCEEDED", 6)
+    assert outcomes(run) == {"Completed": 2, "Rejected": 1, "Failed": 1}
+    assert (failure["ImageKey"], failure["Kind"]) == (f"{prefix}0.jpg", "FAILED")
+    assert failure["Error"]["Name"] == "Lambda.AccessDeniedException"
+    assert [deployed.record(f"{prefix}{number}.jpg")["Status"] for number in (1, 2)] == ["COMPLETED"] * 2
+    assert deployed.record(f"{prefix}recorded.jpg") == recorded
+    assert deployed.record(f"{prefix}folder/") is None
+    assert len(deployed.mails(f"{prefix}1.jpg")) == 1
+
+
+def test_an_image_that_lacks_a_rendition_gets_it(deployed, photo, prefix, reprocess):
+    complete, incomplete = (deployed.process(f"{prefix}{name}.jpg", photo) for name in ("complete", "incomplete"))
+    deployed.table.update_item(
+        TableName=deployed.outputs["ImagesTable"],
+        Key={"ImageKey": {"S": incomplete["ImageKey"]}},
+        UpdateExpression="REMOVE Renditions.#large",
+        ExpressionAttributeNames={"#large": "large"},
+    )
+
+    status, [run] = reprocess(prefix, "--missing-renditions", "--yes")
+
+    assert (status, outcomes(run)) == (0, {"Completed": 1})
+    assert deployed.record(complete["ImageKey"]) == complete
+    after = deployed.record(incomplete["ImageKey"])
+    assert after["Renditions"].keys() == complete["Renditions"].keys()
+    assert after["Sequencer"] > incomplete["Sequencer"]
+    named = {rendition["Key"] for rendition in after["Renditions"].values()}
+    assert {key for key in deployed.rendition_keys() if key.startswith(renditions_prefix(after["ImageKey"]))} == named
+
+
+def test_a_run_is_stopped_and_resumed_and_uploads_go_first(deployed, photo, prefix, reprocess):
+    keys = [f"{prefix}{number:02}.jpg" for number in range(16)]
+    with without_events(deployed):
+        for key in keys:
+            deployed.put(key, photo)
+
+    _, [run] = reprocess(prefix, "--yes", "--no-follow", "--at-once", "2")
+    deployed.eventually(lambda: sum(deployed.record(key) is not None for key in keys) >= 4)
+    replaced = deployed.process(keys[-1], (PHOTOS / "coffee + saucer.jpg").read_bytes())
+    _, stopped = reprocess("--stop")
+    begun = [key for key in keys if deployed.record(key)]
+    for execution in (execution for key in begun for execution in deployed.settled(key)):
+        assert execution["status"] == "SUCCEEDED"  # none was stopped
+    done = {key: record for key in begun if (record := deployed.record(key)) and record["Status"] == "COMPLETED"}
+    status, [resumed] = reprocess("--resume")
+
+    assert stopped[-1]["Status"] == "ABORTED"
+    assert 0 < len(done) < len(keys)
+    assert (status, resumed["Run"], resumed["Status"]) == (0, run["Run"], "SUCCEEDED")
+    records = {key: deployed.record(key) for key in keys}
+    assert {record["Status"] for record in records.values()} == {"COMPLETED"}
+    # What was done before the stop, and the newer upload, were left alone.
+    assert {key: records[key] for key in done} == done
+    assert records[keys[-1]]["ETag"] == replaced["ETag"]
+    assert all(len(deployed.executions_of(key)) == 1 for key in done if key != keys[-1])
