@@ -40,7 +40,7 @@ class Followed:
     key: str
     item: Item | None = None
     since: float = field(default_factory=time.monotonic)
-    pause: float = _FIRST_PAUSE  # seconds until the next look
+    pause: float = field(default_factory=lambda: _FIRST_PAUSE)  # seconds until the next look
     due: float = 0.0  # time.monotonic() of the next look
     last_seen: str = "there is no record of it yet"
 

@@ -37,3 +37,4 @@ def pytest_collection_finish() -> None:
     """Exempt what imports created from garbage collection: it is never freed, and searching it takes seconds."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 10, 10)

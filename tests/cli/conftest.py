@@ -8,6 +8,7 @@ import pytest
 from moto import mock_aws
 from moto.sqs.models import SQSBackend
 
+from cli import following
 from cli import stack as stack_module
 from cli.files import Item, select
 from cli.stack import Stack
@@ -34,6 +35,13 @@ def empty_queues_answer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return receive(backend, queue, count, 0, *rest)
 
     monkeypatch.setattr(SQSBackend, "receive_message", receive_at_once)
+
+
+@pytest.fixture(autouse=True)
+def followed_closely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens the pauses between two looks at what was started: moto answers at once."""
+    monkeypatch.setattr(following, "_TICK", 0.02)
+    monkeypatch.setattr(following, "_FIRST_PAUSE", 0.1)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 from boto3.dynamodb.types import TypeSerializer
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.utils import utcnow
+from moto.s3.models import FakeKey, s3_backends
 from moto.stepfunctions.models import Execution, stepfunctions_backends
 
 from cli.events import Event, sequencer_of
@@ -128,21 +129,26 @@ class PipelineStandIn:
 
     def _run(self) -> None:
         while not self._stop.wait(0.02):
-            pages = self.stack.s3.get_paginator("list_object_versions").paginate(Bucket=self.stack.uploads_bucket)
-            for version in (version for page in pages for version in page.get("Versions", [])):
-                if version["VersionId"] not in self._seen:
-                    self._seen.add(version["VersionId"])
+            for version in self._versions():
+                if version.version_id not in self._seen:
+                    self._seen.add(version.version_id)
                     self._answer(version)
 
-    def _answer(self, version: dict) -> None:
+    def _versions(self) -> list[FakeKey]:
+        """All objects, straight from moto: a listing takes long enough to keep what is tested waiting."""
+        bucket = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets.get(self.stack.uploads_bucket)
+        keys = bucket.keys.iterlists() if bucket else ()
+        return [version for _, versions in keys for version in list(versions) if isinstance(version, FakeKey)]
+
+    def _answer(self, version: FakeKey) -> None:
         about = {
             "Sequencer": f"{next(self._sequencers):018X}".ljust(64, "0"),
-            "ETag": version["ETag"].strip('"'),
-            "Bytes": version["Size"],
+            "ETag": version.etag.strip('"'),
+            "Bytes": version.size,
         }
-        answer = self.answers.get(version["Key"], completed)
+        answer = self.answers.get(version.name, completed)
         for attributes in answer():
-            self.write(version["Key"], **about | attributes)
+            self.write(version.name, **about | attributes)
 
 
 class StateMachinesStandIn:

@@ -165,7 +165,7 @@ def test_an_image_being_processed_is_followed_and_not_started_twice(
         write(stack, KEY, Sequencer="0B", ExecutionArn=running)
         machines.end(running, "SUCCEEDED")
 
-    threading.Timer(1, finish).start()
+    threading.Timer(0.2, finish).start()
     results = statuses(redrive(stack, [KEY], [], always=True, timeout=20))
 
     assert results == {KEY: "COMPLETED"}
@@ -285,7 +285,7 @@ def test_a_completed_image_is_followed_until_its_execution_succeeds(
     wait_until(machines.started)
     [execution] = machines.executions("ImagePipeline")
     write(stack, KEY, Sequencer=ONE_MORE, ExecutionArn=execution.execution_arn)
-    time.sleep(1)
+    time.sleep(0.3)
     seen_while_it_ran = list(results)
 
     machines.end(execution.execution_arn, "SUCCEEDED")
@@ -299,9 +299,9 @@ def test_a_rejection_without_a_notification_is_unfinished(machines: StateMachine
     failure = failed(stack)
     machines.answers[KEY] = None
     rejected = {"Status": "REJECTED", "Sequencer": ONE_MORE, "ExecutionArn": "arn:new"}
-    threading.Timer(1, lambda: write(stack, KEY, **rejected)).start()
+    threading.Timer(0.2, lambda: write(stack, KEY, **rejected)).start()
 
-    [result] = redrive(stack, [KEY], [failure], timeout=3)
+    [result] = redrive(stack, [KEY], [failure], timeout=1)
 
     assert result.status == "UNFINISHED"
     assert "is REJECTED, and no notification was recorded" in result.error["Message"]
@@ -347,7 +347,7 @@ def test_after_a_stop_nothing_more_is_started(
     found = [failed(stack, f"uploads/{number}.jpg") for number in range(5)]
     machines.answers = {failure.key: None for failure in found}
     stop = threading.Event()
-    threading.Timer(1, stop.set).start()
+    threading.Timer(0.2, stop.set).start()
 
     results = statuses(redrive(stack, [failure.key for failure in found], found, timeout=60, stop=stop))
 
@@ -359,7 +359,7 @@ def test_started_images_are_reported_before_a_fatal_error(machines: StateMachine
     failure = failed(stack)
     machines.answers[KEY] = None
     table = stack.outputs["ImagesTable"]
-    threading.Timer(1, lambda: stack.dynamodb.delete_table(TableName=table)).start()
+    threading.Timer(0.2, lambda: stack.dynamodb.delete_table(TableName=table)).start()
     results = []
 
     with pytest.raises(ClientError, match="ResourceNotFoundException"):

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from cli.files import Item
 from cli.following import Result
-from cli.stack import Stack
+from cli.stack import KEYS_PER_READ, Stack
 from cli.upload import upload_and_follow
 from tests.cli.stand_in import RENDITIONS, PipelineStandIn, completed, silence
 
@@ -59,30 +59,30 @@ def test_a_multipart_upload_is_followed_and_counted_in_full(
 
 
 def test_more_files_than_one_read_returns_are_followed(pipeline: PipelineStandIn, stack: Stack, photos: Photos) -> None:
-    items = photos(**{f"photo{number}": b"%d" % number for number in range(230)})
+    items = photos(**{f"photo{number}": b"%d" % number for number in range(KEYS_PER_READ + 10)})
 
     results = list(upload_and_follow(stack, items, timeout=60))
 
     assert statuses(results) == {item.key: "COMPLETED" for item in items}
-    assert len(results) == 230
+    assert len(results) == KEYS_PER_READ + 10
 
 
 def test_an_image_still_processing_is_unfinished(pipeline: PipelineStandIn, stack: Stack, photos: Photos) -> None:
     pipeline.answers["uploads/cat.jpg"] = lambda: [{"Status": "PROCESSING"}]
 
-    [result] = upload_and_follow(stack, photos(cat=b"cat"), timeout=1)
+    [result] = upload_and_follow(stack, photos(cat=b"cat"), timeout=0.5)
 
     assert result.status == "UNFINISHED"
-    assert result.error["Message"] == "not finished after 1 s: the status of its record is PROCESSING"
+    assert result.error["Message"] == "not finished after 0.5 s: the status of its record is PROCESSING"
 
 
 def test_an_image_without_a_record_is_unfinished(pipeline: PipelineStandIn, stack: Stack, photos: Photos) -> None:
     pipeline.answers["uploads/cat.jpg"] = silence
 
-    [result] = upload_and_follow(stack, photos(cat=b"cat"), timeout=1)
+    [result] = upload_and_follow(stack, photos(cat=b"cat"), timeout=0.5)
 
     assert result.status == "UNFINISHED"
-    assert result.error["Message"] == "not finished after 1 s: there is no record of it yet"
+    assert result.error["Message"] == "not finished after 0.5 s: there is no record of it yet"
 
 
 def test_the_record_of_an_earlier_identical_upload_is_ignored(
@@ -92,7 +92,7 @@ def test_the_record_of_an_earlier_identical_upload_is_ignored(
     [before] = upload_and_follow(stack, items, timeout=20)
     pipeline.answers["uploads/cat.jpg"] = silence
 
-    [again] = upload_and_follow(stack, items, timeout=1)
+    [again] = upload_and_follow(stack, items, timeout=0.5)
 
     assert before.status == "COMPLETED"
     assert again.status == "UNFINISHED"
@@ -180,7 +180,7 @@ def test_a_stop_cancels_an_upload_in_progress(pipeline: PipelineStandIn, stack: 
         dropped.wait(5)  # holds the upload until the stop was noticed
 
     dropped = threading.Event()
-    threading.Timer(1, dropped.set).start()
+    threading.Timer(0.2, dropped.set).start()
     results = list(upload_and_follow(stack, photos(big=bytes(20 << 20)), stop_at_once, timeout=60, stop=stop))
 
     assert results == []

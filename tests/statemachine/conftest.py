@@ -1,12 +1,25 @@
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
+from jsonata.parser import Parser
 from ministack.services import stepfunctions
 from moto import mock_aws
 
 from tests.statemachine.machine import Outcome, StateMachine
+
+parse = Parser.parse
+
+
+@cache
+def parse_once(expression: str, regex_engine: object) -> Parser.Symbol:
+    """The syntax tree of an expression, which the interpreter parses anew whenever it evaluates it."""
+    return parse(Parser(), expression, regex_engine)
+
+
+Parser.parse = lambda _parser, *expression: parse_once(*expression)
 
 
 @pytest.fixture

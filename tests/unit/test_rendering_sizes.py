@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter, ImageStat
 
@@ -56,7 +56,6 @@ def test_a_crop_is_within_the_picture_and_in_its_middle(width, height, box_width
     assert 0 <= plan.scaled[1] - lower - upper <= 1
 
 
-@settings(max_examples=40)
 @given(
     # Of a picture of a few blocks JPEG keeps too little to compare.
     st.tuples(st.integers(40, 300), st.integers(40, 300)),
