@@ -26,6 +26,7 @@ ORDER = "layers/pipeline/src/imagepipeline/ordering.py"
 RECORDS = "layers/pipeline/src/imagepipeline/records.py"
 KEYS = "layers/pipeline/src/imagepipeline/keys.py"
 OBJECTS = "layers/pipeline/src/imagepipeline/objects.py"
+REPROCESSING = "layers/pipeline/src/imagepipeline/reprocessing.py"
 CLEANUP = "layers/pipeline/src/imagepipeline/cleanup.py"
 LISTS = "layers/pipeline/src/imagepipeline/lists.py"
 INDEX = "layers/pipeline/src/imagepipeline/api/index.py"
@@ -57,6 +58,10 @@ IN_PYTHON = [
     (RECORDS, ' or record["ExecutionArn"] != execution.arn', ""),
     (RECORDS, "ConsistentRead=True", "ConsistentRead=False"),
     (KEYS, "size == 0 and ", ""),
+    (REPROCESSING, 'if record["Status"] == "PROCESSING":', "if False:"),
+    (REPROCESSING, 'if run and record["Status"] != "FAILED" and belongs_to(run, record):', "if False:"),
+    (REPROCESSING, 'just_after(record["Sequencer"])', 'record["Sequencer"]'),
+    (REPROCESSING, "before_every_event(modified)", '"F" * 64'),
     (KEYS, "{sequencer.rstrip('0') or '0'}-{execution}/", "{sequencer.rstrip('0') or '0'}/"),
     (OBJECTS, ', "IfMatch": f\'"{upload.etag}"\'', ""),
     (OBJECTS, 'if answer.get("VersionId", "null") != self._version_id:', "if False:"),
@@ -127,7 +132,7 @@ def _lift_condition(arguments: dict) -> None:
 def in_python() -> Iterator[Mutation]:
     """Each condition of the modules that decide about order."""
     tests = (
-        *(f"tests/unit/test_{module}.py" for module in ("ordering", "records", "objects", "keys")),
+        *(f"tests/unit/test_{module}.py" for module in ("ordering", "records", "objects", "keys", "reprocessing")),
         "tests/functions",
     )
     for file, out, stays in IN_PYTHON:

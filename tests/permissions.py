@@ -26,6 +26,7 @@ from tests.template.stack import REPOSITORY, Deployment, listed, of_type, text
 WITNESSES = (
     "tests/integration/test_permissions.py",
     "tests/integration/test_products.py",
+    "tests/integration/test_reprocess.py::test_objects_from_before_the_stack_get_their_records",
     "tests/integration/test_index.py",
     "tests/integration/test_faults.py::test_an_event_that_can_start_nothing_is_kept",
     "tests/integration/test_faults.py::test_a_deletion_that_can_start_nothing_is_kept",
@@ -45,6 +46,9 @@ UNPROVED = {
         "test_permissions.py::test_a_role_allows_exactly_what_its_part_does"
     ),
     "reading the stream, and sqs:SendMessage on UnindexedChangesQueue (done without asking IAM)": (
+        "test_permissions.py::test_a_role_allows_exactly_what_its_part_does"
+    ),
+    "ReprocessBatchesPolicy: a Distributed Map about its children (the emulator asks IAM for StartExecution alone)": (
         "test_permissions.py::test_a_role_allows_exactly_what_its_part_does"
     ),
     "sts:AssumeRole by services (every service may)": (
