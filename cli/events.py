@@ -6,6 +6,7 @@ from datetime import datetime
 
 from cli.stack import Document, Record
 from imagepipeline import s3_events
+from imagepipeline.analysis import answers, missing
 from imagepipeline.keys import comparable, just_after
 
 _REASON = "Redrive"
@@ -57,20 +58,26 @@ def next_sequencer(record: Record) -> str:
     return just_after(sequencer_of(record))
 
 
-def created(bucket: str, key: str, head: Document, sequencer: str) -> Event:
-    """The event that S3 would send for the object that HeadObject described."""
-    return Event.of(
-        s3_events.object_created(
-            bucket,
-            key,
-            size=head["ContentLength"],
-            etag=head["ETag"].strip('"'),
-            version_id=head.get("VersionId", "null"),
-            sequencer=sequencer,
-            time=head["LastModified"],
-            reason=_REASON,
-        )
+def created(bucket: str, key: str, head: Document, sequencer: str, record: Record | None = None) -> Event:
+    """The event that S3 would send for the object that HeadObject described.
+
+    If the `record` is of the same object and lacks an answer of Rekognition, the event holds the answers that it has,
+    so that only the missing ones are asked for.
+    """
+    etag, version_id = head["ETag"].strip('"'), head.get("VersionId", "null")
+    event = s3_events.object_created(
+        bucket,
+        key,
+        size=head["ContentLength"],
+        etag=etag,
+        version_id=version_id,
+        sequencer=sequencer,
+        time=head["LastModified"],
+        reason=_REASON,
     )
+    if record and missing(record) and (record.get("ETag"), record.get("VersionId")) == (etag, version_id):
+        event["Answers"] = answers(record)
+    return Event.of(event)
 
 
 def deleted(bucket: str, key: str, sequencer: str, at: datetime) -> Event:

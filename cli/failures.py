@@ -9,6 +9,7 @@ from typing import Self
 
 from cli.events import Event
 from cli.stack import Document, Record, Stack
+from imagepipeline.analysis import LABELS, missing
 from imagepipeline.keys import renditions_prefix
 from imagepipeline.lists import ATTENTION
 
@@ -16,12 +17,13 @@ FAILED = "FAILED"
 STUCK = "STUCK"  # PROCESSING, although its execution has ended
 UNANNOUNCED = "UNANNOUNCED"  # without a notification
 UNLABELLED = "UNLABELLED"
+INCOMPLETE = "INCOMPLETE"  # without faces or moderation labels
 REJECTED = "REJECTED"
 UNDELIVERED = "UNDELIVERED"  # an event in the queue
 NOT_REMOVED = "NOT_REMOVED"  # a record or renditions that Housekeeping should have removed
 
 # The kinds for which `redrive` processes the image again; for the others it starts the failed event again.
-OF_RECORDS = frozenset({FAILED, STUCK, UNANNOUNCED, UNLABELLED})
+OF_RECORDS = frozenset({FAILED, STUCK, UNANNOUNCED, UNLABELLED, INCOMPLETE})
 
 PATIENCE = timedelta(minutes=10)  # longer than the retries of a notification and the recovery of an execution take
 LOOK_BACK = timedelta(days=14)  # as long as the queue keeps an event
@@ -59,7 +61,7 @@ def in_stack(
 ) -> list[Failure]:
     """All failures except those in the queue; the parameters are those of `in_table`."""
     records = in_table(stack, now, rejected=rejected, on_progress=on_progress)
-    explained = {failure.record["ExecutionArn"] for failure in records if failure.kind != UNLABELLED}
+    explained = {failure.record["ExecutionArn"] for failure in records if failure.kind not in (UNLABELLED, INCOMPLETE)}
     return [*records, *in_image_pipeline(stack, now, explained), *in_housekeeping(stack, now)]
 
 
@@ -115,8 +117,8 @@ def of_record(record: Record, now: datetime) -> Failure | None:
     if lacks_notice and now - _moment(since) > PATIENCE:
         unrecorded = {"Name": "Unannounced", "Message": "no notification was recorded"}
         return Failure(key, UNANNOUNCED, record.get("NotificationError", unrecorded), since, record)
-    if "LabelsError" in record:
-        return Failure(key, UNLABELLED, record["LabelsError"], since, record)
+    for analysis in missing(record):
+        return Failure(key, UNLABELLED if analysis is LABELS else INCOMPLETE, record[analysis.error], since, record)
     if status == "REJECTED":
         return Failure(key, REJECTED, record["Error"], since, record)
     return None

@@ -26,6 +26,7 @@ from cli.failures import Failure, UndeliveredEvents
 from cli.following import DEFAULT_TIMEOUT, Result
 from cli.problems import AWS_ERRORS, SetupError, explain
 from cli.stack import TO_OPERATE, TO_REINDEX, TO_UPLOAD, Record, Stack, default_name, default_session
+from imagepipeline.analysis import missing
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
 from imagepipeline.reprocessing import Selection
 
@@ -112,9 +113,9 @@ def _parser() -> argparse.ArgumentParser:
         "failures",
         parents=[common],
         help="list failures, their reasons and what to do",
-        description="List images that failed, are stuck, were not announced or lack labels, events that were not "
-        "delivered, and data that was not removed. Reads the records that an index names, and the queue of undelivered "
-        "events, whose messages are hidden from other readers for that time.",
+        description="List images that failed, are stuck, were not announced or lack an answer of Rekognition, events "
+        "that were not delivered, and data that was not removed. Reads the records that an index names, and the queue "
+        "of undelivered events, whose messages are hidden from other readers for that time.",
     )
     failing.add_argument("--rejected", action="store_true", help="also list files that the pipeline rejected")
     failing.set_defaults(command=_failures)
@@ -129,7 +130,11 @@ def _parser() -> argparse.ArgumentParser:
     redriving.add_argument("keys", nargs="*", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
     selection = redriving.add_mutually_exclusive_group()
     selection.add_argument("--all", action="store_true", help="redrive everything that `failures` lists")
-    selection.add_argument("--labels", action="store_true", help="redrive only the images that lack labels")
+    selection.add_argument(
+        "--labels",
+        action="store_true",
+        help="redrive only the images that lack an answer of Rekognition: labels, faces or moderation labels",
+    )
     redriving.set_defaults(command=_redrive)
 
     reindexing = commands.add_parser(
@@ -311,7 +316,7 @@ def _redrive(options: argparse.Namespace) -> int:
         raise SetupError("nothing selected to redrive: give keys, or --all, or --labels")
     stack = _stack(options, TO_OPERATE)
     if options.labels:
-        found = [failure for failure in _read(failures.in_table, stack) if "LabelsError" in failure.record]
+        found = [failure for failure in _read(failures.in_table, stack) if missing(failure.record)]
         return _run_again(options, stack, found)
     with UndeliveredEvents(stack) as undelivered:
         if options.all:

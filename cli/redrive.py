@@ -124,7 +124,7 @@ class _Starter:
         bucket = self._stack.uploads_bucket
         if head:
             sequencer = events.next_sequencer(record) if record else before_every_event(head["LastModified"])
-            return events.created(bucket, key, head, sequencer)
+            return events.created(bucket, key, head, sequencer, record)
         return events.deleted(bucket, key, events.next_sequencer(record), now) if record else None
 
     def _run(self, run: _Run, event: Event) -> None:

@@ -34,7 +34,7 @@ from imagepipeline.reprocessing import Decision
 
 _COLOURS = {
     **dict.fromkeys(("COMPLETED", "UPLOADED", "UNCHANGED", "REMOVED"), "green"),
-    **dict.fromkeys(("REJECTED", "REPLACED", "UNLABELLED"), "yellow"),
+    **dict.fromkeys(("REJECTED", "REPLACED", "UNLABELLED", "INCOMPLETE"), "yellow"),
     "PROCESSING": "cyan",
 }
 _OUTCOME_COLOURS = {HELD: "green", BROKEN: "red", SKIPPED: "yellow"}
@@ -91,7 +91,7 @@ class Report:
         self._progress.start()
         if self._in_table:
             self._wide = self._console.width >= self._key_width + _WIDTH_OF_THE_REST
-            self._row(Text("status"), "key", "size", "renditions", "labels", "seconds", style="bold")
+            self._row(Text("status"), "key", "size", "renditions", "content", "seconds", style="bold")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -123,7 +123,7 @@ class Report:
         return f"{self._count} {noun if self._count == 1 else noun + 's'}: {', '.join(parts)}"
 
     def _row(
-        self, status: Text, key: str, size: str, renditions: str, labels: str, seconds: str, style: str = ""
+        self, status: Text, key: str, size: str, renditions: str, content: str, seconds: str, style: str = ""
     ) -> None:
         table = Table(box=None, show_header=False, expand=True, padding=(0, 2, 0, 0), pad_edge=False)
         table.add_column(width=_STATUS_WIDTH)
@@ -135,11 +135,11 @@ class Report:
             table.add_column(ratio=1)
             table.add_column(ratio=1)
         table.add_column(width=len("seconds"), justify="right")
-        details = (renditions, labels) if self._wide else ()
+        details = (renditions, content) if self._wide else ()
         table.add_row(status, *(Text(cell) for cell in (key, size, *details, seconds)), style=style)
         self._console.print(table)
         if not self._wide:
-            self._beneath(Text("; ".join(filter(None, (renditions, labels))), style))
+            self._beneath(Text("; ".join(filter(None, (renditions, content))), style))
 
     def _beneath(self, text: Text) -> None:
         if text:
@@ -433,7 +433,7 @@ def _cells(result: Result) -> tuple[str, str, str, str, str]:
         printable(result.key),
         "" if size is None else decimal(size),
         _renditions(result.record.get("Renditions", {})),
-        printable(_labels(result.record)),
+        printable(_content(result.record)),
         "" if result.seconds is None else f"{result.seconds:.1f}",
     )
 
@@ -443,10 +443,38 @@ def _renditions(renditions: Record) -> str:
     return ", ".join(f"{printable(name)} {image['Width']}×{image['Height']}" for name, image in by_size)
 
 
+def _content(record: Record) -> str:
+    """What Rekognition detected, or why it did not."""
+    return "; ".join(filter(None, (_labels(record), _faces(record), _moderation(record))))
+
+
 def _labels(record: Record) -> str:
-    if problem := record.get("LabelsError") or record.get("LabelsSkipped"):
-        return f"none: {problem['Message']}"
-    labels = record.get("Labels", [])
+    return _why_not(record, "Labels") or _listed(record.get("Labels", []))
+
+
+def _faces(record: Record) -> str:
+    if problem := _why_not(record, "Faces"):
+        return f"faces: {problem}"
+    if "Faces" not in record:
+        return ""
+    count = len(record["Faces"])
+    return f"{count or 'no'} {'face' if count == 1 else 'faces'}"
+
+
+def _moderation(record: Record) -> str:
+    if problem := _why_not(record, "Moderation"):
+        return f"moderation: {problem}"
+    if "ModerationLabels" not in record:
+        return ""
+    return f"moderation: {_listed(record['ModerationLabels']) or 'nothing found'}"
+
+
+def _why_not(record: Record, name: str) -> str:
+    problem = record.get(f"{name}Error") or record.get(f"{name}Skipped")
+    return f"none: {problem['Message']}" if problem else ""
+
+
+def _listed(labels: Sequence[Record]) -> str:
     shown = [f"{label['Name']} {label['Confidence']:.0f}%" for label in labels[:_LABELS_SHOWN]]
     if len(labels) > _LABELS_SHOWN:
         shown.append(f"{len(labels) - _LABELS_SHOWN} more")

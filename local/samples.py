@@ -33,7 +33,7 @@ def send(session: boto3.Session, stack_name: str, console: Console) -> bool:
 
 def _table(items: list[Item], results: dict[str, Result]) -> Table:
     """One row for each photo, with a spinner while it is being processed."""
-    table = Table("status", "key", "size", "renditions", "labels", "seconds", box=None, pad_edge=False)
+    table = Table("status", "key", "size", "renditions", "content", "seconds", box=None, pad_edge=False)
     for item in items:
         if item.key in results:
             status, *facts, reason = report.line(results[item.key]).split("\t")

@@ -1,5 +1,6 @@
 """Watching and disturbing the clients of `imagepipeline.aws`, while moto stands for AWS."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from botocore.awsrequest import AWSResponse
@@ -7,14 +8,26 @@ from botocore.awsrequest import AWSResponse
 from imagepipeline import aws
 
 
-def refuse(service: str, operation: str, code: str, http_status: int = 400) -> None:
-    """Have every call of an operation answered with an error, as long as the client lives."""
-    answer = {
+def answer(service: str, operation: str, response: dict) -> None:
+    """Have every call of an operation that is not refused answered with a response, as long as the client lives."""
+    aws.client(service).meta.events.register_last(
+        f"before-call.{service}.{operation}", lambda **_: (AWSResponse("", 200, {}, None), response)
+    )
+
+
+def refuse(service: str, operation: str, code: str, http_status: int = 400) -> Callable[[], None]:
+    """Have every call of an operation answered with an error, until the function that is returned is called."""
+    events, event = aws.client(service).meta.events, f"before-call.{service}.{operation}"
+    response = {
         "Error": {"Code": code, "Message": f"{code}, says AWS"},
         "ResponseMetadata": {"HTTPStatusCode": http_status},
     }
-    response = AWSResponse("", http_status, {}, None)
-    aws.client(service).meta.events.register(f"before-call.{service}.{operation}", lambda **_: (response, answer))
+
+    def give(**_: object) -> tuple[AWSResponse, dict]:
+        return AWSResponse("", http_status, {}, None), response
+
+    events.register(event, give)
+    return lambda: events.unregister(event, give)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from unittest import mock
 
 from local.deployment import stack_name
 from local.stack import LocalStack
+from tests.integration.conftest import PARAMETERS
 from tests.template.stack import REPOSITORY, Deployment, listed, of_type, text
 
 WITNESSES = (
@@ -29,6 +30,7 @@ WITNESSES = (
     "tests/integration/test_reprocess.py::test_objects_from_before_the_stack_get_their_records",
     "tests/integration/test_index.py",
     "tests/integration/test_faults.py::test_an_event_that_can_start_nothing_is_kept",
+    "tests/integration/test_faults.py::test_an_answer_that_came_is_not_asked_for_again",
     "tests/integration/test_faults.py::test_a_deletion_that_can_start_nothing_is_kept",
 )
 PATIENCE = 25  # seconds that a test waits for what may never happen
@@ -79,7 +81,7 @@ class Permission:
 def of_roles(stack: LocalStack) -> Iterator[Permission]:
     """Each action on each resource that a role's own policies allow and the emulator enforces."""
     iam = stack.client("iam")
-    resources = Deployment().resources
+    resources = Deployment(**PARAMETERS).resources
     for logical in of_type("AWS::IAM::Role"):
         name = physical_id(stack, logical)
         for written in resources[logical]["Policies"]:
@@ -168,7 +170,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.dict(os.environ, SFN_WAIT_SCALE="0.01"),
-        LocalStack(Path(folder, "stack")) as stack,
+        LocalStack(Path(folder, "stack"), parameters=PARAMETERS) as stack,
     ):
         if failed := first_to_notice(stack, (*WITNESSES, *STAND_INS)):
             raise SystemExit(f"{failed} fails with all permissions")

@@ -19,7 +19,9 @@ MESSAGES = {
     "SerializationException": "The request body does not match the operation's input.",
     "ServiceUnavailableException": "Service Unavailable",
     "ThrottlingException": "Slow down; sudden increase in rate of requests.",
-    "UnknownOperationException": "The local stand-in implements only DetectLabels and DetectFaces.",
+    "UnknownOperationException": (
+        "The local stand-in implements only DetectLabels, DetectFaces and DetectModerationLabels."
+    ),
     "UnrecognizedClientException": "The security token included in the request is invalid.",
     "ValidationException": "1 validation error detected.",
 }

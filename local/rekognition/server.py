@@ -17,12 +17,16 @@ from local.rekognition.emulator import Emulator
 from local.rekognition.errors import ServiceError
 from local.rekognition.faults import Faults
 from local.rekognition.images import decode
-from local.rekognition.operations import detect_faces, detect_labels
+from local.rekognition.operations import detect_faces, detect_labels, detect_moderation_labels
 from local.rekognition.requests import parse
 
 HOST = "127.0.0.1"
 TARGET_PREFIX = "RekognitionService."
-OPERATIONS = {"DetectFaces": detect_faces, "DetectLabels": detect_labels}
+OPERATIONS = {
+    "DetectFaces": detect_faces,
+    "DetectLabels": detect_labels,
+    "DetectModerationLabels": detect_moderation_labels,
+}
 
 logger = logging.getLogger(__name__)
 
@@ -145,4 +149,5 @@ def _summary(answer: dict) -> str:
         return f"{answer['__type']}: {answer['Message']}"
     if "FaceDetails" in answer:
         return f"{len(answer['FaceDetails'])} faces"
-    return ", ".join(f"{label['Name']} {label['Confidence']:.0f}" for label in answer.get("Labels", [])) or "no labels"
+    labels = [*answer.get("Labels", []), *answer.get("ModerationLabels", [])]
+    return ", ".join(f"{label['Name']} {label['Confidence']:.0f}" for label in labels) or "no labels"

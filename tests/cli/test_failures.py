@@ -72,6 +72,16 @@ def test_failed_labels_are_listed_and_skipped_labels_are_not() -> None:
     assert kind(Status="COMPLETED", AnnouncedAt=ago(days=1), LabelsSkipped=WHY) is None
 
 
+@pytest.mark.parametrize("attribute", ["FacesError", "ModerationError"])
+def test_an_image_without_another_answer_of_rekognition_is_listed(stack: Stack, attribute: str) -> None:
+    times = {"StartedAt": ago(days=1), "CompletedAt": ago(days=1), "AnnouncedAt": ago(days=1)}
+    write(stack, "uploads/plain.jpg", **{attribute: WHY}, **times)
+
+    [failure] = in_table(stack, NOW)
+
+    assert (failure.kind, failure.error) == ("INCOMPLETE", WHY)
+
+
 def test_failures_are_found_among_the_good_and_rejections_are_optional(
     machines: StateMachinesStandIn, stack: Stack
 ) -> None:

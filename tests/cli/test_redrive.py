@@ -1,5 +1,6 @@
 """Redriving: what is started, what is not, and how the outcome is reported."""
 
+import hashlib
 import json
 import threading
 import time
@@ -99,6 +100,31 @@ def test_the_event_names_the_version_in_a_versioned_bucket(machines: StateMachin
 
     version = stack.s3.head_object(Bucket=stack.uploads_bucket, Key=KEY)["VersionId"]
     assert machines.started()[0]["detail"]["object"]["version-id"] == version
+
+
+LABELLED = {"Status": "COMPLETED", "Labels": [{"Name": "Cat", "Confidence": 98}], "FacesError": WHY}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sent"),
+    [
+        (LABELLED, {"Labels": LABELLED["Labels"]}),
+        (LABELLED | {"ETag": "of the past"}, None),
+        (LABELLED | {"VersionId": "older"}, None),
+        ({**LABELLED, "FacesError": None, "Faces": []}, None),
+    ],
+    ids=["an answer is missing", "another object", "another version", "nothing is missing"],
+)
+def test_the_answers_of_the_same_object_are_sent_along(
+    machines: StateMachinesStandIn, stack: Stack, attributes: dict, sent: dict | None
+) -> None:
+    same = {"ETag": hashlib.md5(b"photo", usedforsecurity=False).hexdigest(), "VersionId": "null"}
+    record = {name: value for name, value in (same | attributes).items() if value is not None}
+    failure = failed(stack, **record)
+
+    list(redrive(stack, [KEY], [failure], always=True, timeout=20))
+
+    assert machines.started()[0].get("Answers") == sent
 
 
 def test_an_upload_without_a_record_is_started(machines: StateMachinesStandIn, stack: Stack) -> None:

@@ -23,7 +23,7 @@ def fields(**record: object) -> list[str]:
     return line(Result("uploads/cat.jpg", "COMPLETED", record={"Bytes": 2_100_000, **record}, seconds=1.26)).split("\t")
 
 
-def test_a_line_has_status_key_size_renditions_labels_and_seconds() -> None:
+def test_a_line_has_status_key_size_renditions_content_and_seconds() -> None:
     assert fields(Renditions=RENDITIONS, Labels=labels("Cat", "Pet")) == [
         "COMPLETED",
         "uploads/cat.jpg",
@@ -44,6 +44,20 @@ def test_missing_labels_show_the_reason(attribute: str) -> None:
     why = {"Name": "ImageTooSmall", "Message": "60x40 is too small"}
 
     assert fields(**{attribute: why})[4] == "none: 60x40 is too small"
+
+
+@pytest.mark.parametrize(
+    ("record", "content"),
+    [
+        ({"Faces": [{}, {}]}, "Cat 99%; 2 faces"),
+        ({"Faces": [{}]}, "Cat 99%; 1 face"),
+        ({"Faces": [], "ModerationLabels": []}, "Cat 99%; no faces; moderation: nothing found"),
+        ({"ModerationLabels": labels("Violence")}, "Cat 99%; moderation: Violence 99%"),
+        ({"FacesError": {"Name": "X", "Message": "AccessDenied"}}, "Cat 99%; faces: none: AccessDenied"),
+    ],
+)
+def test_faces_and_moderation_are_shown_where_there_are_any(record: dict, content: str) -> None:
+    assert fields(Labels=labels("Cat"), **record)[4] == content
 
 
 def test_a_failure_shows_the_reason() -> None:

@@ -1,5 +1,6 @@
 import io
 import json
+import threading
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from functions.metadata import app
 from imagepipeline import aws
 from imagepipeline.errors import ConfigError, RekognitionFailed, RekognitionThrottled, ServiceUnavailable
 from tests.functions.deployed import SETTINGS, THUMBNAILS_BUCKET, invoke, picture, published, sample
-from tests.in_memory import Calls, refuse
+from tests.in_memory import Calls, answer, refuse
 
 
 def rendition(name: str, width: int, height: int, format_name: str = "JPEG") -> dict:
@@ -21,7 +22,7 @@ def rendition(name: str, width: int, height: int, format_name: str = "JPEG") -> 
     return {"Key": key, "Width": width, "Height": height, "Format": format_name, "Bytes": len(body)}
 
 
-def metadata(renditions: dict | None = None, **more: dict) -> dict:
+def metadata(renditions: dict | None = None, **more: object) -> dict:
     event = sample("metadata")
     return invoke(app, event | {"Renditions": renditions or event["Renditions"]} | more)
 
@@ -168,25 +169,196 @@ def test_80_pixels_a_side_are_enough():
     assert rekognition.operations == ["DetectLabels"]
 
 
+# ------------------------------------------------------------------------------------------------ faces and moderation
+
+FACE = {
+    "BoundingBox": {"Left": 0.25, "Top": 0.5, "Width": 0.25, "Height": 0.25},
+    "Confidence": 99.9,
+    "Landmarks": [{"Type": "nose", "X": 0.4, "Y": 0.6}],
+    "Pose": {"Roll": 1.0, "Yaw": 2.0, "Pitch": 3.0},
+}
+WEAPONS = {"Name": "Weapons", "ParentName": "Violence", "Confidence": 91.3, "TaxonomyLevel": 2}
+EVERYTHING = ["DetectFaces", "DetectLabels", "DetectModerationLabels"]
+
+
+@pytest.fixture
+def everything(setting):
+    """Everything is switched on, and Rekognition sees a face and a weapon."""
+    setting("DETECT_FACES", "true")
+    setting("MODERATION", "record")
+    answer("rekognition", "DetectFaces", {"FaceDetails": [FACE]})
+    moderation = {"ModerationLabels": [WEAPONS], "ModerationModelVersion": "7.0"}
+    answer("rekognition", "DetectModerationLabels", moderation)
+
+
+def test_the_picture_gains_its_faces_and_moderation_labels(everything):
+    described = metadata()
+
+    assert described == sample("metadata")["Picture"] | {
+        "Labels": [{"Name": "Mobile Phone", "Confidence": 99.9}],
+        "LabelModelVersion": "3.0",
+        "Faces": [FACE],
+        "ModerationLabels": [WEAPONS],
+        "ModerationModelVersion": "7.0",
+    }
+
+
+def test_all_questions_are_about_one_rendition_that_is_converted_once(everything, setting):
+    setting("RENDITIONS", "only=400x300:webp")
+    renditions = {"only": rendition("only", 400, 300, "WEBP")}
+    rekognition, s3 = Calls("rekognition"), Calls("s3")
+
+    metadata(renditions)
+
+    first, second, third = (asked["Image"]["Bytes"] for operation in EVERYTHING for asked in rekognition.of(operation))
+    assert first == second == third
+    assert s3.operations == ["GetObject"]
+
+
+def test_rekognition_is_asked_everything_at_the_same_time(everything):
+    together = threading.Barrier(3, timeout=20)
+    for operation in EVERYTHING:
+        aws.client("rekognition").meta.events.register(
+            f"before-parameter-build.rekognition.{operation}", lambda **_: together.wait()
+        )
+
+    assert metadata()["Faces"] == [FACE]
+
+
+def test_faces_in_a_crop_are_placed_in_the_whole_picture(everything, setting):
+    setting("RENDITIONS", "card=200x200:cover")
+
+    described = metadata({"card": rendition("card", 200, 200)})
+
+    # The square shows the middle 427 of 640 pixels.
+    assert described["Faces"][0]["BoundingBox"] == {
+        "Left": pytest.approx((106.5 + 427 / 4) / 640, abs=1e-4),
+        "Top": 0.5,
+        "Width": pytest.approx(427 / 4 / 640, abs=1e-4),
+        "Height": 0.25,
+    }
+
+
+def test_each_answer_that_a_small_picture_has_not_has_its_reason(everything):
+    described = metadata({"small": rendition("small", 200, 79)})
+
+    assert described["Labels"] == []
+    assert not {"Faces", "ModerationLabels"} & described.keys()
+    for name in ("Labels", "Faces", "Moderation"):
+        assert described[f"{name}Skipped"]["Name"] == f"TooSmallFor{name}"
+
+
 # ---------------------------------------------------------------------------------------------------- what can go wrong
 
 
+@pytest.mark.parametrize("operation", EVERYTHING)
 @pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
-def test_throttling_has_a_name_of_its_own_because_it_is_worth_minutes_of_patience(code):
-    refuse("rekognition", "DetectLabels", code)
+def test_throttling_has_a_name_of_its_own_because_it_is_worth_hours_of_patience(everything, operation, code):
+    refuse("rekognition", operation, code)
 
     with pytest.raises(RekognitionThrottled, match=f"^Rekognition is throttling: .*{code}, says AWS"):
-        metadata()
+        metadata(RetryCount=198)
 
 
-@pytest.mark.parametrize(
-    "code", ["InternalServerError", "InvalidS3ObjectException", "ImageTooLargeException", "AccessDeniedException"]
-)
+REFUSALS = ["InternalServerError", "InvalidS3ObjectException", "ImageTooLargeException", "AccessDeniedException"]
+
+
+@pytest.mark.parametrize("code", REFUSALS)
 def test_any_other_refusal_is_told_as_rekognition_s_failure(code):
     refuse("rekognition", "DetectLabels", code)
 
     with pytest.raises(RekognitionFailed, match=f"^Rekognition failed: .*{code}, says AWS"):
+        metadata(RetryCount=1)
+
+
+@pytest.mark.parametrize(
+    ("operation", "missing"),
+    [("DetectLabels", "Labels"), ("DetectFaces", "Faces"), ("DetectModerationLabels", "Moderation")],
+)
+@pytest.mark.parametrize(
+    ("code", "retries", "name"),
+    [("ThrottlingException", 199, "RekognitionThrottled"), ("AccessDeniedException", 2, "RekognitionFailed")],
+)
+def test_the_last_attempt_costs_only_the_answer_that_failed(everything, operation, missing, code, retries, name):
+    refuse("rekognition", operation, code)
+
+    described = metadata(RetryCount=retries)
+
+    assert described[f"{missing}Error"]["Name"] == name
+    assert f"{code}, says AWS" in described[f"{missing}Error"]["Message"]
+    assert [attribute for attribute in described if attribute.endswith("Error")] == [f"{missing}Error"]
+    answers = {
+        "Labels": described["Labels"],
+        "Faces": "Faces" in described,
+        "Moderation": "ModerationLabels" in described,
+    }
+    assert [answered for answered, there in answers.items() if not there] == [missing]
+
+
+def test_throttling_is_waited_for_although_another_call_has_failed(everything):
+    refuse("rekognition", "DetectLabels", "AccessDeniedException")
+    refuse("rekognition", "DetectFaces", "ThrottlingException")
+
+    with pytest.raises(RekognitionThrottled):
+        metadata(RetryCount=100)
+
+
+def test_an_answer_that_came_is_not_asked_for_again(everything):
+    renditions = {"medium": rendition("medium", 640, 480)}
+    end_throttling = refuse("rekognition", "DetectFaces", "ThrottlingException")
+    rekognition = Calls("rekognition")
+
+    with pytest.raises(RekognitionThrottled):
+        metadata(renditions)
+    with pytest.raises(RekognitionThrottled):
+        metadata(renditions, RetryCount=1)
+    end_throttling()
+    described = metadata(renditions, RetryCount=2)
+
+    assert len(rekognition.of("DetectLabels")) == len(rekognition.of("DetectModerationLabels")) == 1
+    assert (described["Faces"], described["ModerationLabels"]) == ([FACE], [WEAPONS])
+    assert described["Labels"]
+
+
+def test_what_is_kept_lies_beside_the_renditions_so_that_it_is_removed_with_them(everything):
+    refuse("rekognition", "DetectFaces", "ThrottlingException")
+
+    with pytest.raises(RekognitionThrottled):
+        metadata({"medium": rendition("medium", 640, 480)})
+
+    kept = aws.client("s3").get_object(Bucket=THUMBNAILS_BUCKET, Key="hash/0A1/answers.json")["Body"].read()
+    assert json.loads(kept).keys() == {"Labels", "LabelModelVersion", "ModerationLabels", "ModerationModelVersion"}
+
+
+def test_nothing_is_kept_where_everything_is_answered_or_refused(everything):
+    s3 = Calls("s3")
+
+    metadata()
+    for operation in EVERYTHING:
+        refuse("rekognition", operation, "ThrottlingException")
+    with pytest.raises(RekognitionThrottled):
         metadata()
+
+    assert s3.operations == []
+
+
+def test_a_redrive_asks_only_for_what_its_record_lacks(everything):
+    known = {"Labels": [{"Name": "Cat", "Confidence": 98.7}], "LabelModelVersion": "2.0", "ModerationLabels": []}
+    event = sample("metadata")
+    rekognition = Calls("rekognition")
+
+    described = metadata(Event=event["Event"] | {"Answers": known})
+
+    assert rekognition.operations == ["DetectFaces"]
+    assert described == event["Picture"] | known | {"Faces": [FACE]}
+
+
+def test_a_redrive_forgets_answers_that_are_switched_off_now(setting):
+    known = {"Labels": [], "Faces": [FACE]}
+
+    described = metadata(Event=sample("metadata")["Event"] | {"Answers": known})
+
+    assert "Faces" not in described
 
 
 def test_a_busy_s3_is_not_blamed_on_rekognition(setting):
@@ -204,8 +376,14 @@ def test_a_busy_s3_is_not_blamed_on_rekognition(setting):
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        *((name, None, "is not set") for name in SETTINGS if name.startswith(("LABELS", "DETECT", "RENDI", "THUMB"))),
+        *(
+            (name, None, "is not set")
+            for name in SETTINGS
+            if name.startswith(("LABELS", "DETECT", "MODER", "RENDI", "THUMB"))
+        ),
         ("DETECT_LABELS", "yes", '"yes" is neither true nor false'),
+        ("DETECT_FACES", "on", '"on" is neither true nor false'),
+        ("MODERATION", "true", '"true" is none of off, record, quarantine'),
         ("LABELS_MIN_CONFIDENCE", "high", '"high" is not a number'),
         ("LABELS_MIN_CONFIDENCE", "101", "101 is not between 0 and 100"),
         ("LABELS_MAX_COUNT", "0", "0 is not between 1 and 100"),

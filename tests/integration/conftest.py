@@ -21,6 +21,7 @@ from local.stack import LocalStack
 from tests.event_schema import require_valid
 
 PHOTOS = Path(__file__).parents[2] / "local" / "photos"
+PARAMETERS = {"DetectFaces": "true", "Moderation": "record"}  # of the stack
 PATIENCE = int(os.environ.get("TEST_PATIENCE", "60"))  # seconds; an image takes less than one on an idle machine
 
 
@@ -202,7 +203,8 @@ def deployed(tmp_path_factory) -> Iterator[Deployed]:
         with pytest.MonkeyPatch.context() as environment:
             # Shortens the waits and retry delays of the state machines.
             environment.setenv("SFN_WAIT_SCALE", "0.01")
-            stack = ends.enter_context(LocalStack(tmp_path_factory.mktemp("integration")))
+            folder = tmp_path_factory.mktemp("integration")
+            stack = ends.enter_context(LocalStack(folder, parameters=PARAMETERS))
         deployed = Deployed(stack)
         yield deployed
         deployed.events("")

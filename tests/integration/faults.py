@@ -24,11 +24,11 @@ SLOW_SECONDS = 3
 class Case:
     """A fault, and the required outcome of an upload that meets it."""
 
-    at: str  # a call as in local.emulator.faults, or rekognition:DetectLabels
+    at: str  # a call as in local.emulator.faults, or an operation such as rekognition:DetectLabels
     fault: str  # a fault as in local.emulator.faults, or an error of Rekognition
     times: int = 1
     status: str = "COMPLETED"
-    error: str | None = None  # the name in Error, or in LabelsError of a completed record
+    error: str | None = None  # the name in Error, or in an error of Rekognition in a completed record
     step: str | None = None  # FailedStep
     quick: bool = False  # part of the test suite; the others run only in tests.torture
 
@@ -100,6 +100,10 @@ def matrix() -> list[Case]:
         Case("rekognition:DetectLabels", "InternalServerError", FOR_GOOD, error="RekognitionFailed", quick=True),
         Case("rekognition:DetectLabels", "AccessDeniedException", FOR_GOOD, error="RekognitionFailed"),
         Case("rekognition:DetectLabels", "ThrottlingException", 5, quick=True),
+        Case("rekognition:DetectFaces", "AccessDeniedException", FOR_GOOD, error="RekognitionFailed"),
+        Case("rekognition:DetectFaces", "ThrottlingException", 7),
+        Case("rekognition:DetectModerationLabels", "InternalServerError", FOR_GOOD, error="RekognitionFailed"),
+        Case("rekognition:DetectModerationLabels", "ThrottlingException", 5),
     ]
 
 
@@ -121,9 +125,10 @@ class Faults:
         self._rekognition = f"{deployed.stack.rekognition_url}/_faults"
 
     def ask(self, at: str, fault: str, times: int = 1) -> None:
-        if at == "rekognition:DetectLabels":
+        service, _, operation = at.partition(":")
+        if service == "rekognition":
             how = {"DelaySeconds": SLOW_SECONDS} if fault == SLOW else {"Error": fault}
-            asked = {"DetectLabels": how | {"Count": None if times == FOR_GOOD else times}}
+            asked = {operation: how | {"Count": None if times == FOR_GOOD else times}}
             _request(self._rekognition, "PUT", json.dumps(asked).encode())
         else:
             _request(f"{self._emulator}?{urlencode({'at': at, 'fault': fault, 'times': times})}", "POST")
@@ -157,7 +162,8 @@ def run(deployed: Deployed, faults: Faults, case: Case, key: str) -> list[str]:
     wrong = violations(deployed, key)
     if record.get("Status") != case.status:
         wrong.append(f"{record.get('Status')} instead of {case.status}: {record.get('Error')}")
-    found = record.get("Error") or record.get("LabelsError") or {}
+    reasons = ("Error", "LabelsError", "FacesError", "ModerationError")
+    found = next((record[name] for name in reasons if name in record), {})
     if found.get("Name") != case.error:
         wrong.append(f"for the reason of {found} instead of {case.error}")
     if record.get("FailedStep") != case.step:

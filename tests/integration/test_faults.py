@@ -4,6 +4,8 @@ The quick part of the matrix in `faults`; tests.torture runs all of it.
 """
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -33,14 +35,28 @@ def test_an_upload_comes_to_its_end_whatever_fails(deployed: Deployed, faults: F
     assert matrix.run(deployed, faults, case, key) == []
 
 
-def test_labels_that_are_missing_are_missed_in_the_mail(deployed: Deployed, faults: Faults, key: str):
-    faults.ask("rekognition:DetectLabels", "AccessDeniedException", FOR_GOOD)
+def test_an_answer_that_came_is_not_asked_for_again(deployed: Deployed, faults: Faults, key: str):
+    faults.ask("rekognition:DetectFaces", "ThrottlingException", 4)  # botocore calls three times
+    log = deployed.stack.state_dir / "run" / "rekognition.log"
+    before = log.read_text()
+
+    record = deployed.process(key, small_photo())
+
+    calls = Counter(re.findall(r"Detect\w+(?= \d{3} in )", log.read_text().removeprefix(before)))
+    assert (calls["DetectLabels"], calls["DetectModerationLabels"], calls["DetectFaces"]) == (1, 1, 5)
+    assert record["Faces"] == record["ModerationLabels"] == []
+    assert not {key for key in deployed.rendition_keys() if key.endswith("answers.json")}
+
+
+def test_an_answer_that_is_missing_is_missed_in_the_mail(deployed: Deployed, faults: Faults, key: str):
+    faults.ask("rekognition:DetectFaces", "AccessDeniedException", FOR_GOOD)
 
     record = deployed.process(key, small_photo())
 
     [mail] = deployed.mails(key)
     assert record["Renditions"]
-    assert record["LabelsError"]["Message"] in mail.body
+    assert record["FacesError"]["Message"] in mail.body
+    assert record["ModerationLabels"] == []
 
 
 def test_the_record_says_why_sns_accepted_no_notification(deployed: Deployed, faults: Faults, key: str):

@@ -36,6 +36,7 @@ def test_a_photo_is_completed_with_labels_announced_and_its_status_can_be_read(d
 
     assert record["Status"] == "COMPLETED"
     assert record["Labels"]
+    assert record["Faces"] == record["ModerationLabels"] == []
     assert len(deployed.renditions(record)) == 3
     assert len(deployed.mails(key)) == 1
     assert deployed.status_of(key)[0] == 200

@@ -57,7 +57,7 @@ def picture(width: int, height: int, format_name: str = "PNG") -> bytes:
     ],
     ids=["GIF", "WebP", "TIFF", "half a JPEG", "a JPEG's first 100 bytes", "SVG"],
 )
-@pytest.mark.parametrize("operation", ["detect_labels", "detect_faces"])
+@pytest.mark.parametrize("operation", ["detect_labels", "detect_faces", "detect_moderation_labels"])
 def test_only_intact_jpegs_and_pngs_are_accepted(rekognition, operation, data):
     error = refusal(getattr(rekognition.client(), operation), Image={"Bytes": data})
 
@@ -163,6 +163,20 @@ def test_a_fault_happens_as_often_as_requested(faulty, name, status):
     assert type(first).__name__ == name
     assert faulty.labels(PLAIN) == []
     assert faulty.faults("GET") == {}
+
+
+@pytest.mark.parametrize("operation", ["DetectLabels", "DetectFaces", "DetectModerationLabels"])
+def test_each_operation_has_faults_of_its_own(faulty, operation):
+    calls = {
+        "DetectLabels": faulty.client().detect_labels,
+        "DetectFaces": faulty.client().detect_faces,
+        "DetectModerationLabels": faulty.client().detect_moderation_labels,
+    }
+    faulty.faults("PUT", {operation: {"Error": "ThrottlingException"}})
+
+    assert code(refusal(calls.pop(operation), Image={"Bytes": PLAIN})) == "ThrottlingException"
+    for call in calls.values():
+        call(Image={"Bytes": PLAIN})
 
 
 def test_a_fault_without_a_count_lasts_until_it_is_removed(faulty):

@@ -106,11 +106,12 @@ def test_a_face_has_a_box_eyes_and_a_roll(rekognition):
     [face] = rekognition.client().detect_faces(Image={"Bytes": ASTRONAUT.read_bytes()})["FaceDetails"]
 
     box = face["BoundingBox"]
-    left, right = face["Landmarks"]
-    assert (left["Type"], right["Type"]) == ("eyeLeft", "eyeRight")
-    assert box["Left"] < left["X"] < right["X"] < box["Left"] + box["Width"]
-    assert box["Top"] < left["Y"] < box["Top"] + box["Height"] / 2
+    left, right, mouth, _, nose = face["Landmarks"]
+    assert [point["Type"] for point in face["Landmarks"]] == ["eyeLeft", "eyeRight", "mouthLeft", "mouthRight", "nose"]
+    assert box["Left"] < left["X"] < nose["X"] < right["X"] < box["Left"] + box["Width"]
+    assert box["Top"] < left["Y"] < nose["Y"] < mouth["Y"] < box["Top"] + box["Height"]
     assert -10 < face["Pose"]["Roll"] < 10
+    assert face.keys() == {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality"}  # AWS's default attributes
 
 
 def test_the_roll_follows_a_tilted_head(rekognition):
@@ -131,6 +132,42 @@ def test_faces_come_largest_first(rekognition):
     large, small = rekognition.client().detect_faces(Image={"Bytes": encoded(group)}, Attributes=["ALL"])["FaceDetails"]
 
     assert small["BoundingBox"]["Left"] < 0.4 < large["BoundingBox"]["Left"]
+
+
+@pytest.mark.parametrize(
+    ("color", "path"), [("magenta", ["Explicit", "Explicit Nudity"]), ("cyan", ["Violence", "Weapons"])]
+)
+def test_a_color_stands_for_moderation_labels(rekognition, color, path):
+    picture = Image.new("RGB", (400, 100), "white")
+    picture.paste(color, (0, 0, 300, 100))
+
+    answer = rekognition.client().detect_moderation_labels(Image={"Bytes": encoded(picture, "JPEG", quality=80)})
+
+    top, below = answer["ModerationLabels"]
+    assert [top["Name"], below["Name"]] == path
+    assert (top["ParentName"], below["ParentName"]) == ("", top["Name"])
+    assert (top["TaxonomyLevel"], below["TaxonomyLevel"]) == (1, 2)
+    assert below["Confidence"] == pytest.approx(75, abs=3)
+
+
+def test_moderation_labels_need_their_confidence(rekognition):
+    picture = Image.new("RGB", (400, 100), "white")
+    picture.paste("magenta", (0, 0, 160, 100))
+
+    def found(**parameters: float) -> list:
+        return rekognition.client().detect_moderation_labels(Image={"Bytes": encoded(picture)}, **parameters)[
+            "ModerationLabels"
+        ]
+
+    assert found() == []
+    assert len(found(MinConfidence=39)) == 2
+
+
+@pytest.mark.parametrize("photo", sorted(PHOTOS.glob("*.*g")), ids=lambda photo: photo.name)
+def test_the_sample_photos_have_no_moderation_labels(rekognition, photo):
+    answer = rekognition.client().detect_moderation_labels(Image={"Bytes": photo.read_bytes()})
+
+    assert answer["ModerationLabels"] == []
 
 
 def test_a_cat_is_not_a_face(rekognition):

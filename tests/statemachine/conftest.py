@@ -23,11 +23,11 @@ Parser.parse = lambda _parser, *expression: parse_once(*expression)
 
 
 @pytest.fixture
-def deploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, dict[str, Outcome]], StateMachine]]:
+def deploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StateMachine]]:
     """Deploys a state machine of the template, with an empty table, where nothing is ever waited for."""
 
-    def deploy(logical_id: str, answers: dict[str, Outcome]) -> StateMachine:
-        machine = StateMachine(logical_id, answers)
+    def deploy(logical_id: str, answers: dict[str, Outcome], **parameters: str) -> StateMachine:
+        machine = StateMachine(logical_id, answers, **parameters)
         monkeypatch.setattr(stepfunctions, "_invoke_resource", machine.perform)
         return machine
 

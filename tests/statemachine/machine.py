@@ -84,7 +84,7 @@ class Execution:
 class StateMachine:
     """One deployed state machine with an empty table; needs moto's mock, and `perform` in the interpreter's place."""
 
-    def __init__(self, logical_id: str, answers: dict[str, Outcome]) -> None:
+    def __init__(self, logical_id: str, answers: dict[str, Outcome], **parameters: str) -> None:
         """`answers` holds what each function answers by default, by its folder's name."""
         self.error_prefix = "DynamoDB"  # of errors: AWS documents this spelling, and its SDK integrations use another
         self._answers = answers
@@ -92,7 +92,7 @@ class StateMachine:
         self._sns = _client("sns")
         self._dynamodb.create_table(TableName=TABLE, **table_properties())
         topic = self._sns.create_topic(Name="notifications")["TopicArn"]
-        self._arn = _create(logical_id, topic)
+        self._arn = _create(logical_id, topic, **parameters)
 
     def run(self, event: dict, outcomes: dict[str, list[Outcome]] | None = None) -> Execution:
         """Run an execution to its end.
@@ -176,8 +176,8 @@ class StateMachine:
         return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
 
 
-def definition(file: str, substitutions: dict[str, dict], topic: str) -> str:
-    """A definition as CloudFormation would deploy it."""
+def definition(file: str, substitutions: dict[str, dict], topic: str, **parameters: str) -> str:
+    """A definition as CloudFormation would deploy it with these parameters of the stack."""
     values = {
         name: f"arn:aws:lambda:{REGION}:123456789012:function:{folder_of(name.removesuffix('Arn'))}"
         for name in substitutions
@@ -190,16 +190,18 @@ def definition(file: str, substitutions: dict[str, dict], topic: str) -> str:
         "NotificationsTopic": topic,
         "ImagePipelineArn": f"arn:aws:states:{REGION}:123456789012:stateMachine:pipeline",
     }
+    values |= {name: str(parameter["Default"]) for name, parameter in source()["Parameters"].items()} | parameters
     text = (DEFINITIONS.parent / file).read_text()
     return re.sub(r"\$\{(\w+)}", lambda found: values[found[1]], text)
 
 
 @cache  # MiniStack parses every expression, which takes longer than most tests
-def _create(logical_id: str, topic: str) -> str:
+def _create(logical_id: str, topic: str, **parameters: str) -> str:
     """Creates a state machine of the template, and returns its ARN."""
     machine = source()["Resources"][logical_id]["Properties"]
-    text = definition(machine["DefinitionUri"], machine["DefinitionSubstitutions"], topic)
-    return _states("CreateStateMachine", name=logical_id, definition=text)["stateMachineArn"]
+    text = definition(machine["DefinitionUri"], machine["DefinitionSubstitutions"], topic, **parameters)
+    name = f"{logical_id}-{uuid4().hex}"
+    return _states("CreateStateMachine", name=name, definition=text)["stateMachineArn"]
 
 
 @cache

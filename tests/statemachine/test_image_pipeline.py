@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from imagepipeline import errors
+from functions.metadata.app import RETRIES
+from imagepipeline import analysis, errors
 from imagepipeline.errors import (
     EmptyFile,
     FolderMarker,
@@ -20,7 +21,7 @@ from imagepipeline.errors import (
 from imagepipeline.keys import MAX_KEY_BYTES, comparable
 from imagepipeline.models import Upload
 from tests.event_schema import require_valid
-from tests.statemachine.machine import Execution, Fault, Outcome, StateMachine
+from tests.statemachine.machine import DEFINITIONS, Execution, Fault, Outcome, StateMachine
 
 KEY = "uploads/cat.jpg"
 OLDER, NEWER = "0066E1A2B3C4D5E6F7", "0066E1A2B3C4D5E6F8"
@@ -50,6 +51,11 @@ FOREVER = 200  # attempts: more than any rule allows
 @pytest.fixture
 def pipeline(deploy) -> StateMachine:
     """ImagePipeline with functions that accept and process every upload."""
+    return pipeline_with(deploy)
+
+
+def pipeline_with(deploy, **parameters: str) -> StateMachine:
+    """The same with other parameters of the stack."""
     answers = {
         "validate": HEADER,
         "thumbnails": {"Renditions": RENDITIONS, "Picture": PICTURE},
@@ -57,7 +63,7 @@ def pipeline(deploy) -> StateMachine:
         "cleanup": {"Removed": 0},
         "resolve_current_version": {"Action": "KEEP"},
     }
-    machine = deploy("ImagePipeline", answers)
+    machine = deploy("ImagePipeline", answers, **parameters)
     answers["store"] = machine.store
     return machine
 
@@ -272,7 +278,8 @@ def test_each_function_receives_the_event_and_earlier_results(pipeline: StateMac
     caller = {"Arn": execution["Arn"]}
     assert sent["validate"] == {"Event": event, "Execution": caller}
     assert sent["thumbnails"] == {"Event": event, "Execution": execution, "Header": HEADER}
-    assert sent["metadata"] == {"Event": event, "Execution": caller, "Picture": PICTURE, "Renditions": RENDITIONS}
+    described = {"Event": event, "Execution": caller, "Picture": PICTURE, "Renditions": RENDITIONS}
+    assert sent["metadata"] == described | {"RetryCount": 0}
     assert sent["store"].items() >= {"Event": event, "Metadata": METADATA, "Renditions": RENDITIONS}.items()
 
 
@@ -333,6 +340,48 @@ def test_an_image_without_labels_says_why(pipeline: StateMachine):
         "Message": "Rekognition is throttling: slow down",
     }
     assert record.items() >= PICTURE.items()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "known", "missing"),
+    [
+        ({}, {}, {"Labels"}),
+        ({"DetectLabels": "false"}, {}, set()),
+        ({"DetectFaces": "true"}, {}, {"Labels", "Faces"}),
+        ({"DetectFaces": "true", "Moderation": "record"}, {}, {"Labels", "Faces", "Moderation"}),
+        ({"DetectFaces": "true", "Moderation": "record"}, {"Labels": [], "ModerationLabels": []}, {"Faces"}),
+    ],
+    ids=["by default", "without labels", "with faces", "with moderation", "a redrive for faces"],
+)
+def test_a_step_that_fails_for_good_names_each_answer_that_is_missing(
+    deploy, parameters: dict[str, str], known: dict, missing: set[str]
+):
+    pipeline = pipeline_with(deploy, **parameters)
+    event = uploaded() | ({"Answers": known} if known else {})
+
+    pipeline.run(event, {"metadata": 3 * [CRASH]})
+
+    record = pipeline.record(KEY)
+    errors = {name: value for name, value in record.items() if name.endswith("Error")}
+    assert errors == {f"{name}Error": {"Name": "KeyError", "Message": "'Event'"} for name in missing}
+    assert record["Status"] == "COMPLETED"
+    assert record["Labels"] == []
+    assert ("LabelsSkipped" in record) == (parameters.get("DetectLabels") == "false")
+    assert record.items() >= known.items()
+
+
+def test_a_function_learns_how_often_it_was_tried(pipeline: StateMachine):
+    execution = pipeline.run(uploaded(), {"metadata": 2 * [BUSY_REKOGNITION]})
+
+    assert [call.arguments["RetryCount"] for call in execution.calls_of("metadata")] == [0, 1, 2]
+
+
+def test_the_metadata_function_knows_which_attempt_is_the_last():
+    rules = json.loads((DEFINITIONS / "image_pipeline.asl.json").read_text())["States"]["ExtractMetadata"]["Retry"]
+
+    for error, retries in RETRIES.items():
+        rule = next(rule for rule in rules if {error.__name__, "States.ALL"} & set(rule["ErrorEquals"]))
+        assert rule["MaxAttempts"] == retries
 
 
 @pytest.mark.parametrize(
@@ -492,11 +541,22 @@ def test_an_event_that_is_sent_again_is_the_same(pipeline: StateMachine, sent: d
 
 def test_the_largest_event_fits_into_a_message(pipeline: StateMachine):
     key = "uploads/" + "\1" * (MAX_KEY_BYTES - len("uploads/"))  # each character is escaped with six
-    record = COMPLETED | {
-        "ImageKey": key,
-        "Labels": [{"Name": "L" * 100, "Confidence": 98.1}] * 100,
-        "Renditions": {f"{number:032}": RENDITIONS["small"] | {"Key": "k" * 150} for number in range(12)},
+    points = [{"Type": name, "X": 0.1234567, "Y": -0.1234567} for name in analysis.LANDMARKS]
+    face = {
+        "BoundingBox": dict.fromkeys(("Left", "Top", "Width", "Height"), 0.1234567),
+        "Confidence": 99.98765,
+        "Landmarks": points,
+        "Pose": dict.fromkeys(("Roll", "Yaw", "Pitch"), -123.4567),
     }
+    label = {"Name": "N" * 50, "ParentName": "P" * 50, "Confidence": 99.98765, "TaxonomyLevel": 3}
+    record = (
+        COMPLETED
+        | {"ImageKey": key, "LabelModelVersion": "3.0"}
+        | analysis.LABELS.read({"Labels": [{"Name": "L" * 100, "Confidence": 98.12}] * 100})
+        | analysis.FACES.read({"FaceDetails": [face] * 100})
+        | analysis.MODERATION.read({"ModerationLabels": [label] * 100, "ModerationModelVersion": "7.0"})
+        | {"Renditions": {f"{number:032}": RENDITIONS["small"] | {"Key": "k" * 150} for number in range(12)}}
+    )
 
     execution = take_over(pipeline, record, key=key)
 
@@ -782,6 +842,29 @@ def test_an_image_that_lacks_labels_is_announced_with_the_reason(pipeline: State
     (announcement,) = take_over(pipeline, COMPLETED | {"LabelsError": reason}).announcements
 
     assert "  Labels      none: Rekognition is throttling: slow down\n" in text(announcement)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "lines"),
+    [
+        ({"Faces": []}, ["  Faces       none found"]),
+        ({"Faces": [{"Confidence": 99}]}, ["  Faces       1"]),
+        ({"Faces": 3 * [{"Confidence": 99}]}, ["  Faces       3"]),
+        ({"ModerationLabels": []}, ["  Moderation  nothing found"]),
+        ({"ModerationLabels": [{"Name": "Violence"}]}, ["  Moderation  Violence"]),
+        ({"ModerationLabels": [{"Name": "Violence"}, {"Name": "Weapons"}]}, ["  Moderation  Violence, Weapons"]),
+        (
+            {"FacesError": {"Name": "X", "Message": "no"}, "ModerationError": {"Name": "X", "Message": "nothing"}},
+            ["  Faces       none: no", "  Moderation  none: nothing"],
+        ),
+    ],
+)
+def test_an_image_that_was_not_announced_is_announced_with_faces_and_moderation(
+    pipeline: StateMachine, attributes: dict, lines: list[str]
+):
+    (announcement,) = take_over(pipeline, COMPLETED | attributes).announcements
+
+    assert text(announcement).splitlines()[5:] == lines
 
 
 @pytest.mark.parametrize(

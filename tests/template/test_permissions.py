@@ -70,8 +70,8 @@ ALLOWED = {
         *TRACES,
     },
     "MetadataFunctionRole": {
-        "rekognition:DetectLabels on *",
         "s3:GetObject on ThumbnailsBucket/*",
+        "s3:PutObject on ThumbnailsBucket/*/answers.json",
         *own_logs("Metadata"),
         *TRACES,
     },
@@ -190,6 +190,24 @@ def test_exactly_the_functions_that_read_uploads_may_decrypt_with_the_key_that_i
 
     assert set(may_decrypt(Deployment())) == set()
     assert may_decrypt(Deployment(UploadsKmsKeyArn=key)) == dict.fromkeys(roles, key)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "calls"),
+    [
+        ({}, {"DetectLabels"}),
+        ({"DetectLabels": "false"}, set()),
+        ({"DetectFaces": "true"}, {"DetectLabels", "DetectFaces"}),
+        ({"Moderation": "record"}, {"DetectLabels", "DetectModerationLabels"}),
+    ],
+    ids=["by default", "without labels", "with faces", "with moderation"],
+)
+def test_rekognition_may_be_asked_exactly_what_is_switched_on(parameters: dict[str, str], calls: set[str]):
+    role = Deployment(**parameters).resources["MetadataFunctionRole"]
+
+    found = {permission for permission in allowed(role) if permission.startswith("rekognition:")}
+
+    assert found == {f"rekognition:{call} on *" for call in calls}
 
 
 def may_decrypt(deployment: Deployment) -> dict[str, str]:

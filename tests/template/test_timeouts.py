@@ -6,8 +6,9 @@ from imagepipeline import aws
 from tests.template.stack import of_type
 
 FUNCTIONS = of_type("AWS::Lambda::Function")
-# The calls that may follow one another although each hardly succeeds, the last of which fails. ValidateFunction and
-# ThumbnailsFunction make more calls than these two, but each that hardly succeeds is rare by itself.
+# The calls that may follow one another although each hardly succeeds, the last of which fails. ValidateFunction,
+# ThumbnailsFunction and MetadataFunction make more calls than these two, but each that hardly succeeds is rare by
+# itself. Rekognition is asked all questions at the same time.
 CALLS = {
     "ValidateFunction": ["s3", "s3"],
     "ThumbnailsFunction": ["s3", "s3 write"],

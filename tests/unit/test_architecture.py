@@ -19,7 +19,17 @@ OURS = {"imagepipeline", "functions", "local", "cli", "deployment", "bench", "te
 # Modules that reach outside the process: AWS and the environment. All others decide, and are pure.
 EDGE = {
     f"imagepipeline.{name}"
-    for name in ("aws", "config", "labels", "objects", "records", "cleanup", "indexing", "api.index", "api.storage")
+    for name in (
+        "aws",
+        "config",
+        "rekognition",
+        "objects",
+        "records",
+        "cleanup",
+        "indexing",
+        "api.index",
+        "api.storage",
+    )
 }
 STANDARD_LIBRARY_ONLY = [
     f"imagepipeline.{name}"
@@ -31,6 +41,7 @@ STANDARD_LIBRARY_ONLY = [
         "renditions",
         "geometry",
         "reprocessing",
+        "analysis",
         "ordering",
         "lists",
         "notification",

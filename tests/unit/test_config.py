@@ -97,3 +97,11 @@ def test_a_switch_is_not_guessed(setting, value):
 
     with pytest.raises(ConfigError, match=f'^LIMIT: "{value}" is neither true nor false$'):
         config.switch("LIMIT")
+
+
+def test_a_choice_is_one_of_its_options(setting):
+    setting("record")
+
+    assert config.choice("LIMIT", "off", "record") == "record"
+    with pytest.raises(ConfigError, match=r'^LIMIT: "record" is none of off, on'):
+        config.choice("LIMIT", "off", "on")

@@ -115,3 +115,29 @@ def test_a_key_that_a_path_might_change_is_linked_by_a_query(key, query):
 )
 def test_sizes_are_told_in_the_unit_a_person_would_use(count, text):
     assert notification.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("attributes", "faces"),
+    [
+        ({}, None),
+        ({"Faces": []}, "none found"),
+        ({"Faces": [{}, {}]}, "2"),
+        ({"FacesError": {"Name": "X", "Message": "AccessDenied"}}, "none: AccessDenied"),
+    ],
+)
+def test_the_number_of_faces_is_told_if_anyone_asked(attributes, faces):
+    assert line(RECORD | attributes, "Faces") == faces
+
+
+@pytest.mark.parametrize(
+    ("attributes", "moderation"),
+    [
+        ({}, None),
+        ({"ModerationLabels": []}, "nothing found"),
+        ({"ModerationLabels": [{"Name": "Violence", "Confidence": 91.3}]}, "Violence 91 %"),
+        ({"ModerationSkipped": {"Name": "X", "Message": "too small"}}, "none: too small"),
+    ],
+)
+def test_moderation_labels_are_told_if_anyone_asked(attributes, moderation):
+    assert line(RECORD | attributes, "Moderation") == moderation

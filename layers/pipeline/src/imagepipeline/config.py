@@ -42,3 +42,11 @@ def switch(name: str) -> bool:
     if value not in ("true", "false"):
         raise ConfigError(name, f'"{value}" is neither true nor false')
     return value == "true"
+
+
+def choice(name: str, *options: str) -> str:
+    """One of the `options`."""
+    value = text(name)
+    if value not in options:
+        raise ConfigError(name, f'"{value}" is none of {", ".join(options)}')
+    return value

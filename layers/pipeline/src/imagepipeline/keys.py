@@ -65,3 +65,8 @@ def version_prefix(image_key: str, sequencer: str, execution_arn: str) -> str:
 def rendition_key(image_key: str, sequencer: str, execution_arn: str, name: str, format_name: str) -> str:
     """The key of one rendition: `<hash of the upload's key>/<sequencer>-<hash of execution>/<name>.<extension>`."""
     return f"{version_prefix(image_key, sequencer, execution_arn)}{name}.{_EXTENSIONS[format_name]}"
+
+
+def answers_key(rendition: str) -> str:
+    """The key of the answers that an execution keeps beside its renditions, from the key of one of these."""
+    return f"{rendition.rpartition('/')[0]}/answers.json"

@@ -111,6 +111,11 @@ class Rendition:
     format: str  # "JPEG", "PNG", "WEBP" or "AVIF"
     bytes: int
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
     def to_state(self) -> JsonObject:
         """PascalCase, without the name, which is the map's key in `Renditions`."""
         return {"Key": self.key, "Width": self.width, "Height": self.height, "Format": self.format, "Bytes": self.bytes}

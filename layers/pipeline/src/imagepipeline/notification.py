@@ -4,6 +4,7 @@ The text for a failure is in the state machine, because it must not depend on a 
 """
 
 import re
+from collections.abc import Callable
 from urllib.parse import quote
 
 from imagepipeline.models import JsonObject
@@ -27,7 +28,9 @@ def success(record: JsonObject, api: str) -> str:
         "Renditions": ", ".join(
             f"{name} {rendition['Width']} x {rendition['Height']}" for name, rendition in record["Renditions"].items()
         ),
-        "Labels": _labels(record),
+        "Labels": _answer(record, "Labels", _labels),
+        "Faces": _answer(record, "Faces", _faces),
+        "Moderation": _answer(record, "Moderation", _moderation),
         "Status": status_url(api, record["ImageKey"]),
     }
     lines = [f"  {name:<11} {printable(value, _MAX_FACT)}" for name, value in facts.items() if value]
@@ -49,10 +52,28 @@ def size(count: int) -> str:
     return f"{count} bytes"
 
 
-def _labels(record: JsonObject) -> str:
-    if reason := record.get("LabelsError") or record.get("LabelsSkipped"):
+def _answer(record: JsonObject, name: str, text: Callable[[JsonObject], str | None]) -> str | None:
+    """What Rekognition answered, or why it did not; None if it was not asked."""
+    if reason := record.get(f"{name}Error") or record.get(f"{name}Skipped"):
         return f"none: {reason['Message']}"
-    labels = record.get("Labels", [])
-    if not labels:
-        return "none found"
+    return text(record)
+
+
+def _labels(record: JsonObject) -> str:
+    return _listed(record.get("Labels", [])) or "none found"
+
+
+def _faces(record: JsonObject) -> str | None:
+    if "Faces" not in record:
+        return None
+    return str(len(record["Faces"]) or "none found")
+
+
+def _moderation(record: JsonObject) -> str | None:
+    if "ModerationLabels" not in record:
+        return None
+    return _listed(record["ModerationLabels"]) or "nothing found"
+
+
+def _listed(labels: list[JsonObject]) -> str:
     return ", ".join(f"{label['Name']} {label['Confidence']:.0f} %" for label in labels[:MOST_LABELS])

@@ -1,5 +1,6 @@
-"""Reads uploads from S3, and writes, lists and deletes renditions."""
+"""Reads uploads from S3, and writes, lists and deletes renditions and what is kept beside them."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,7 @@ from imagepipeline.errors import (
     UploadGone,
     UploadReplaced,
 )
-from imagepipeline.keys import is_folder_marker, renditions_prefix
+from imagepipeline.keys import answers_key, is_folder_marker, renditions_prefix
 from imagepipeline.models import JsonObject, Upload
 
 _CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "AVIF": "image/avif"}
@@ -126,6 +127,26 @@ def read_rendition(bucket: str, key: str) -> bytes:
     with aws.translate_transient_errors("S3"):
         body: bytes = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
         return body
+
+
+def write_answers(bucket: str, rendition: str, answers: JsonObject) -> None:
+    """Keeps answers beside the rendition of this key until the record is stored. Raises ServiceUnavailable."""
+    with aws.translate_transient_errors("S3"):
+        aws.client("s3").put_object(
+            Bucket=bucket, Key=answers_key(rendition), Body=json.dumps(answers), ContentType="application/json"
+        )
+
+
+def read_answers(bucket: str, rendition: str) -> JsonObject:
+    """The answers that were kept beside the rendition of this key, or {}. Raises ServiceUnavailable."""
+    try:
+        answers: JsonObject = json.loads(read_rendition(bucket, answers_key(rendition)))
+    except ClientError as error:
+        # S3 denies access to a missing object, because the function may not list the bucket.
+        if aws.error_code(error) in ("NoSuchKey", "AccessDenied"):
+            return {}
+        raise
+    return answers
 
 
 def delete_renditions(bucket: str, keys: list[str]) -> None:

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipeline.labels import SWITCHED_OFF, Labelling, best_rendition, too_small
 from imagepipeline.models import Rendition
+from imagepipeline.rekognition import best_rendition
 
 
 def rendition(name: str, width: int, height: int, format_name: str = "JPEG") -> Rendition:
@@ -44,35 +44,3 @@ def test_rekognition_is_shown_the_rendition_that_shows_most(found, undistorted, 
 @given(st.permutations([rendition(str(side), side, side) for side in (79, 80, 100, 640, 1280)]))
 def test_the_choice_does_not_depend_on_the_order(found):
     assert best_rendition(found, frozenset(r.name for r in found)).name == "1280"
-
-
-def test_a_picture_too_small_says_how_small():
-    assert too_small(rendition("small", 100, 12)).skipped == {
-        "Name": "TooSmallForLabels",
-        "Message": "the largest rendition is 100x12; Rekognition needs at least 80 pixels on each side",
-    }
-
-
-@pytest.mark.parametrize(
-    ("labelling", "state"),
-    [
-        (Labelling(), {"Labels": []}),
-        (
-            Labelling(({"Name": "Cat", "Confidence": 98.7},), "3.0"),
-            {"Labels": [{"Name": "Cat", "Confidence": 98.7}], "LabelModelVersion": "3.0"},
-        ),
-        (
-            SWITCHED_OFF,
-            {
-                "Labels": [],
-                "LabelsSkipped": {
-                    "Name": "SwitchedOff",
-                    "Message": "label detection is turned off (DetectLabels=false)",
-                },
-            },
-        ),
-    ],
-    ids=["nothing-seen", "labels", "switched-off"],
-)
-def test_a_record_says_what_there_is_to_say_and_no_more(labelling, state):
-    assert labelling.to_state() == state

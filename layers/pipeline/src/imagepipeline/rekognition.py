@@ -1,11 +1,13 @@
-"""Labels that Amazon Rekognition detects in an image."""
+"""Asks Amazon Rekognition about a rendition."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
 from imagepipeline import aws, objects
+from imagepipeline.analysis import Analysis
 from imagepipeline.errors import RekognitionFailed, RekognitionThrottled
 from imagepipeline.models import JsonObject, Rendition
 
@@ -22,43 +24,11 @@ _SIDE_IN_REQUEST = 1920
 
 THROTTLED = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException"})
 
-
-@dataclass(frozen=True, slots=True)
-class Labelling:
-    """The labels of an image, or the reason why there are none."""
-
-    labels: tuple[JsonObject, ...] = ()  # {"Name": str, "Confidence": percent with one decimal}, most confident first
-    model_version: str | None = None
-    skipped: JsonObject | None = None  # {"Name", "Message"}: not an error, and a retry would not help
-
-    def to_state(self) -> JsonObject:
-        """PascalCase; unset attributes are absent."""
-        state = {
-            "Labels": list(self.labels),
-            "LabelModelVersion": self.model_version,
-            "LabelsSkipped": self.skipped,
-        }
-        return {name: value for name, value in state.items() if value is not None}
-
-
-SWITCHED_OFF = Labelling(
-    skipped={"Name": "SwitchedOff", "Message": "label detection is turned off (DetectLabels=false)"}
-)
-
-
-def too_small(rendition: Rendition) -> Labelling:
-    """The result for an image that is too small for Rekognition."""
-    return Labelling(
-        skipped={
-            "Name": "TooSmallForLabels",
-            "Message": f"the largest rendition is {rendition.width}x{rendition.height}; "
-            f"Rekognition needs at least {SMALLEST_SIDE} pixels on each side",
-        }
-    )
+type Failures = dict[Analysis, RekognitionThrottled | RekognitionFailed]
 
 
 def best_rendition(renditions: list[Rendition], undistorted: frozenset[str]) -> Rendition:
-    """The rendition from which Rekognition can detect most.
+    """The rendition in which Rekognition can detect most.
 
     Renditions that are large enough for Rekognition come first; then those that are `undistorted`, which means neither
     cropped nor filtered; then the larger ones. Of those with at least 640 pixels, one in a format that Rekognition
@@ -67,7 +37,7 @@ def best_rendition(renditions: list[Rendition], undistorted: frozenset[str]) -> 
     return max(
         renditions,
         key=lambda r: (
-            _shortest_side(r) >= SMALLEST_SIDE,
+            is_large_enough(r),
             r.name in undistorted,
             min(max(r.width, r.height), _ENOUGH),
             _is_readable(r),
@@ -76,8 +46,9 @@ def best_rendition(renditions: list[Rendition], undistorted: frozenset[str]) -> 
     )
 
 
-def _shortest_side(rendition: Rendition) -> int:
-    return min(rendition.width, rendition.height)
+def is_large_enough(rendition: Rendition) -> bool:
+    """Whether Rekognition examines an image of this size."""
+    return min(rendition.width, rendition.height) >= SMALLEST_SIDE
 
 
 def _is_readable(rendition: Rendition) -> bool:
@@ -85,30 +56,36 @@ def _is_readable(rendition: Rendition) -> bool:
     return rendition.format in READABLE_FORMATS and rendition.bytes <= MAX_OBJECT_BYTES
 
 
-def detect(bucket: str, rendition: Rendition, min_confidence: float, max_labels: int) -> Labelling:
-    """Detects at most `max_labels` labels with a confidence of at least `min_confidence` percent.
+def ask(requests: Mapping[Analysis, JsonObject], bucket: str, rendition: Rendition) -> tuple[JsonObject, Failures]:
+    """Asks for each analysis, with the parameters of its request, all at the same time.
 
-    Raises RekognitionThrottled, RekognitionFailed, or ServiceUnavailable if S3 does not return a rendition that must
-    be converted first.
+    Returns the record's attributes for the answers that came, and why the others did not. Raises ServiceUnavailable if
+    S3 does not return a rendition that must be converted first.
     """
-    if _shortest_side(rendition) < SMALLEST_SIDE:
-        return too_small(rendition)
+    if not requests:
+        return {}, {}
+    image = _as_rekognition_reads_it(bucket, rendition)
+    found: JsonObject = {}
+    failed: Failures = {}
+    with ThreadPoolExecutor(len(requests)) as pool:
+        calls = {analysis: pool.submit(_call, analysis, image, request) for analysis, request in requests.items()}
+        for analysis, call in calls.items():
+            try:
+                found |= call.result()
+            except (RekognitionThrottled, RekognitionFailed) as error:
+                failed[analysis] = error
+    return found, failed
+
+
+def _call(analysis: Analysis, image: JsonObject, request: JsonObject) -> JsonObject:
     try:
-        answer = aws.client("rekognition").detect_labels(
-            Image=_as_rekognition_reads_it(bucket, rendition), MinConfidence=min_confidence, MaxLabels=max_labels
-        )
+        return analysis.read(getattr(aws.client("rekognition"), analysis.operation)(Image=image, **request))
     except ClientError as error:
         if aws.error_code(error) in THROTTLED:
             raise RekognitionThrottled(aws.reason(error)) from error
         raise RekognitionFailed(aws.reason(error)) from error
     except (ConnectionError, HTTPClientError) as error:
         raise RekognitionFailed(aws.reason(error)) from error
-    return Labelling(
-        labels=tuple(
-            {"Name": label["Name"], "Confidence": round(label["Confidence"], 1)} for label in answer["Labels"]
-        ),
-        model_version=answer.get("LabelModelVersion"),
-    )
 
 
 def _as_rekognition_reads_it(bucket: str, rendition: Rendition) -> JsonObject:
