@@ -31,6 +31,10 @@ def deploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StateMachi
         monkeypatch.setattr(stepfunctions, "_invoke_resource", machine.perform)
         return machine
 
+    # AWS evaluates an expression for a second at most. Python takes much longer than AWS, and a busy machine even more.
+    evaluate = stepfunctions.jsonata.Jsonata.jsonata
+    patient = staticmethod(lambda expression, timeout=1000: evaluate(expression, timeout=60 * timeout))
+    monkeypatch.setattr(stepfunctions.jsonata.Jsonata, "jsonata", patient)
     monkeypatch.setattr(stepfunctions, "time", SimpleNamespace(**vars(time) | {"sleep": lambda seconds: None}))
     # A session reads the services' models once; a new one for every test takes longer than the test.
     with mock_aws(config={"core": {"reset_boto3_session": False}}):
