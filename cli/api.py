@@ -11,7 +11,7 @@ import mimetypes
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
@@ -104,6 +104,13 @@ class Api:
     def delete(self, key: str) -> Accepted:
         """Delete an image; the pipeline removes its record and renditions."""
         answer = self._call("DELETE", "/images", {"key": key})
+        return Accepted(Key=answer["Key"], StatusUrl=answer["StatusUrl"])
+
+    def decide(self, image: dict[str, Any], action: Literal["release", "reject"]) -> Accepted:
+        """Release or reject an image that is held, as `image` returned it: no other upload is decided about."""
+        body = json.dumps({"Action": action, "Sequencer": image["Sequencer"]}).encode()
+        key = {"key": image["ImageKey"]}
+        answer = self._call("POST", "/images/decision", key, body, content_type="application/json")
         return Accepted(Key=answer["Key"], StatusUrl=answer["StatusUrl"])
 
     # ------------------------------------------------------------------------------------------------------- uploading

@@ -39,7 +39,7 @@ NEEDED = (
     "ImageStatusApiEndpoint",
 )
 
-HELD, BROKEN, SKIPPED = "pass", "FAIL", "skipped"
+KEPT, BROKEN, SKIPPED = "pass", "FAIL", "skipped"
 
 _SOON = 60.0  # seconds for what takes one or two: a notification, the removal of an image
 _PAUSE = 0.3  # seconds between two looks
@@ -66,7 +66,7 @@ class Promise:
     """Whether one promise was kept."""
 
     name: str
-    outcome: str  # HELD, BROKEN or SKIPPED
+    outcome: str  # KEPT, BROKEN or SKIPPED
     seen: str  # or why it was skipped
     seconds: float
 
@@ -195,7 +195,7 @@ class _Trial:
         try:
             if not self._started and check not in (self._starts, self.clean_up, self.kept):
                 raise Skipped("the first upload was not processed")
-            return promise(HELD, check())
+            return promise(KEPT, check())
         except Skipped as reason:
             return promise(SKIPPED, reason)
         except Broken as seen:

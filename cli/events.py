@@ -8,6 +8,7 @@ from cli.stack import Document, Record
 from imagepipeline import s3_events
 from imagepipeline.analysis import answers, missing
 from imagepipeline.keys import comparable, just_after
+from imagepipeline.quarantine import standing_decision
 
 _REASON = "Redrive"
 
@@ -62,7 +63,7 @@ def created(bucket: str, key: str, head: Document, sequencer: str, record: Recor
     """The event that S3 would send for the object that HeadObject described.
 
     If the `record` is of the same object and lacks an answer of Rekognition, the event holds the answers that it has,
-    so that only the missing ones are asked for.
+    so that only the missing ones are asked for. A moderator's decision to show the object stands.
     """
     etag, version_id = head["ETag"].strip('"'), head.get("VersionId", "null")
     event = s3_events.object_created(
@@ -77,7 +78,7 @@ def created(bucket: str, key: str, head: Document, sequencer: str, record: Recor
     )
     if record and missing(record) and (record.get("ETag"), record.get("VersionId")) == (etag, version_id):
         event["Answers"] = answers(record)
-    return Event.of(event)
+    return Event.of(event | standing_decision(record, etag, version_id))
 
 
 def deleted(bucket: str, key: str, sequencer: str, at: datetime) -> Event:

@@ -9,7 +9,7 @@ from typing import Self
 
 from cli.events import Event
 from cli.stack import Document, Record, Stack
-from imagepipeline.analysis import LABELS, missing
+from imagepipeline.analysis import LABELS, MODERATION, missing
 from imagepipeline.keys import renditions_prefix
 from imagepipeline.lists import ATTENTION
 
@@ -18,6 +18,7 @@ STUCK = "STUCK"  # PROCESSING, although its execution has ended
 UNANNOUNCED = "UNANNOUNCED"  # without a notification
 UNLABELLED = "UNLABELLED"
 INCOMPLETE = "INCOMPLETE"  # without faces or moderation labels
+HELD = "HELD"  # waits for a moderator
 REJECTED = "REJECTED"
 UNDELIVERED = "UNDELIVERED"  # an event in the queue
 NOT_REMOVED = "NOT_REMOVED"  # a record or renditions that Housekeeping should have removed
@@ -49,6 +50,8 @@ class Failure:
         """What to do about it."""
         if self.kind == REJECTED:
             return "upload a supported image"
+        if self.kind == HELD:
+            return "release or reject it"
         if self.kind == UNDELIVERED and self.event is None:
             return "inspect it in the queue, and delete it there"
         if self.error["Name"] == "ConfigError":
@@ -61,7 +64,8 @@ def in_stack(
 ) -> list[Failure]:
     """All failures except those in the queue; the parameters are those of `in_table`."""
     records = in_table(stack, now, rejected=rejected, on_progress=on_progress)
-    explained = {failure.record["ExecutionArn"] for failure in records if failure.kind not in (UNLABELLED, INCOMPLETE)}
+    again = (UNLABELLED, INCOMPLETE, HELD)
+    explained = {failure.record["ExecutionArn"] for failure in records if failure.kind not in again}
     return [*records, *in_image_pipeline(stack, now, explained), *in_housekeeping(stack, now)]
 
 
@@ -79,7 +83,7 @@ def in_table(
     def confirmed(failure: Failure) -> bool:
         if failure.kind == STUCK:
             return stack.execution_status(failure.record["ExecutionArn"]) != "RUNNING"
-        if failure.kind == UNANNOUNCED and failure.record["Status"] == "COMPLETED":
+        if failure.kind == UNANNOUNCED and failure.record["Status"] in ("COMPLETED", "HELD"):
             # NotificationError remains when a retry succeeds; only the execution shows whether one did.
             return stack.execution_status(failure.record["ExecutionArn"]) in ENDED_EARLY
         return True
@@ -96,7 +100,7 @@ def in_table(
 
 def _candidates(stack: Stack, rejected: bool) -> Iterator[list[str]]:
     """Keys of all records that may show a failure; some of them several times."""
-    for status in ("FAILED", "PROCESSING", *(["REJECTED"] if rejected else [])):
+    for status in ("FAILED", "PROCESSING", "HELD", *(["REJECTED"] if rejected else [])):
         yield from stack.keys_by_status(status)
     yield from stack.keys_in_list(ATTENTION)
 
@@ -112,15 +116,17 @@ def of_record(record: Record, now: datetime) -> Failure | None:
     since = record["CompletedAt"]
     if status == "FAILED":
         return Failure(key, FAILED, record["Error"], since, record)
-    # A completed image has no AnnouncedAt: its execution succeeds only after the notification.
+    # A completed or held image has no AnnouncedAt: its execution succeeds only after the notification.
     lacks_notice = "AnnouncedAt" not in record and (status == "REJECTED" or "NotificationError" in record)
     if lacks_notice and now - _moment(since) > PATIENCE:
         unrecorded = {"Name": "Unannounced", "Message": "no notification was recorded"}
         return Failure(key, UNANNOUNCED, record.get("NotificationError", unrecorded), since, record)
-    for analysis in missing(record):
-        return Failure(key, UNLABELLED if analysis is LABELS else INCOMPLETE, record[analysis.error], since, record)
     if status == "REJECTED":
         return Failure(key, REJECTED, record["Error"], since, record)
+    if status == "HELD" and MODERATION not in missing(record):
+        return Failure(key, HELD, record["HeldBecause"], since, record)
+    for analysis in missing(record):
+        return Failure(key, UNLABELLED if analysis is LABELS else INCOMPLETE, record[analysis.error], since, record)
     return None
 
 
@@ -214,8 +220,8 @@ def in_image_pipeline(stack: Stack, now: datetime, explained: Collection[str] = 
 
 
 def _completed(record: Record, execution: str) -> bool:
-    """Whether this execution completed the image. An execution that recovers another makes the record its own."""
-    return record.get("Status") == "COMPLETED" and record.get("ExecutionArn") == execution
+    """Whether this execution completed or held the image. One that recovers another makes the record its own."""
+    return record.get("Status") in ("COMPLETED", "HELD") and record.get("ExecutionArn") == execution
 
 
 def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:

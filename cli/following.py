@@ -13,8 +13,12 @@ from cli.stack import Record
 
 DEFAULT_TIMEOUT = 600.0  # seconds; the pipeline retries throttled Rekognition calls for minutes
 
-TERMINAL = frozenset({"COMPLETED", "REJECTED", "FAILED"})  # the record's own; all other statuses are the command's
+# The record's own; all other statuses are the command's.
+TERMINAL = frozenset({"COMPLETED", "HELD", "REJECTED", "FAILED"})
 UNFINISHED = "UNFINISHED"  # started, and no terminal state was seen
+NOT_STARTED = "NOT_STARTED"
+NOT_FOUND = "NOT_FOUND"  # neither an object nor a record, and no event to start again
+REMOVED = "REMOVED"  # its object is gone, and now so are its record and renditions
 
 WORKERS = 8  # keys being started at a time
 _TICK = 0.1  # seconds between two looks at what is due
@@ -31,6 +35,12 @@ class Result:
     record: Record = field(default_factory=dict)  # empty unless the record is about this very upload or redrive
     seconds: float | None = None  # from the start until a terminal state was seen
     error: dict[str, str] | None = None  # {"Name", "Message"}: why it is not COMPLETED
+    url: str = ""  # of a rendition
+
+
+def why(record: Record) -> dict[str, str] | None:
+    """Why an image is not COMPLETED, as its record says: `{"Name", "Message"}`."""
+    return record.get("Error") or record.get("HeldBecause")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,8 +11,9 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -21,18 +22,19 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status as Spinner
 
-from cli import check, costs, failures, files, redrive, reindex, report, reprocess, upload
+from cli import check, costs, decide, failures, files, redrive, reindex, report, reprocess, upload
 from cli.failures import Failure, UndeliveredEvents
-from cli.following import DEFAULT_TIMEOUT, Result
+from cli.following import DEFAULT_TIMEOUT, REMOVED, Result, why
 from cli.problems import AWS_ERRORS, SetupError, explain
-from cli.stack import TO_OPERATE, TO_REINDEX, TO_UPLOAD, Record, Stack, default_name, default_session
+from cli.stack import TO_DECIDE, TO_OPERATE, TO_REINDEX, TO_UPLOAD, Record, Stack, default_name, default_session
 from imagepipeline.analysis import missing
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
+from imagepipeline.quarantine import Action
 from imagepipeline.reprocessing import Selection
 
 OK, NOT_ALL_COMPLETED, SETUP_PROBLEM, INTERRUPTED = 0, 1, 2, 130
 
-_SUCCESSES = {"COMPLETED", upload.UPLOADED, upload.UNCHANGED, redrive.REMOVED}
+_SUCCESSES = {"COMPLETED", upload.UPLOADED, upload.UNCHANGED, REMOVED}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", parents=[common], help="show the processing status of images")
     status.add_argument("keys", nargs="+", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
+    status.add_argument(
+        "--url",
+        action="store_true",
+        help="also print a URL of the largest rendition, which is valid for 15 minutes; a held image has one, too",
+    )
     status.set_defaults(command=_status)
 
     failing = commands.add_parser(
@@ -129,7 +136,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     redriving.add_argument("keys", nargs="*", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
     selection = redriving.add_mutually_exclusive_group()
-    selection.add_argument("--all", action="store_true", help="redrive everything that `failures` lists")
+    selection.add_argument(
+        "--all",
+        action="store_true",
+        help="redrive everything that `failures` lists, except what waits for a moderator",
+    )
     selection.add_argument(
         "--labels",
         action="store_true",
@@ -202,6 +213,26 @@ def _parser() -> argparse.ArgumentParser:
             help=f"{does} (default: the latest)",
         )
     reprocessing.set_defaults(command=_reprocess, action=None)
+
+    for action, what in (
+        (Action.RELEASE, "show images that are held for review"),
+        (Action.REJECT, "reject images that are held for review, and remove their renditions"),
+    ):
+        deciding = commands.add_parser(
+            action.lower(),
+            parents=[common, following],
+            help=what,
+            description=f"{what.capitalize()}, and follow each until the decision is announced. "
+            "`status KEY --url` shows why an image is held, and the image itself.",
+        )
+        deciding.add_argument("keys", nargs="+", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
+        deciding.add_argument(
+            "--sequencer",
+            metavar="S",
+            help="decide only if the record still has this Sequencer, which `status --json` prints: "
+            "an image that was replaced since you looked at it is then left alone",
+        )
+        deciding.set_defaults(command=_decide, action=action)
 
     checking = commands.add_parser(
         "check",
@@ -279,7 +310,9 @@ def _selected(paths: Sequence[Path], prefix: str) -> files.Selection:
     return selection
 
 
-def _show(shown: report.Report, results: Generator[Result], stop: threading.Event) -> int:
+def _show(
+    shown: report.Report, results: Generator[Result], stop: threading.Event, successes: Collection[str] = _SUCCESSES
+) -> int:
     """Print results as they arrive, then how many there were of each status; returns the exit status."""
     try:
         with _ctrl_c_sets(stop), closing(results), shown:
@@ -289,16 +322,18 @@ def _show(shown: report.Report, results: Generator[Result], stop: threading.Even
         _say(shown.summary())
     if stop.is_set():
         return INTERRUPTED
-    return OK if set(shown.ends) <= _SUCCESSES else NOT_ALL_COMPLETED
+    return OK if set(shown.ends) <= set(successes) else NOT_ALL_COMPLETED
 
 
 def _status(options: argparse.Namespace) -> int:
     keys = list(dict.fromkeys(options.keys))
-    records = _stack(options).records(keys)
+    stack = _stack(options, TO_DECIDE if options.url else TO_UPLOAD)
+    records = stack.records(keys)
     shown = report.Report(keys, as_json=options.json)
     with shown:
         for key in keys:
-            shown.add(_known(key, records.get(key)))
+            result = _known(key, records.get(key))
+            shown.add(replace(result, url=stack.rendition_url(result.record)) if options.url else result)
     return OK if set(shown.ends) <= _SUCCESSES else NOT_ALL_COMPLETED
 
 
@@ -320,7 +355,8 @@ def _redrive(options: argparse.Namespace) -> int:
         return _run_again(options, stack, found)
     with UndeliveredEvents(stack) as undelivered:
         if options.all:
-            return _run_again(options, stack, _everything(stack, undelivered), undelivered)
+            found = [failure for failure in _everything(stack, undelivered) if failure.kind != failures.HELD]
+            return _run_again(options, stack, found, undelivered)
         events = [*undelivered.failures, *failures.in_housekeeping(stack, datetime.now(UTC))]
         found = [failure for failure in events if failure.key in options.keys]
         return _run_again(options, stack, found, undelivered)
@@ -334,6 +370,17 @@ def _reindex(options: argparse.Namespace) -> int:
         print(json.dumps({"Removed": done.removed, "Reindexed": done.reindexed}))
     _say(f"{done.removed:,} entries removed, {done.reindexed:,} records reindexed; the lists follow within minutes")
     return OK
+
+
+def _decide(options: argparse.Namespace) -> int:
+    keys = list(dict.fromkeys(options.keys))
+    if options.sequencer and len(keys) > 1:
+        raise SetupError("--sequencer is that of one image: give one key")
+    stack = _stack(options, TO_DECIDE)
+    stop = threading.Event()
+    results = decide.decide(stack, keys, options.action, options.sequencer, timeout=options.timeout, stop=stop)
+    decided = "COMPLETED" if options.action is Action.RELEASE else "REJECTED"
+    return _show(report.Report(keys, as_json=options.json), results, stop, successes={decided})
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -486,7 +533,7 @@ def _known(key: str, record: Record | None) -> Result:
     if record is None:
         error = {"Name": "NotFound", "Message": "there is no record of this key"}
         return Result(key, "NOT_FOUND", error=error)
-    return Result(key, record["Status"], record=record, seconds=_seconds_taken(record), error=record.get("Error"))
+    return Result(key, record["Status"], record=record, seconds=_seconds_taken(record), error=why(record))
 
 
 def _seconds_taken(record: Record) -> float | None:

@@ -11,14 +11,20 @@ from functools import partial
 from cli import events
 from cli.events import Event, sequencer_of
 from cli.failures import OF_RECORDS, Failure, UndeliveredEvents
-from cli.following import DEFAULT_TIMEOUT, TERMINAL, Followed, Result, start_and_follow
+from cli.following import (
+    DEFAULT_TIMEOUT,
+    NOT_FOUND,
+    NOT_STARTED,
+    REMOVED,
+    TERMINAL,
+    Followed,
+    Result,
+    start_and_follow,
+    why,
+)
 from cli.problems import AWS_ERRORS, concerns_setup, name_and_message
 from cli.stack import Record, Stack
 from imagepipeline.keys import before_every_event
-
-NOT_STARTED = "NOT_STARTED"
-NOT_FOUND = "NOT_FOUND"  # neither an object nor a record, and no event to start again
-REMOVED = "REMOVED"  # its object is gone, and now so are its record and renditions
 
 IN_FLIGHT = 100  # keys started and not finished: leaves most of an account's Lambda concurrency to new uploads
 _LONGEST_PAUSE = 5.0  # seconds between two looks at one key
@@ -166,12 +172,12 @@ def _outcome(stack: Stack, run: _Run, record: Record | None) -> Result | None:
     if not _is_announced(stack, record):
         run.last_seen += ", and no notification was recorded"
         return None
-    return run.result(record["Status"], record, record.get("Error"))
+    return run.result(record["Status"], record, why(record))
 
 
 def _is_announced(stack: Stack, record: Record) -> bool:
     """Whether a notification of the outcome was published."""
     if "AnnouncedAt" in record:
         return True
-    # The execution of a completed image succeeds only after the notification, and does not record it.
-    return record["Status"] == "COMPLETED" and stack.execution_status(record["ExecutionArn"]) == "SUCCEEDED"
+    # The execution of a completed or held image succeeds only after the notification, and does not record it.
+    return record["Status"] in ("COMPLETED", "HELD") and stack.execution_status(record["ExecutionArn"]) == "SUCCEEDED"

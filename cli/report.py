@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import costs, reprocess
-from cli.check import BROKEN, HELD, SKIPPED, Answer, Promise
+from cli.check import BROKEN, KEPT, SKIPPED, Answer, Promise
 from cli.failures import FAILED, Failure
 from cli.following import Result
 from cli.reprocess import FailedBatch, Plan
@@ -34,10 +34,10 @@ from imagepipeline.reprocessing import Decision
 
 _COLOURS = {
     **dict.fromkeys(("COMPLETED", "UPLOADED", "UNCHANGED", "REMOVED"), "green"),
-    **dict.fromkeys(("REJECTED", "REPLACED", "UNLABELLED", "INCOMPLETE"), "yellow"),
+    **dict.fromkeys(("REJECTED", "REPLACED", "UNLABELLED", "INCOMPLETE", "HELD", "NOT_HELD"), "yellow"),
     "PROCESSING": "cyan",
 }
-_OUTCOME_COLOURS = {HELD: "green", BROKEN: "red", SKIPPED: "yellow"}
+_OUTCOME_COLOURS = {KEPT: "green", BROKEN: "red", SKIPPED: "yellow"}
 _PROMISE_WIDTH = len("A folder marker leaves no record and no notification")  # the longest
 _LABELS_SHOWN = 3
 _STATUS_WIDTH = len("NOT_UPLOADED")
@@ -113,6 +113,7 @@ class Report:
             colour = _COLOURS.get(result.status, "red")
             self._row(Text(result.status, colour), *_cells(result))
             self._beneath(Text(_reason(result), colour))
+            self._beneath(Text(result.url))
 
     def summary(self) -> str:
         """How many there were of each status: `3 files: 2 completed, 1 rejected`."""
@@ -152,8 +153,8 @@ def counted(ends: Counter[str]) -> list[str]:
 
 
 def line(result: Result) -> str:
-    """One result as a line of seven tab-separated fields: those of the table, then the reason."""
-    return "\t".join((result.status, *_cells(result), _reason(result)))
+    """One result as a line of seven tab-separated fields: those of the table, then the reason. A URL is the eighth."""
+    return "\t".join((result.status, *_cells(result), _reason(result), *([result.url] if result.url else [])))
 
 
 def json_line(result: Result) -> str:
@@ -163,8 +164,10 @@ def json_line(result: Result) -> str:
         document |= {"File": str(result.item.path), "Bytes": result.item.size}
     if result.seconds is not None:
         document["Seconds"] = round(result.seconds, 3)
-    if result.error:
+    if result.error and result.error != result.record.get("HeldBecause"):
         document["Error"] = result.error
+    if result.url:
+        document["Url"] = result.url
     return json.dumps(document)
 
 
@@ -379,7 +382,7 @@ class CheckReport:
 
     def summary(self) -> str:
         """How many promises there were of each outcome."""
-        words = {HELD: "kept", BROKEN: "broken", SKIPPED: "skipped"}
+        words = {KEPT: "kept", BROKEN: "broken", SKIPPED: "skipped"}
         counts = [f"{self.outcomes[outcome]} {word}" for outcome, word in words.items() if self.outcomes[outcome]]
         total = self.outcomes.total()
         return f"{total} {'promise' if total == 1 else 'promises'}: {', '.join(counts) or 'none was checked'}"

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from cli.problems import SetupError, code
 
+URL_SECONDS = 900
 KEYS_PER_READ = 100  # BatchGetItem's limit
 MAX_CONNECTIONS = 16  # at least one for each upload in progress, and one to follow them
 
@@ -34,6 +35,7 @@ TO_OPERATE = (
     "Housekeeping",
     "UndeliveredEventsQueue",
 )
+TO_DECIDE = (*TO_UPLOAD, "ThumbnailsBucket", "ImagePipeline")
 TO_REINDEX = (*TO_UPLOAD, "IndexTable", "UnindexedChangesQueue")
 
 _deserialize = TypeDeserializer().deserialize
@@ -88,7 +90,8 @@ class Stack:
         return cls(
             name,
             outputs,
-            s3=session.client("s3", config=config),
+            # For presigned URLs, which botocore would otherwise sign by an older scheme in some Regions.
+            s3=session.client("s3", config=config.merge(Config(signature_version="s3v4"))),
             dynamodb=session.client("dynamodb", config=config),
             stepfunctions=session.client("stepfunctions", config=patient),
             sqs=session.client("sqs", config=config),
@@ -149,6 +152,16 @@ class Stack:
                 raise
             return None
         return head
+
+    def rendition_url(self, record: Record) -> str:
+        """A URL that anyone can see the largest rendition by for 15 minutes; empty without one. Calls nothing."""
+        renditions = record.get("Renditions", {}).values()
+        if not renditions:
+            return ""
+        largest = max(renditions, key=lambda rendition: rendition["Width"] * rendition["Height"])
+        asked = {"Bucket": self.outputs["ThumbnailsBucket"], "Key": largest["Key"]}
+        url: str = self.s3.generate_presigned_url("get_object", Params=asked, ExpiresIn=URL_SECONDS)
+        return url
 
     def execution_status(self, arn: str) -> str:
         """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED, or GONE: Step Functions deletes executions after 90 days."""

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from cli.events import sequencer_of
 from cli.files import Item
-from cli.following import DEFAULT_TIMEOUT, TERMINAL, Followed, Result, start_and_follow
+from cli.following import DEFAULT_TIMEOUT, TERMINAL, Followed, Result, start_and_follow, why
 from cli.problems import AWS_ERRORS, code, concerns_setup, name_and_message
 from cli.stack import KEYS_PER_READ, Record, Stack
 from cli.unchanged import PART_BYTES, Stored, is_unchanged, with_stored
@@ -187,7 +187,7 @@ def _outcome(stack: Stack, upload: _Upload, record: Record | None) -> Result | N
     if record["Status"] not in TERMINAL:
         return None
     if is_ours:
-        return upload.result(record["Status"], record, record.get("Error"))
+        return upload.result(record["Status"], record, why(record))
     if _is_current(stack, upload, sequencer):
         return None
     return upload.result(REPLACED, error={"Name": "Replaced", "Message": "another upload replaced it under this key"})

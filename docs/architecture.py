@@ -213,7 +213,7 @@ def draw() -> str:
         # --- API
         box("compute", RIGHT, status, "StatusFunction", "returns the status"),
         box("compute", RIGHT, read, "ReadImagesFunction", "lists and returns images"),
-        box("compute", RIGHT, write, "WriteImagesFunction", "signs uploads, deletes images"),
+        box("compute", RIGHT, write, "WriteImagesFunction", "uploads, deletions, decisions"),
         *(f'<path class="line" d="M{RIGHT + SIDE} {y + 20} H{RIGHT + SIDE + 16}"/>' for y in (read, write)),
         arrow(f"M{RIGHT + SIDE} {write + 20} h16 V{row['StoreResult'] + 20} H{RIGHT + SIDE + 1}"),
         f'<path class="line" d="M{RIGHT + SIDE} {status + 20} H{RIGHT + SIDE + 16}"/>',

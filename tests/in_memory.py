@@ -17,7 +17,8 @@ def answer(service: str, operation: str, response: dict) -> None:
 
 def refuse(service: str, operation: str, code: str, http_status: int = 400) -> Callable[[], None]:
     """Have every call of an operation answered with an error, until the function that is returned is called."""
-    events, event = aws.client(service).meta.events, f"before-call.{service}.{operation}"
+    client = aws.client(service)
+    events, event = client.meta.events, f"before-call.{client.meta.service_model.service_id.hyphenize()}.{operation}"
     response = {
         "Error": {"Code": code, "Message": f"{code}, says AWS"},
         "ResponseMetadata": {"HTTPStatusCode": http_status},

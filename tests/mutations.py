@@ -29,7 +29,13 @@ OBJECTS = "layers/pipeline/src/imagepipeline/objects.py"
 REPROCESSING = "layers/pipeline/src/imagepipeline/reprocessing.py"
 CLEANUP = "layers/pipeline/src/imagepipeline/cleanup.py"
 LISTS = "layers/pipeline/src/imagepipeline/lists.py"
+ANALYSIS = "layers/pipeline/src/imagepipeline/analysis.py"
+QUARANTINE = "layers/pipeline/src/imagepipeline/quarantine.py"
+DISCLOSURE = "layers/pipeline/src/imagepipeline/disclosure.py"
 INDEX = "layers/pipeline/src/imagepipeline/api/index.py"
+STORE = "functions/store/app.py"
+READ_IMAGES = "functions/read_images/app.py"
+STATUS = "functions/status/app.py"
 
 # Conditions in Python: the file, what is taken out, what stays.
 IN_PYTHON = [
@@ -42,7 +48,10 @@ IN_PYTHON = [
     (ORDER, "Sequencer <= :sequencer OR ExecutionArn = :abandoned", "ExecutionArn = :abandoned"),
     (ORDER, "Sequencer <= :sequencer OR ExecutionArn = :abandoned", "Sequencer <= :sequencer"),
     (ORDER, "ExecutionArn = :abandoned AND attribute_not_exists(AnnouncedAt)", "ExecutionArn = :abandoned"),
-    (ORDER, "(AnnouncedAt)) OR ExecutionArn = :execution", "(AnnouncedAt))"),
+    (ORDER, ':sequencer) OR ExecutionArn = :execution"\n)', ':sequencer)"\n)'),
+    (ORDER, "(#status = :decidable AND Sequencer = :sequencer) OR ", ""),
+    (ORDER, "#status = :decidable AND Sequencer = :sequencer", "#status = :decidable"),
+    (ORDER, "#status = :decidable AND Sequencer = :sequencer", "Sequencer = :sequencer"),
     (ORDER, "    if current is None:", "    if False:"),
     (ORDER, 'if version_id in listed and version_id != current["VersionId"]:', "if False:"),
     (ORDER, 'if version_id in listed and version_id != current["VersionId"]:', "if False:"),
@@ -75,6 +84,25 @@ IN_PYTHON = [
     (LISTS, "for state in earlier for entry in entries(state)", "for state in () for entry in entries(state)"),
     (LISTS, " if (entry.list_name, entry.position) not in places", ""),
     (INDEX, 'record and record["ReceivedAt"] == position.received_at and listing.shows(record)', "record"),
+    (QUARANTINE, "if not MODERATION.is_answered(description):", 'if "ModerationLabels" not in description:'),
+    (QUARANTINE, "if not MODERATION.is_answered(description):", "if MODERATION.error in description:"),
+    (QUARANTINE, "description.get(MODERATION.error) or ", ""),
+    (QUARANTINE, "description.get(MODERATION.skipped) or ", ""),
+    (ANALYSIS, " and self.error not in record", ""),
+    (ANALYSIS, " and self.skipped not in record", ""),
+    (QUARANTINE, "    if not labels:", "    if True:"),
+    (QUARANTINE, "    if sequencer not in (None, record", "    if False and sequencer not in (None, record"),
+    (QUARANTINE, '    if record["Status"] != HELD:\n        raise', "    if False:\n        raise"),
+    (QUARANTINE, '    if record["Status"] != HELD:\n        return', "    if True:\n        return"),
+    (QUARANTINE, 'decision.get("Action") == Action.RELEASE', "decision"),
+    (QUARANTINE, ' or (record.get("ETag"), record.get("VersionId")) != (etag, version_id)', ""),
+    (DISCLOSURE, 'if record["Status"] == HELD', "if False"),
+    (STORE, 'if is_released(event["Event"]):', "if False:"),
+    (STORE, 'config.choice("MODERATION", *MODES) == "quarantine" and ', ""),
+    (READ_IMAGES, 'if record["Status"] == HELD:', "if False:"),
+    (READ_IMAGES, "record = without_held_renditions(find(request.image_key()))", "record = find(request.image_key())"),
+    (INDEX, "without_held_renditions(record)", "record"),
+    (STATUS, "without_held_renditions if", "(lambda record: record) if"),
     (CLEANUP, "except ServiceUnavailable as error:", "except ZeroDivisionError as error:"),
 ]
 
@@ -92,7 +120,8 @@ class Mutation:
 def of_machine(machine: str) -> Iterator[Mutation]:
     """Each catch, each retry, each choice of several and each condition of a state machine."""
     file = f"statemachine/{machine}.asl.json"
-    tests = (f"tests/statemachine/test_{machine}.py", "tests/statemachine/test_definitions.py")
+    quarantine = ("tests/statemachine/test_quarantine.py",) if machine == "image_pipeline" else ()
+    tests = (f"tests/statemachine/test_{machine}.py", *quarantine, "tests/statemachine/test_definitions.py")
     original = (REPOSITORY / file).read_text()
     for name, state in json.loads(original)["States"].items():
         for kind in ("Catch", "Retry"):

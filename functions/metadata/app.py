@@ -13,6 +13,7 @@ from imagepipeline.errors import RekognitionFailed, RekognitionThrottled
 from imagepipeline.logs import keys_of, log_failures
 from imagepipeline.models import Rendition, Upload
 from imagepipeline.printable import printable
+from imagepipeline.quarantine import MODES
 
 # How often the state machine tries again after each error: the MaxAttempts of its rules. The last attempt has to return
 # the answers that came, because an error would leave the state machine without them.
@@ -99,8 +100,8 @@ def requests() -> dict[Analysis, dict]:
         }
     if config.switch("DETECT_FACES"):
         wanted[FACES] = {"Attributes": ["DEFAULT"]}
-    if config.choice("MODERATION", "off", "record", "quarantine") != "off":
-        wanted[MODERATION] = {}
+    if config.choice("MODERATION", *MODES) != "off":
+        wanted[MODERATION] = {"MinConfidence": config.number("MODERATION_MIN_CONFIDENCE", 0, 100)}
     return wanted
 
 

@@ -9,6 +9,7 @@ from imagepipeline.api.http import Refused, Request, answer, refusal
 from imagepipeline.api.listings import PARAMETERS, Listing
 from imagepipeline.errors import ServiceUnavailable
 from imagepipeline.printable import printable_key
+from imagepipeline.quarantine import HELD, without_held_renditions
 
 BUSY = "The images can't be read right now; try again in a moment."
 
@@ -29,7 +30,10 @@ def handler(event: dict, context: LambdaContext) -> dict:
 
 
 def get_images(event: dict) -> dict:
-    """200 with one record and URLs of its renditions if there is a key, or else with a page of a listing; 400, 404."""
+    """200 with one record and URLs of its renditions if there is a key, or else with a page of a listing; 400, 404.
+
+    An image that is held has no renditions here.
+    """
     request = Request.from_event(event, PARAMETERS | {"key"})
     if "key" not in request.query:
         listing = Listing.from_query(request.query)
@@ -37,7 +41,7 @@ def get_images(event: dict) -> dict:
         return answer(200, {"Images": images} | ({"NextCursor": cursor} if cursor else {}))
     if request.query.keys() != {"key"}:
         raise Refused(400, "key asks for one image and takes no other parameter")
-    record = find(request.image_key())
+    record = without_held_renditions(find(request.image_key()))
     renditions = {
         name: rendition | {"Url": storage.rendition_url(config.text("THUMBNAILS_BUCKET"), rendition["Key"])}
         for name, rendition in record.get("Renditions", {}).items()
@@ -46,9 +50,12 @@ def get_images(event: dict) -> dict:
 
 
 def get_rendition(event: dict) -> dict:
-    """302 to a URL of the rendition; 400, or 404 with the names of the renditions that there are."""
+    """302 to a URL of the rendition; 400; 404 with the names of the renditions that there are; 409 if it is held."""
     request = Request.from_event(event, frozenset({"key", "name"}))
-    renditions = find(request.image_key()).get("Renditions", {})
+    record = find(request.image_key())
+    if record["Status"] == HELD:
+        raise Refused(409, "the image is held until a moderator decides about it", HeldBecause=record["HeldBecause"])
+    renditions = record.get("Renditions", {})
     if request.query.get("name") not in renditions:
         raise Refused(404, "the image has no rendition of this name", Renditions=sorted(renditions))
     key = renditions[request.query["name"]]["Key"]

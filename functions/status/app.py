@@ -11,6 +11,7 @@ from imagepipeline.disclosure import public
 from imagepipeline.errors import ServiceUnavailable
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
 from imagepipeline.printable import printable_key
+from imagepipeline.quarantine import without_held_renditions
 
 NOT_FOUND = "Image details not found for the given image identifier."
 USAGE = f"Ask for /images/{UPLOADS_PREFIX}<file name>/status, or /images/status?key=<URL-encoded key>."
@@ -43,7 +44,8 @@ def handler(event: dict, context: LambdaContext) -> dict:
     if record is None:
         return answer(404, {"message": NOT_FOUND})
     # Anything but AWS_IAM, a misspelling included, gets the public part alone.
-    return answer(200, record if config.text("API_AUTHORIZATION") == "AWS_IAM" else public(record))
+    disclosed = without_held_renditions if config.text("API_AUTHORIZATION") == "AWS_IAM" else public
+    return answer(200, disclosed(record))
 
 
 def requested_key(raw_path: str, raw_query: str) -> str:

@@ -1,4 +1,4 @@
-"""StoreResult: writes the completed record if its execution still owns the key, and removes outdated renditions."""
+"""StoreResult: writes the result if its execution still owns the key, and removes outdated renditions."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +10,7 @@ from imagepipeline import aws, config, image_events, notification, records, s3_e
 from imagepipeline.cleanup import remove_unneeded_renditions
 from imagepipeline.logs import keys_of, log_failures
 from imagepipeline.models import Execution, JsonObject, Upload
+from imagepipeline.quarantine import HELD, MODES, is_released, reason_to_hold
 
 logger = Logger()
 metrics = Metrics()
@@ -21,7 +22,7 @@ aws.make_clients("s3", "dynamodb")
 def handler(event: dict, context: LambdaContext) -> dict:
     """Takes `{"Event", "Execution", "Metadata", "Renditions", "Attempts"}`.
 
-    Returns the notification: `{"Message", "Event"}`, a text for people and JSON for programs.
+    Returns `{"Status", "Message", "Event"}`: the record's status, a text for people and JSON for programs.
     Raises Superseded, and RenditionsNotRemoved when the record is written and outdated renditions could not be removed.
     """
     upload, execution = Upload.from_event(event["Event"]), Execution.from_state(event["Execution"])
@@ -30,6 +31,10 @@ def handler(event: dict, context: LambdaContext) -> dict:
     record = records.completed(
         upload, execution, datetime.now(UTC), event["Metadata"], event["Renditions"], event["Attempts"]
     )
+    if is_released(event["Event"]):
+        record["Decision"] = event["Event"]["Decision"]
+    elif config.choice("MODERATION", *MODES) == "quarantine" and (reason := reason_to_hold(record)):
+        record = records.held(record, reason)
     records.complete(table, record)
     try:
         # Not before the record is written: until then readers are given the old renditions.
@@ -38,15 +43,18 @@ def handler(event: dict, context: LambdaContext) -> dict:
         # Removing may have taken long, and an execution that was superseded meanwhile must not announce its image.
         records.assert_ownership(table, upload.key, execution)
     count(record, event["Event"])
-    logger.info("record stored", extra={"outdated_renditions_removed": removed})
+    logger.info("record stored", extra={"status": record["Status"], "outdated_renditions_removed": removed})
+    text = notification.held if record["Status"] == HELD else notification.success
     return {
-        "Message": notification.success(record, config.text("STATUS_API")),
-        "Event": image_events.completed(record, upload.bucket, thumbnails_bucket),
+        "Status": record["Status"],
+        "Message": text(record, config.text("STATUS_API")),
+        "Event": image_events.stored(record, upload.bucket, thumbnails_bucket),
     }
 
 
 def count(record: JsonObject, event: JsonObject) -> None:
-    metrics.add_metric(name="ImagesCompleted", unit=MetricUnit.Count, value=1)
+    name = "ImagesHeld" if record["Status"] == HELD else "ImagesCompleted"
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
     metrics.add_metric(name="BytesProcessed", unit=MetricUnit.Bytes, value=record["Bytes"])
     # The times of other events say when somebody asked for the image again, or when it was stored, perhaps years ago.
     if event["detail"].get("reason") in s3_events.REASONS_OF_UPLOADS:

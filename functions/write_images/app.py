@@ -1,4 +1,7 @@
-"""POST /uploads and what completes or aborts one, POST /images and DELETE /images: accepts uploads, deletes images."""
+"""POST /uploads and what completes or aborts one, POST and DELETE /images: accepts uploads, deletes images.
+
+POST /images/decision: a moderator's decision about an image that is held.
+"""
 
 from urllib.parse import quote
 from uuid import uuid4
@@ -6,13 +9,13 @@ from uuid import uuid4
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from imagepipeline import aws, config
-from imagepipeline.api import storage, uploads
+from imagepipeline import aws, config, quarantine, records
+from imagepipeline.api import decisions, storage, uploads
 from imagepipeline.api.http import Refused, Request, answer, decoded_base64, refusal
 from imagepipeline.errors import ServiceUnavailable
 from imagepipeline.printable import printable_key
 
-BUSY = "S3 can't be reached right now; try again in a moment."
+BUSY = "AWS can't be reached right now; try again in a moment."
 
 logger = Logger()
 aws.make_clients("s3")
@@ -89,6 +92,21 @@ def delete_image(event: dict) -> dict:
     return answer(202, accepted(key))
 
 
+def decide(event: dict) -> dict:
+    """202 when an execution applies the decision; 400, 404; 409 with the status of the image if it can't be decided."""
+    request = Request.from_event(event, frozenset({"key"}))
+    key, decided = existing_key(request), decisions.Decided.from_json(request.json(decisions.MEMBERS))
+    record = records.find(config.text("IMAGES_TABLE"), key)
+    if record is None:
+        raise Refused(404, "there is no image with this key")
+    try:
+        decision = quarantine.decision(bucket(), record, *decided)
+    except quarantine.NotHeld as error:
+        raise Refused(409, str(error), Status=record["Status"]) from error
+    decisions.start(config.text("IMAGE_PIPELINE"), decision)
+    return answer(202, accepted(key))
+
+
 def existing_key(request: Request) -> str:
     """The key that the request is about. Raises Refused."""
     key = request.image_key()
@@ -115,4 +133,5 @@ ROUTES = {
     "DELETE /uploads/{id}": abort_upload,
     "POST /images": create_image,
     "DELETE /images": delete_image,
+    "POST /images/decision": decide,
 }

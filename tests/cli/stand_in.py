@@ -208,12 +208,26 @@ class StateMachinesStandIn:
             if self.stack.head(event.key) is None:
                 key = {"ImageKey": {"S": event.key}}
                 self.stack.dynamodb.delete_item(TableName=self.stack.outputs["ImagesTable"], Key=key)
+        elif decision := event.document.get("Decision"):
+            self._decide(execution, event, decision["Action"])
         elif sequencer_of(self.stack.records([event.key]).get(event.key)) < event.sequencer:
             about = {"Sequencer": event.sequencer, "ExecutionArn": execution.execution_arn}
             if answer.get("Status", "COMPLETED") != "COMPLETED":  # only a failure notice is recorded
                 about["AnnouncedAt"] = NOW
             write(self.stack, event.key, **about | answer)
         execution.status, execution.stop_date = "SUCCEEDED", utcnow()
+
+    def _decide(self, execution: Execution, event: Event, action: str) -> None:
+        record = self.stack.records([event.key]).get(event.key, {})
+        if (record.get("Status"), record.get("Sequencer")) != ("HELD", event.sequencer):
+            return
+        record |= {"ExecutionArn": execution.execution_arn}
+        if action == "RELEASE":
+            decided = {"Status": "COMPLETED"}
+        else:
+            error = {"Name": "RejectedByModerator", "Message": "a moderator rejected the image"}
+            decided = {"Status": "REJECTED", "Error": error, "AnnouncedAt": NOW}
+        write(self.stack, event.key, **record | decided)
 
 
 def write(stack: Stack, key: str, **attributes: object) -> None:

@@ -144,7 +144,7 @@ def test_an_unsigned_request_that_is_answered_breaks_its_promise(stack: Stack, w
 
     working.faults.add("unsigned requests are answered")
 
-    assert (kept.outcome, kept.seen) == (check.HELD, "HTTP 403")
+    assert (kept.outcome, kept.seen) == (check.KEPT, "HTTP 403")
     assert broken(run(iam)) == {name: "HTTP 200"}
 
 
@@ -179,7 +179,7 @@ def test_a_stack_without_a_query_form_is_asked_by_path_where_the_path_can_say_it
 
     seen = promises(run(stack))["The status API answers for every upload"]
 
-    assert seen.outcome == check.HELD
+    assert seen.outcome == check.KEPT
     assert "question?mark.jpg" in seen.seen
     assert "100%25 percent%.jpg" in seen.seen
     assert "a+plus.jpg" not in seen.seen

@@ -82,6 +82,21 @@ def test_an_image_without_another_answer_of_rekognition_is_listed(stack: Stack, 
     assert (failure.kind, failure.error) == ("INCOMPLETE", WHY)
 
 
+def test_a_held_image_waits_for_a_moderator_unless_it_can_be_examined_again() -> None:
+    record = {"ImageKey": "uploads/a.jpg", "Status": "HELD", "HeldBecause": WHY, "CompletedAt": ago(days=1)}
+
+    failure = of_record(record, NOW)
+
+    assert (failure.kind, failure.error, failure.advice) == ("HELD", WHY, "release or reject it")
+    assert kind(Status="HELD", HeldBecause=WHY, LabelsError=WHY) == "HELD"
+    assert kind(Status="HELD", HeldBecause=WHY, ModerationError=WHY) == "INCOMPLETE"
+    assert kind(Status="HELD", HeldBecause=WHY, NotificationError=WHY) == "UNANNOUNCED"
+
+
+def test_an_image_that_a_moderator_rejected_lacks_nothing() -> None:
+    assert kind(Status="REJECTED", Error=WHY, AnnouncedAt=ago(days=1), ModerationError=WHY) == "REJECTED"
+
+
 def test_failures_are_found_among_the_good_and_rejections_are_optional(
     machines: StateMachinesStandIn, stack: Stack
 ) -> None:
@@ -95,6 +110,7 @@ def test_failures_are_found_among_the_good_and_rejections_are_optional(
     write(stack, "uploads/failed.jpg", Status="FAILED", Error=WHY, FailedStep="CreateThumbnails", **times)
     write(stack, "uploads/bad.jpg", Status="REJECTED", Error=WHY, **times)
     write(stack, "uploads/plain.jpg", LabelsError=WHY, **times)
+    write(stack, "uploads/nude.jpg", Status="HELD", HeldBecause=WHY, **times)
     write(stack, "uploads/stuck.jpg", Status="PROCESSING", StartedAt=ago(hours=1), ExecutionArn=over)
     write(stack, "uploads/busy.jpg", Status="PROCESSING", StartedAt=ago(hours=1), ExecutionArn=busy)
     write(stack, "uploads/fresh.jpg", Status="PROCESSING", StartedAt=ago(minutes=1), ExecutionArn=over)
@@ -103,9 +119,14 @@ def test_failures_are_found_among_the_good_and_rejections_are_optional(
     found = {failure.key: failure.kind for failure in in_table(stack, NOW, on_progress=read.append)}
     with_rejected = {failure.key: failure.kind for failure in in_table(stack, NOW, rejected=True)}
 
-    assert found == {"uploads/failed.jpg": "FAILED", "uploads/plain.jpg": "UNLABELLED", "uploads/stuck.jpg": "STUCK"}
+    assert found == {
+        "uploads/failed.jpg": "FAILED",
+        "uploads/nude.jpg": "HELD",
+        "uploads/plain.jpg": "UNLABELLED",
+        "uploads/stuck.jpg": "STUCK",
+    }
     assert with_rejected == found | {"uploads/bad.jpg": "REJECTED"}
-    assert sum(read) == 5  # and none of the good ones
+    assert sum(read) == 6  # and none of the good ones
 
 
 @pytest.mark.parametrize(("status", "listed"), [("FAILED", ["UNANNOUNCED"]), ("SUCCEEDED", []), ("RUNNING", [])])
@@ -192,6 +213,8 @@ def test_a_completed_image_whose_execution_ended_early_is_unannounced(stack: Sta
     assert image_pipeline(stack) == [("uploads/a.jpg", "UNANNOUNCED", f"Execution.{status}")]
     assert image_pipeline(stack, datetime.now(UTC)) == []
     assert image_pipeline(stack, explained={execution}) == []
+    write(stack, "uploads/a.jpg", ExecutionArn=execution, Status="HELD")
+    assert image_pipeline(stack) == [("uploads/a.jpg", "UNANNOUNCED", f"Execution.{status}")]
 
 
 @pytest.mark.parametrize("record", [{"ExecutionArn": "arn:recovery"}, {"AnnouncedAt": ago(days=1)}])

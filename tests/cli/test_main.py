@@ -247,6 +247,7 @@ def test_redrive_all_counts_and_redrives_every_failure(machines: StateMachinesSt
         stack.s3.put_object(Bucket=stack.uploads_bucket, Key=f"uploads/{name}.jpg", Body=b"photo")
         write(stack, f"uploads/{name}.jpg", **FAILED)
     write(stack, "uploads/good.jpg", AnnouncedAt=NOW, CompletedAt=NOW)
+    write(stack, "uploads/nude.jpg", Status="HELD", HeldBecause=FAILED["Error"], CompletedAt=NOW)
 
     status = run("redrive", "--all")
 

@@ -127,6 +127,19 @@ def test_the_answers_of_the_same_object_are_sent_along(
     assert machines.started()[0].get("Answers") == sent
 
 
+@pytest.mark.parametrize(("replaced", "stands"), [(False, True), (True, False)])
+def test_a_release_stands_for_the_object_that_a_moderator_has_seen(
+    machines: StateMachinesStandIn, stack: Stack, replaced: bool, stands: bool
+) -> None:
+    etag = stack.s3.put_object(Bucket=stack.uploads_bucket, Key=KEY, Body=b"photo")["ETag"].strip('"')
+    about = {"ETag": "another" if replaced else etag, "VersionId": "null", "Sequencer": SEQUENCER}
+    write(stack, KEY, **about, Decision={"Action": "RELEASE"}, AnnouncedAt=NOW)
+
+    list(redrive(stack, [KEY], [], always=True, timeout=20))
+
+    assert ("Decision" in machines.started()[0]) == stands
+
+
 def test_an_upload_without_a_record_is_started(machines: StateMachinesStandIn, stack: Stack) -> None:
     stack.s3.put_object(Bucket=stack.uploads_bucket, Key=KEY, Body=b"photo")
 

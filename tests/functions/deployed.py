@@ -30,6 +30,7 @@ UPLOADS_BUCKET = sample("upload")["detail"]["bucket"]["name"]
 THUMBNAILS_BUCKET = "image-pipeline-thumbnailsbucket-1a2b3c4d5e6f"
 IMAGES_TABLE = "image-pipeline-ImagesTable-1A2B3C4D5E6F"
 INDEX_TABLE = "image-pipeline-IndexTable-1A2B3C4D5E6F"
+IMAGE_PIPELINE = "arn:aws:states:us-east-1:111122223333:stateMachine:ImagePipeline-1A2B3C4D5E6F"
 STATUS_API = "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"
 
 SETTINGS = {
@@ -44,10 +45,12 @@ SETTINGS = {
     "LABELS_MAX_COUNT": "10",
     "DETECT_FACES": "false",
     "MODERATION": "off",
+    "MODERATION_MIN_CONFIDENCE": "50",
     "IMAGES_TABLE": IMAGES_TABLE,
     "INDEX_TABLE": INDEX_TABLE,
     "API_AUTHORIZATION": "NONE",
     "STATUS_API": STATUS_API,
+    "IMAGE_PIPELINE": IMAGE_PIPELINE,
 }
 
 

@@ -191,6 +191,17 @@ def everything(setting):
     answer("rekognition", "DetectModerationLabels", moderation)
 
 
+def test_findings_need_the_confidence_that_is_set(everything, setting):
+    setting("MODERATION", "quarantine")
+    setting("MODERATION_MIN_CONFIDENCE", "80")
+    rekognition = Calls("rekognition")
+
+    metadata()
+
+    [asked] = rekognition.of("DetectModerationLabels")
+    assert asked["MinConfidence"] == 80
+
+
 def test_the_picture_gains_its_faces_and_moderation_labels(everything):
     described = metadata()
 
@@ -392,6 +403,7 @@ def test_a_busy_s3_is_not_blamed_on_rekognition(setting):
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(setting, name, value, problem):
+    setting("MODERATION", "record")
     setting(name, value)
 
     with pytest.raises(ConfigError, match=f"^{name}: {problem}"):

@@ -8,7 +8,7 @@ from imagepipeline import aws, records
 from imagepipeline.api import index
 from tests.functions.contract import check_response
 from tests.functions.deployed import IMAGES_TABLE, invoke, put, remove, sample
-from tests.functions.test_status import COMPLETED, FAILED, PROCESSING, REJECTED
+from tests.functions.test_status import COMPLETED, FAILED, HELD, PROCESSING, REJECTED
 from tests.in_memory import refuse
 
 
@@ -91,7 +91,26 @@ def test_an_unknown_key_is_not_found():
     assert (answer["statusCode"], body(answer)) == (404, {"message": "there is no image with this key"})
 
 
+def test_a_held_image_is_described_without_its_renditions():
+    put(HELD)
+
+    answer = ask(key=HELD["ImageKey"])
+
+    assert (answer["statusCode"], body(answer)) == (200, {n: v for n, v in HELD.items() if n != "Renditions"})
+
+
 # ------------------------------------------------------------------------------------------------------- renditions
+
+
+@pytest.mark.parametrize("name", [*HELD["Renditions"], "huge"])
+def test_a_rendition_of_a_held_image_is_refused_with_the_reason(name):
+    put(HELD)
+
+    answer = ask("GET /renditions", key=HELD["ImageKey"], name=name)
+
+    assert answer["statusCode"] == 409
+    assert body(answer)["HeldBecause"] == HELD["HeldBecause"]
+    assert "Location" not in answer["headers"]
 
 
 def test_a_rendition_is_a_redirect_to_its_url():
@@ -257,6 +276,15 @@ def test_a_deleted_image_is_in_no_list_although_its_entries_remain():
 def put_unindexed(record: dict) -> None:
     """Write a record that the index has not followed yet."""
     aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(record))
+
+
+def test_a_listed_image_that_is_held_says_why_and_has_no_renditions():
+    put(HELD)
+
+    [found] = body(ask(status="HELD"))["Images"]
+
+    assert found["HeldBecause"] == HELD["HeldBecause"]
+    assert "Renditions" not in found
 
 
 def test_a_listed_image_says_what_a_gallery_needs_and_no_more():

@@ -38,6 +38,7 @@ FAILED = REJECTED | {
     "FailedStep": "CreateThumbnails",
     "Error": {"Name": "States.Timeout", "Message": "no reason was given"},
 }
+HELD = COMPLETED | {"Status": "HELD", "HeldBecause": {"Name": "Flagged", "Message": "Weapons 93 %"}}
 
 
 PATH = "/images/uploads/rocket-sideways.jpg/status"
@@ -92,6 +93,23 @@ def test_a_stranger_sees_only_what_is_public(record, authorization, setting):
     put(record | PRIVATE)
 
     assert ask(PATH) == (200, {name: value for name, value in record.items() if name in PUBLIC})
+
+
+def test_an_image_that_is_held_shows_nobody_where_its_renditions_are(setting):
+    setting("API_AUTHORIZATION", "AWS_IAM")
+    put(HELD)
+
+    assert ask(PATH) == (200, {name: value for name, value in HELD.items() if name != "Renditions"})
+
+
+def test_a_stranger_sees_of_a_held_image_only_that_it_is_held():
+    put(HELD | PRIVATE)
+
+    status, body = ask(PATH)
+
+    assert (status, body["Status"]) == (200, "HELD")
+    assert body.keys().isdisjoint({"Labels", "Renditions", "HeldBecause"})
+    assert body.keys() <= PUBLIC
 
 
 def test_a_stranger_sees_why_a_file_was_rejected():

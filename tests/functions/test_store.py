@@ -161,6 +161,111 @@ def test_who_is_overtaken_while_renditions_are_removed_announces_nothing(listing
         invoke(app, EVENT)
 
 
+# ----------------------------------------------------------------------------------------------------------- quarantine
+
+FLAGGED = {"ModerationLabels": [{"Name": "Weapons", "ParentName": "Violence", "Confidence": 93.1, "TaxonomyLevel": 2}]}
+FAILED_TO_EXAMINE = {"Name": "RekognitionThrottled", "Message": "Rekognition is throttling: slow down"}
+
+
+def described(**moderation: object) -> dict:
+    return EVENT | {"Metadata": EVENT["Metadata"] | moderation}
+
+
+@pytest.mark.parametrize(
+    ("moderation", "name"),
+    [
+        (FLAGGED, "Flagged"),
+        ({"ModerationError": FAILED_TO_EXAMINE}, "RekognitionThrottled"),
+        ({"ModerationLabels": [], "ModerationError": FAILED_TO_EXAMINE}, "RekognitionThrottled"),
+        ({"ModerationSkipped": {"Name": "TooSmallForModeration", "Message": "60x60"}}, "TooSmallForModeration"),
+        ({}, "NotExamined"),
+    ],
+    ids=["flagged", "failed", "an answer and an error", "too small", "neither an answer nor a reason"],
+)
+def test_an_image_that_may_not_be_shown_is_held(setting, moderation, name):
+    setting("MODERATION", "quarantine")
+    begin()
+    put_renditions(*NAMED)
+
+    answer = invoke(app, described(**moderation))
+
+    assert answer["Status"] == record()["Status"] == json.loads(answer["Event"])["Outcome"] == "HELD"
+    assert record()["HeldBecause"]["Name"] == name
+    assert "Renditions" not in json.loads(answer["Event"])["Record"]
+    assert stored_renditions() == sorted(NAMED)  # for the moderator
+
+
+def test_an_image_in_which_nothing_was_found_is_completed(setting):
+    setting("MODERATION", "quarantine")
+    begin()
+
+    assert invoke(app, described(ModerationLabels=[]))["Status"] == record()["Status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("mode", ["off", "record"])
+def test_nothing_is_held_unless_that_is_asked_for(setting, mode):
+    setting("MODERATION", mode)
+    begin()
+
+    assert invoke(app, described(**FLAGGED))["Status"] == "COMPLETED"
+
+
+def test_the_renditions_of_a_former_upload_go_when_its_replacement_is_held(setting):
+    setting("MODERATION", "quarantine")
+    begin()
+    put_renditions(rendition_key(KEY, comparable(OLDER), OTHER_EXECUTION, "small", "JPEG"), *NAMED)
+
+    invoke(app, described(**FLAGGED))
+
+    assert stored_renditions() == sorted(NAMED)
+
+
+def test_a_released_image_is_completed_with_the_decision(setting):
+    setting("MODERATION", "quarantine")
+    begin(Status="HELD")
+    event = described(**FLAGGED)
+
+    answer = invoke(app, event | {"Event": event["Event"] | {"Decision": {"Action": "RELEASE"}}})
+
+    assert answer["Status"] == "COMPLETED"
+    assert (record()["Status"], record()["Decision"]) == ("COMPLETED", {"Action": "RELEASE"})
+
+
+def test_no_other_decision_completes_a_flagged_image(setting):
+    setting("MODERATION", "quarantine")
+    begin()
+    event = described(**FLAGGED)
+
+    assert invoke(app, event | {"Event": event["Event"] | {"Decision": {"Action": "REJECT"}}})["Status"] == "HELD"
+
+
+def test_a_held_image_s_message_says_why_and_what_to_do(setting):
+    setting("MODERATION", "quarantine")
+    begin()
+
+    assert invoke(app, described(**FLAGGED))["Message"] == (
+        "An image is held for review.\n"
+        "\n"
+        "  Image       uploads/rocket-sideways.jpg\n"
+        "  Picture     640 x 427 JPEG, 50.5 kB\n"
+        "  Reason      Weapons 93 %\n"
+        "  Decide      image-pipeline release, or image-pipeline reject, with the key\n"
+        "  Status      https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"
+        "/images/uploads/rocket-sideways.jpg/status\n"
+    )
+
+
+def test_a_held_image_is_not_counted_as_completed(setting, capsys):
+    setting("MODERATION", "quarantine")
+    begin()
+
+    invoke(app, described(**FLAGGED))
+
+    [metric] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "CloudWatchMetrics" in line]
+    assert metric["ImagesHeld"] == [1]
+    assert "ImagesCompleted" not in metric
+
+
 # ----------------------------------------------------------------------------------------- renditions of former uploads
 
 

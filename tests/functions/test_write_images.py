@@ -3,12 +3,15 @@ import json
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from functions.write_images import app
 from imagepipeline import aws
 from imagepipeline.api import uploads
+from imagepipeline.models import Upload
 from tests.functions.contract import check_response
 from tests.functions.deployed import PHOTO, STATUS_API, UPLOADS_BUCKET, invoke, picture, sample
+from tests.functions.test_status import COMPLETED, FAILED, HELD, PROCESSING, REJECTED, put
 from tests.in_memory import refuse
 
 ASKED = {"Filename": "cat.jpg", "ContentType": "image/jpeg", "Bytes": 1000}
@@ -306,6 +309,96 @@ def test_deleting_removes_the_original_and_is_idempotent():
 @pytest.mark.parametrize("query", ["", "key=", "key=elsewhere%2Fa", "key=uploads%2F", "key=uploads%2Fa&force=1"])
 def test_deleting_needs_the_key_of_an_upload(query):
     assert send("DELETE /images", query=query)[0] == 400
+
+
+# ------------------------------------------------------------------------------------------------------------ decisions
+
+
+@pytest.fixture
+def started(setting) -> list[dict]:
+    """The inputs of the executions that were started."""
+    setting("IMAGE_PIPELINE", "arn:aws:states:us-east-1:111122223333:stateMachine:pipeline")
+    inputs, answer = [], AWSResponse("", 200, {}, None)
+
+    def start(params: dict, **_: object) -> tuple[AWSResponse, dict]:
+        inputs.append(json.loads(json.loads(params["body"])["input"]))
+        return answer, {"executionArn": "arn", "startDate": 0}
+
+    aws.client("stepfunctions").meta.events.register("before-call.sfn.StartExecution", start)
+    return inputs
+
+
+def decide(**members: object) -> tuple[int, dict]:
+    query = urlencode({"key": HELD["ImageKey"]})
+    return send("POST /images/decision", json.dumps({"Sequencer": HELD["Sequencer"]} | members), query=query)
+
+
+@pytest.mark.parametrize("action", ["release", "reject"])
+def test_a_decision_starts_an_execution_about_the_image_that_is_held(started, action):
+    put(HELD)
+
+    status, answer = decide(Action=action)
+
+    [event] = started
+    upload = Upload.from_event(event)
+    assert (status, answer["Key"]) == (202, HELD["ImageKey"])
+    assert event["Decision"] == {"Action": action.upper()}
+    assert upload.bucket == UPLOADS_BUCKET
+    assert (upload.key, upload.sequencer) == (HELD["ImageKey"], HELD["Sequencer"])
+    assert (upload.etag, upload.version_id, upload.size) == (HELD["ETag"], HELD["VersionId"], HELD["Bytes"])
+    assert upload.received_at == HELD["ReceivedAt"]
+
+
+@pytest.mark.parametrize("record", [PROCESSING, COMPLETED, REJECTED, FAILED], ids=lambda record: record["Status"])
+def test_what_is_not_held_can_t_be_decided_about(started, record):
+    put(record)
+
+    status, answer = decide(Action="release")
+
+    assert (status, answer["Status"]) == (409, record["Status"])
+    assert "not held" in answer["message"]
+    assert started == []
+
+
+def test_a_decision_about_an_upload_that_was_replaced_is_refused(started):
+    put(HELD)
+
+    status, answer = decide(Action="release", Sequencer="00" + HELD["Sequencer"][:-2])
+
+    assert (status, answer["Status"]) == (409, "HELD")
+    assert "look at it again" in answer["message"]
+    assert started == []
+
+
+def test_there_is_nothing_to_decide_without_an_image(started):
+    assert decide(Action="release") == (404, {"message": "there is no image with this key"})
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"Action": "publish"},
+        {"Action": ["release"]},
+        {"Action": "release", "Sequencer": None},
+        {"Action": "release", "Sequencer": 7},
+        {"Action": "release", "Force": True},
+    ],
+)
+def test_a_decision_that_is_unclear_is_refused(started, members):
+    put(HELD)
+
+    assert decide(**members)[0] == 400
+    assert started == []
+
+
+@pytest.mark.parametrize(("service", "operation"), [("dynamodb", "GetItem"), ("stepfunctions", "StartExecution")])
+def test_a_decision_that_aws_does_not_take_can_be_tried_again(setting, service, operation):
+    setting("IMAGE_PIPELINE", "arn:aws:states:us-east-1:111122223333:stateMachine:pipeline")
+    put(HELD)
+    refuse(service, operation, "ThrottlingException")
+
+    assert decide(Action="release") == (503, {"message": app.BUSY})
 
 
 # ------------------------------------------------------------------------------------------------------ when S3 fails

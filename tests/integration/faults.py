@@ -14,7 +14,7 @@ from imagepipeline.keys import renditions_prefix
 from tests.integration.conftest import Deployed
 from tests.template.stack import REPOSITORY
 
-TERMINAL = ("COMPLETED", "REJECTED", "FAILED")
+TERMINAL = ("COMPLETED", "HELD", "REJECTED", "FAILED")
 FOR_GOOD = 1000  # times; more than all retries together
 SLOW = "slow"  # Rekognition succeeds after SLOW_SECONDS
 SLOW_SECONDS = 3
@@ -145,8 +145,17 @@ def _request(url: str, method: str, body: bytes | None = None) -> None:
 
 def small_photo(shade: int = 0) -> bytes:
     """A JPEG just large enough for Rekognition, in a colour that depends on `shade`."""
+    return _jpeg((shade % 256, shade // 256 % 256, 128))
+
+
+def flagged_photo() -> bytes:
+    """The same, with something in it for which the stand-in for Rekognition has moderation labels."""
+    return _jpeg((255, 0, 255))
+
+
+def _jpeg(color: tuple[int, int, int]) -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (120, 90), (shade % 256, shade // 256 % 256, 128)).save(file, "JPEG")
+    Image.new("RGB", (120, 90), color).save(file, "JPEG")
     return file.getvalue()
 
 
@@ -193,14 +202,14 @@ def violations(deployed: Deployed, key: str, mails: int = 1) -> list[str]:
         wrong.append(f"the record remains {record['Status']}")
     if len(notified) != mails:
         wrong.append(f"{len(notified)} notifications instead of {mails}")
-    outcome = "SUCCESS" if record["Status"] == "COMPLETED" else "FAILURE"
+    outcome = {"COMPLETED": "SUCCESS", "HELD": "HELD"}.get(record["Status"], "FAILURE")
     if notified and notified[-1].attributes["processing_status"] != outcome:
         wrong.append(f"{record['Status']}, but notified as {notified[-1].attributes['processing_status']}")
     named = {rendition["Key"] for rendition in record.get("Renditions", {}).values()}
     stored = {stored for stored in deployed.rendition_keys() if stored.startswith(renditions_prefix(key))}
     if named != stored:
         wrong.append(f"the record names the renditions {sorted(named)}; stored are {sorted(stored)}")
-    if (record["Status"] == "COMPLETED") != bool(named):
+    if (record["Status"] in ("COMPLETED", "HELD")) != bool(named):
         wrong.append(f"{record['Status']} with {len(named)} renditions")
     return wrong
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.clients import Client, post_form, send
+from tests.integration.faults import flagged_photo
 
 pytestmark = pytest.mark.xdist_group("deployed")
 
@@ -20,6 +21,7 @@ ROUTES = [
     "DELETE /uploads/x",
     "POST /images",
     "DELETE /images",
+    "POST /images/decision",
 ]
 
 
@@ -88,6 +90,18 @@ def test_pages_of_other_origins_may_not_call_unless_they_are_named(endpoint, cli
 
 
 # ------------------------------------------------------------------------------------------------------------ uploads
+
+
+def test_a_decision_about_a_held_image_is_applied(deployed, client):
+    key = f"uploads/{uuid4().hex}.jpg"
+    with deployed.function_setting("StoreFunction", MODERATION="quarantine"):
+        held = deployed.process(key, flagged_photo())
+    assert held["Status"] == "HELD"
+
+    decided = client.call("POST /images/decision", {"key": key}, {"Action": "release", "Sequencer": held["Sequencer"]})
+
+    assert decided.status == 202
+    deployed.eventually(lambda: deployed.record(key)["Status"] == "COMPLETED")
 
 
 def test_an_upload_by_form_is_processed_shown_and_deleted(deployed, client, photo):

@@ -19,7 +19,7 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 from ministack.services import stepfunctions
 
-from imagepipeline import image_events, models, ordering, records
+from imagepipeline import image_events, models, ordering, quarantine, records
 from imagepipeline.errors import Superseded
 from imagepipeline.models import Upload
 from tests.template.stack import folder_of, source
@@ -87,6 +87,7 @@ class StateMachine:
     def __init__(self, logical_id: str, answers: dict[str, Outcome], **parameters: str) -> None:
         """`answers` holds what each function answers by default, by its folder's name."""
         self.error_prefix = "DynamoDB"  # of errors: AWS documents this spelling, and its SDK integrations use another
+        self.holds = False  # whether `store` does as with Moderation=quarantine
         self._answers = answers
         self._dynamodb = _client("dynamodb")
         self._sns = _client("sns")
@@ -129,10 +130,14 @@ class StateMachine:
         self._dynamodb.delete_item(TableName=TABLE, Key={"ImageKey": {"S": key}})
 
     def store(self, payload: dict) -> dict:
-        """Writes the completed record as the store function does, under its condition. Raises Superseded."""
+        """Writes the result as the store function does, under its condition. Raises Superseded."""
         upload, execution = Upload.from_event(payload["Event"]), models.Execution.from_state(payload["Execution"])
         facts = (payload["Metadata"], payload["Renditions"], payload["Attempts"])
         record = records.completed(upload, execution, datetime.now(UTC), *facts)
+        if quarantine.is_released(payload["Event"]):
+            record["Decision"] = payload["Event"]["Decision"]
+        elif self.holds and (reason := quarantine.reason_to_hold(record)):
+            record = records.held(record, reason)
         try:
             self._dynamodb.put_item(
                 TableName=TABLE,
@@ -143,8 +148,8 @@ class StateMachine:
             )
         except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
             raise Superseded from error
-        event = image_events.completed(record, upload.bucket, THUMBNAILS_BUCKET)
-        return {"Message": "An image is ready.", "Event": event}
+        event = image_events.stored(record, upload.bucket, THUMBNAILS_BUCKET)
+        return {"Status": record["Status"], "Message": "An image is ready.", "Event": event}
 
     def perform(self, resource: str, arguments: dict) -> dict:
         """Stands in for the interpreter's own calls of functions and services."""

@@ -120,7 +120,7 @@ def test_what_another_attempt_would_not_change_is_never_retried(name: str):
 def test_every_rejection_is_described_as_one():
     status = state("image_pipeline", "DescribeFailure")["Assign"]["failure"]["Status"]
 
-    assert set(re.findall("'(\\w+)'", status)) == REJECTIONS | {"REJECTED", "FAILED"}
+    assert set(re.findall("'(\\w+)'", status)) == REJECTIONS | {"RejectedByModerator", "REJECTED", "FAILED"}
 
 
 @pytest.mark.parametrize(("machine", "name"), TASKS)

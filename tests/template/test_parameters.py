@@ -114,7 +114,17 @@ def test_all_outcomes_are_mailed_unless_failures_alone_are_wanted():
     failures = Deployment(NotificationEmail="ann@example.com", NotifyOn="failures").resources["NotificationsMail"]
 
     assert "FilterPolicy" not in everything
-    assert failures["FilterPolicy"] == {"processing_status": ["FAILURE"]}
+    assert failures["FilterPolicy"] == {"processing_status": ["FAILURE", "HELD"]}
+
+
+def test_a_quarantine_differs_from_recording_only_in_what_is_done_with_the_findings():
+    recorded, held = (Deployment(Moderation=mode).resources for mode in ("record", "quarantine"))
+
+    different = {name for name in recorded if recorded[name] != held[name]}
+    assert different == {"MetadataFunction", "StoreFunction", "ImagePipeline"}
+    for function in ("MetadataFunction", "StoreFunction"):
+        assert held[function]["Environment"]["Variables"]["MODERATION"] == "quarantine"
+    assert held["ImagePipeline"]["DefinitionSubstitutions"]["Moderation"] == "quarantine"
 
 
 @pytest.mark.parametrize("architecture", PARAMETERS["Architecture"]["AllowedValues"])

@@ -152,6 +152,8 @@ ALLOWED = {
         "s3:DeleteObject on UploadsBucket/uploads/*",
         "s3:AbortMultipartUpload on UploadsBucket/uploads/*",
         "s3:ListMultipartUploadParts on UploadsBucket/uploads/*",
+        "dynamodb:GetItem on ImagesTable",
+        "states:StartExecution on ImagePipeline",
         *own_logs("WriteImages"),
         *TRACES,
     },
@@ -199,8 +201,9 @@ def test_exactly_the_functions_that_read_uploads_may_decrypt_with_the_key_that_i
         ({"DetectLabels": "false"}, set()),
         ({"DetectFaces": "true"}, {"DetectLabels", "DetectFaces"}),
         ({"Moderation": "record"}, {"DetectLabels", "DetectModerationLabels"}),
+        ({"Moderation": "quarantine"}, {"DetectLabels", "DetectModerationLabels"}),
     ],
-    ids=["by default", "without labels", "with faces", "with moderation"],
+    ids=["by default", "without labels", "with faces", "with moderation", "with quarantine"],
 )
 def test_rekognition_may_be_asked_exactly_what_is_switched_on(parameters: dict[str, str], calls: set[str]):
     (policy,) = Deployment(**parameters).resources["MetadataFunctionRole"]["Policies"]
@@ -306,6 +309,7 @@ def test_only_the_api_may_invoke_a_function_from_outside_and_only_by_its_routes(
         ("WriteImagesFunction", "DELETE/uploads/*"),
         ("WriteImagesFunction", "POST/images"),
         ("WriteImagesFunction", "DELETE/images"),
+        ("WriteImagesFunction", "POST/images/decision"),
     }
 
 

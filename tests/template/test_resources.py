@@ -360,6 +360,9 @@ def test_no_other_route_is_ever_open(status: str):
     for route in ROUTES.keys() - STATUS_ROUTES:
         assert signed[route]["AuthorizationType"] == "AWS_IAM"
         assert "AuthorizerId" not in signed[route]
+    # Whoever has a token may upload, and must not release what was uploaded.
+    assert tokens["DecideRoute"] == signed["DecideRoute"]
+    for route in ROUTES.keys() - STATUS_ROUTES - {"DecideRoute"}:
         assert tokens[route]["AuthorizationType"] == "JWT"
         assert text(tokens[route]["AuthorizerId"]) == "TokenAuthorizer"
 

@@ -8,7 +8,7 @@ rules   every interleaving of longer histories than the test suite has time for,
 matrix  every fault at every step of the deployed stack
 burst   many images at once
 day     uploads, replacements, deletions and bad files at random, with faults and aborted executions in between; once
-        without versioning, once with it
+        without versioning, once with it, and once with images that are held and decisions of moderators about them
 
 The exit status is 0 if nothing is wrong. What is random follows from the seed; the timing of the machine does not.
 """
@@ -89,10 +89,9 @@ class Torture:
         self.report("burst", "images a second", f"{images / outcome.seconds:.1f}")
         self.report("burst", "peak memory of emulator and functions, MiB", f"{outcome.peak_bytes / 2**20:.0f}")
 
-    def day(self, deployed: Deployed, minutes: float, versioned: bool) -> None:
+    def day(self, deployed: Deployed, minutes: float, part: str = "day", **kind: bool) -> None:
         """Anything, at any time."""
-        part = "day with versions" if versioned else "day"
-        day = Day(deployed, random.Random(f"{self.seed} {part}"), versioned)  # noqa: S311 (not for secrets)
+        day = Day(deployed, random.Random(f"{self.seed} {part}"), **kind)  # noqa: S311 (not for secrets)
         deadline = time.monotonic() + 60 * minutes
         with self.console.status(part) as status:
             while time.monotonic() < deadline:
@@ -121,7 +120,7 @@ def main() -> int:
         prog="python -m tests.torture", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the days (default: any)")  # noqa: S311
-    parser.add_argument("--minutes", type=float, default=4, help="of both days together (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=6, help="of the days together (default: %(default)s)")
     parser.add_argument("--images", type=int, default=1000, help="in the burst (default: %(default)s)")
     parser.add_argument("--only", choices=PARTS, help="this part alone")
     options = parser.parse_args()
@@ -144,8 +143,12 @@ def main() -> int:
                     if "burst" in parts:
                         torture.burst(deployed, options.images)
                     if "day" in parts:
-                        torture.day(deployed, options.minutes / 2, versioned=False)
-                        torture.day(deployed, options.minutes / 2, versioned=True)
+                        torture.day(deployed, options.minutes / 3)
+                        torture.day(deployed, options.minutes / 3, "day with versions", versioned=True)
+                if "day" in parts:
+                    parameters = {"Moderation": "quarantine"}
+                    with LocalStack(Path(folder, "moderated"), parameters=parameters) as stack:
+                        torture.day(Deployed(stack), options.minutes / 3, "moderated day", moderated=True)
 
     torture.console.print(torture.summary)
     torture.console.print("nothing is wrong" if torture.wrong == 0 else f"{torture.wrong} things are wrong")

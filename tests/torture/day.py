@@ -16,7 +16,9 @@ from cli.events import Event
 from cli.failures import FAILED, NOT_REMOVED, PATIENCE, STUCK, UNANNOUNCED, Failure, in_stack
 from cli.redrive import redrive
 from cli.stack import Stack
+from imagepipeline import quarantine
 from imagepipeline.keys import renditions_prefix
+from imagepipeline.quarantine import HELD, Action
 from tests.integration.conftest import Deployed
 from tests.integration.faults import METADATA, SLOW, STORE, TERMINAL, THUMBNAILS, VALIDATE, Faults
 from tests.torture.burst import records
@@ -41,6 +43,10 @@ FAULTS = [
     ],
     ("states:StartExecution", "throttle"),
 ]
+# With Moderation=quarantine.
+MODERATION_FAULTS = [
+    ("rekognition:DetectModerationLabels", fault) for fault in ("ThrottlingException", "InternalServerError", SLOW)
+]
 # What an execution may have done without having noted it.
 TELLING = {"NotifySuccess", "NotifyFailure", "RecordAnnouncement"}
 
@@ -51,6 +57,9 @@ class Key:
 
     uploads: list[tuple[int, int] | None] = field(default_factory=list)  # width and height in pixels; None: no image
     restored: int = 0
+    flagged: set[tuple[int, int]] = field(default_factory=set)  # sizes of uploads in which something is found
+    released: set[tuple[int, int]] = field(default_factory=set)
+    decisions: int = 0
 
     @property
     def last_body(self) -> tuple[int, int] | None:
@@ -60,16 +69,18 @@ class Key:
 class Day:
     """A day of one bucket; afterwards, what was lost, silent or told twice."""
 
-    def __init__(self, deployed: Deployed, chance: Random, versioned: bool) -> None:
+    def __init__(self, deployed: Deployed, chance: Random, *, versioned: bool = False, moderated: bool = False) -> None:
+        """A deployment whose images are `moderated` has Moderation=quarantine."""
         self.counts: Counter[str] = Counter()
         self._deployed = deployed
         self._chance = chance
         self._versioned = versioned
+        self._moderated = moderated
         self._faults = Faults(deployed)
         clients = {"s3": deployed.s3, "dynamodb": deployed.table, "stepfunctions": deployed.executions}
         self._stack = Stack("image-pipeline", deployed.outputs, **clients, sqs=deployed.stack.client("sqs"))
         self._bucket = deployed.outputs["UploadsBucket"]
-        self._prefix = f"uploads/day{'-with-versions' if versioned else ''}/"
+        self._prefix = f"uploads/day{'-with-versions' if versioned else ''}{'-moderated' if moderated else ''}/"
         self._keys = {f"{self._prefix}{number:02}.jpg": Key() for number in range(KEYS)}
         self._key = next(iter(self._keys))  # the one that is being acted upon
         self._aborted: list[str] = []
@@ -89,6 +100,8 @@ class Day:
         actions = [self._upload] * 8 + [self._upload_again, self._upload_nonsense] * 2 + [self._delete] * 3
         if self._versioned:
             actions += [self._delete_newest_version, self._delete_oldest_version] * 2
+        if self._moderated:
+            actions += [self._upload_flagged] * 5 + [self._decide] * 8
         actions += [self._ask_for_a_fault] * 3 + [self._abort, self._deliver_again, self._deliver_what_was_kept]
         self._chance.choice(actions)(self._key)
         while len(self._running()) > MOST_RUNNING:
@@ -98,6 +111,27 @@ class Day:
         size = (100 + len(self._keys[key].uploads), 90)  # tells this upload of the key from all others
         self._put(key, size)
         self.counts["uploads"] += 1
+
+    def _upload_flagged(self, key: str) -> None:
+        size = (100 + len(self._keys[key].uploads), 90)
+        self._keys[key].flagged.add(size)
+        self._put(key, size)
+        self.counts["flagged uploads"] += 1
+
+    def _decide(self, _key: str) -> None:
+        """A moderator decides about an image that is held."""
+        held = [record for record in records(self._deployed, self._prefix).values() if record["Status"] == HELD]
+        if not held:
+            return
+        record, action = self._chance.choice(held), self._chance.choice([*Action])
+        history = self._keys[record["ImageKey"]]
+        history.decisions += 1
+        if action is Action.RELEASE:
+            history.released.add((record["Width"], record["Height"]))
+        decision = json.dumps(quarantine.decision(self._bucket, record, action))
+        for _ in range(self._chance.choice((1, 1, 2))):  # some moderators click twice
+            self._start(self._deployed.outputs["ImagePipeline"], decision)
+        self.counts["decisions"] += 1
 
     def _upload_again(self, key: str) -> None:
         if self._keys[key].last_body:
@@ -110,7 +144,8 @@ class Day:
 
     def _put(self, key: str, size: tuple[int, int] | None) -> None:
         self._keys[key].uploads.append(size)
-        self._deployed.put(key, jpeg(size) if size else b"no image")
+        flagged = size in self._keys[key].flagged
+        self._deployed.put(key, jpeg(size, flagged) if size else b"no image")
 
     def _delete(self, key: str) -> None:
         self._deployed.delete(key)
@@ -137,7 +172,8 @@ class Day:
         return sorted(both, key=lambda version: (version["IsLatest"], version["LastModified"]), reverse=True)
 
     def _ask_for_a_fault(self, _key: str) -> None:
-        self._faults.ask(*self._chance.choice(FAULTS), self._chance.randint(1, 3))
+        faults = FAULTS + 4 * MODERATION_FAULTS if self._moderated else FAULTS
+        self._faults.ask(*self._chance.choice(faults), self._chance.randint(1, 3))
         self.counts["faults"] += 1
 
     def _abort(self, _key: str) -> None:
@@ -222,7 +258,7 @@ class Day:
         """What is wrong, by kind; every kind is there, most of them empty."""
         wrong: dict[str, list[str]] = {"lost": [], "of another version": [], "announced twice": [], "not announced": []}
         wrong |= {"announced before an older one": [], "left by deleted objects": [], "orphaned renditions": []}
-        wrong |= {"renditions missing": [], "left running": self._running()}
+        wrong |= {"renditions missing": [], "left running": self._running(), "shown without a release": []}
         wrong["index and records disagree"] = self._deployed.index_problems(self._prefix)
         found, told = records(self._deployed, self._prefix), defaultdict(list)
         for mail in self._deployed.stack.inbox.read():
@@ -252,6 +288,8 @@ class Day:
             if times[-1] != len(told[key]) - 1:
                 wrong["announced before an older one"].append(f"{key}: {told[key][-1].body}")
             size = (record.get("Width"), record.get("Height"))
+            if record["Status"] == "COMPLETED" and size in history.flagged - history.released and self._moderated:
+                wrong["shown without a release"].append(f"{key}: {record}")
             if len(times) > max(1, history.uploads.count(size)) + history.restored + excused[key]:
                 wrong["announced twice"].append(f"{key}: {len(times)} times: {record}")
         return wrong
@@ -305,12 +343,14 @@ def is_unannounced(failure: Failure) -> bool:
 
 def tells_of(body: str, record: dict) -> bool:
     """Whether a message is about the upload of a record, not about an earlier one of its key."""
-    if record["Status"] == "COMPLETED":
-        return f" {record['Width']} x {record['Height']} " in body
+    if record["Status"] in ("COMPLETED", HELD):
+        is_held = body.startswith("An image is held")
+        return f" {record['Width']} x {record['Height']} " in body and is_held == (record["Status"] == HELD)
     return record["ExecutionArn"] in body
 
 
-def jpeg(size: tuple[int, int]) -> bytes:
+def jpeg(size: tuple[int, int], flagged: bool = False) -> bytes:
+    """A picture; the stand-in for Rekognition flags magenta."""
     file = io.BytesIO()
-    Image.new("RGB", size, (size[0] % 256, 128, 64)).save(file, "JPEG")
+    Image.new("RGB", size, "magenta" if flagged else (size[0] % 256, 128, 64)).save(file, "JPEG")
     return file.getvalue()

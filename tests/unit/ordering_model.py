@@ -20,7 +20,8 @@ from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from imagepipeline import lists, ordering
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
-TERMINAL = ("COMPLETED", "REJECTED", "FAILED")
+TERMINAL = ("COMPLETED", "HELD", "REJECTED", "FAILED")
+DECISIONS = ("release", "reject")
 
 MAX_RESUMPTIONS = 3  # as in Housekeeping's RouteEvent
 
@@ -32,7 +33,7 @@ class Version(NamedTuple):
     """One object under the key."""
 
     id: str  # "null" without versioning
-    content: str  # "bad…" for no image; equal contents have equal ETags
+    content: str  # "bad…" for no image, "flagged…" for one to be held; equal contents have equal ETags
     at: int  # seconds; S3 counts no finer
     marker: bool = False  # a delete marker
 
@@ -46,6 +47,8 @@ class Record(NamedTuple):
     execution: str
     announced: bool = False
     renditions: frozenset[str] = frozenset()
+    content: str = ""
+    at: int = 0
 
 
 class Event(NamedTuple):
@@ -59,6 +62,7 @@ class Event(NamedTuple):
     execution: str = ""  # the execution that ended early
     abandoned: str = ""  # the execution in whose place this "created" starts one
     resumptions: int = 0  # how many executions in a row were started in place of another
+    decision: str = ""  # "release" or "reject": a moderator's, about a record that is HELD
 
 
 class Process(NamedTuple):
@@ -97,13 +101,14 @@ class World(NamedTuple):
     stream: tuple[tuple[Record | None, Record | None], ...] = ()  # changes that the index has not followed
     indexing: Invocation | None = None  # one at a time
     index: frozenset[lists.Entry] = frozenset()
+    decisions: tuple[tuple[str, int, str], ...] = ()  # action, sequencer and content of each, in order
 
 
 @dataclass(frozen=True)
 class History:
     """What the user does, and how many faults may occur."""
 
-    operations: tuple[str, ...]  # "good", "bad", "same" (bytes as before), "delete", "restore", "undo"
+    operations: tuple[str, ...]  # uploads ("good", "bad", "flagged", "same"), deletions, and a moderator's decisions
     versioned: bool = False
     duplicates: int = 0  # events that are delivered twice
     aborts: int = 0
@@ -221,6 +226,8 @@ def act(history: History, world: World) -> tuple[str, World]:
     versioned = history.versioned or "enable" in history.operations[: world.acted]
     versions, newest = world.versions, world.versions[-1] if world.versions else None
     after = world._replace(acted=number)
+    if operation in DECISIONS:
+        return f"the moderator: {operation}", decide(after, operation)
     name = f"v{number}" if versioned else "null"
     kept = versions if versioned else ()
     match operation:
@@ -239,9 +246,19 @@ def act(history: History, world: World) -> tuple[str, World]:
     return f"the user: {operation}", after._replace(versions=versions, pending=with_(world.pending, event))
 
 
+def decide(world: World, decision: str) -> World:
+    """What becomes of a moderator's decision: nothing, if no image is held."""
+    record = world.record
+    if record is None or record.status != "HELD":
+        return world
+    event = Event("created", record.sequencer, record.version, record.content, record.at, decision=decision)
+    decisions = (*world.decisions, (decision, record.sequencer, record.content))
+    return world._replace(pending=with_(world.pending, event), decisions=decisions)
+
+
 def content_of(operations: tuple[str, ...]) -> str:
     """What the last of these operations uploads."""
-    kinds = ("good", "bad", "folder")
+    kinds = ("good", "bad", "flagged", "folder")
     number = max(number for number, operation in enumerate(operations, 1) if operation in kinds)
     return f"{operations[number - 1]}{number}"
 
@@ -274,6 +291,8 @@ def with_[Value](values: tuple[Value, ...], one: Value) -> tuple[Value, ...]:
 def describe(event: Event) -> str:
     if event.abandoned:
         return f"{event.kind} {event.sequencer} for ({event.abandoned})"
+    if event.decision:
+        return f"{event.decision} {event.sequencer}"
     return f"{event.kind} {event.execution or event.sequencer}"
 
 
@@ -341,18 +360,24 @@ def begin(world: World, process: Process) -> tuple[World, Process | None]:
     if not holds_key(world, process, ordering.MAY_BEGIN):
         return world, process._replace(step="take over")
     event = process.event
-    record = Record("PROCESSING", event.sequencer, event.version, process.execution)
+    record = Record("PROCESSING", event.sequencer, event.version, process.execution, content=event.content, at=event.at)
     return world._replace(record=record), process._replace(step="validate")
 
 
 def take_over(world: World, process: Process) -> tuple[World, Process | None]:
-    if not holds_key(world, process, ordering.MAY_TAKE_OVER, abandoned=process.event.abandoned or "none"):
+    abandoned, decision = process.event.abandoned or "none", process.event.decision
+    decidable = "HELD" if decision else "none"
+    if not holds_key(world, process, ordering.MAY_TAKE_OVER, abandoned=abandoned, decidable=decidable):
         return world, None
     # What is announced is what the record describes, which may be another version than that of the abandoned event.
     event = process.event._replace(sequencer=world.record.sequencer, version=world.record.version)
     taken = process._replace(step="announce", event=event, outcome=world.record.status, origin=process.event)
     if world.record.status == "PROCESSING":
         taken = fail(taken)
+    if world.record.status == "HELD" and decision == "release":
+        taken = taken._replace(step="store", then="released", seen=tuple(sorted(world.record.renditions)))
+    if world.record.status == "HELD" and decision == "reject":
+        taken = fail(taken, "REJECTED")
     return world._replace(record=world.record._replace(execution=process.execution)), taken
 
 
@@ -385,10 +410,12 @@ def write(world: World, process: Process) -> tuple[World, Process | None]:
 def store(world: World, process: Process) -> tuple[World, Process | None]:
     if not holds_key(world, process, ordering.MAY_COMPLETE):
         return world, after_function(process, remove(process))
-    event = process.event
-    named = frozenset({f"{version_prefix(event.sequencer, process.execution)}small.jpg"})
-    record = Record("COMPLETED", event.sequencer, event.version, process.execution, renditions=named)
-    return world._replace(record=record), process._replace(step="list", then="confirm", outcome="COMPLETED")
+    event, released = process.event, process.then == "released"
+    named = frozenset(process.seen if released else {f"{version_prefix(event.sequencer, process.execution)}small.jpg"})
+    status = "HELD" if event.content.startswith("flagged") and not released else "COMPLETED"
+    begun = world.record
+    record = Record(status, event.sequencer, event.version, process.execution, False, named, begun.content, begun.at)
+    return world._replace(record=record), process._replace(step="list", then="confirm", outcome=status, seen=())
 
 
 def confirm(world: World, process: Process) -> tuple[World, Process | None]:
@@ -410,7 +437,8 @@ def record_failure(world: World, process: Process) -> tuple[World, Process]:
 def announce(world: World, process: Process) -> tuple[World, Process | None]:
     event = process.event
     said = (event.sequencer, event.version, process.outcome)
-    following = None if process.outcome == "COMPLETED" else process._replace(step="mark announced")
+    last = process.outcome in ("COMPLETED", "HELD")
+    following = None if last else process._replace(step="mark announced")
     return world._replace(announced=(*world.announced, said)), following
 
 
@@ -591,8 +619,10 @@ def problems_of_the_pipeline(history: History, world: World) -> list[str]:
     # Again for a version that was restored, and after an execution that ended between announcing a failure and marking
     # it announced, because Housekeeping cannot know whether it announced it.
     restored = history.operations.count("restore") + history.operations.count("undo")
-    most = 1 + restored + world.lost.count("mark")
-    if announced[-1:] != [record.status] or len(announced) > most:
+    # A decision is announced as well. One that was made at once may overtake the announcement that it was awaited.
+    most = 1 + restored + world.lost.count("mark") + len(world.decisions)
+    last = announced if world.decisions and history.hasty else announced[-1:]
+    if record.status not in last or len(announced) > most:
         wrong.append(f"the newest is {record.status} and was announced as {announced}")
     # A version that was never restored has one event, whatever else made it be processed.
     of_version = [outcome for _, version, outcome in world.announced if version == record.version != "null"]
@@ -600,6 +630,13 @@ def problems_of_the_pipeline(history: History, world: World) -> list[str]:
         wrong.append(f"the newest version was announced as {of_version}")
     if world.renditions != record.renditions:
         wrong.append("renditions and record disagree")
+    if newest.content.startswith("flagged") and record.status == "COMPLETED":
+        released = {content for decision, _, content in world.decisions if decision == "release"}
+        if newest.content not in released:
+            wrong.append("a flagged image was shown that nobody released")
+    # After a deletion that was undone, the image is held once more, and another decision is awaited.
+    if record.status == "HELD" and not restored and any(of == record.sequencer for _, of, _ in world.decisions):
+        wrong.append("a decision was lost")
     return wrong
 
 

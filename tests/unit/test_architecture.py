@@ -27,6 +27,7 @@ EDGE = {
         "records",
         "cleanup",
         "indexing",
+        "api.decisions",
         "api.index",
         "api.storage",
     )
@@ -49,6 +50,7 @@ STANDARD_LIBRARY_ONLY = [
         "config",
         "printable",
         "logs",
+        "quarantine",
         "api.http",
         "api.listings",
     )

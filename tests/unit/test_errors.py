@@ -33,6 +33,7 @@ SAMPLES = {
         "the object is archived: restore it or upload it again in a storage class with immediate access, "
         "and redrive the image"
     ),
+    errors.RejectedByModerator(): "a moderator rejected the image",
     errors.FolderMarker(): "the object is a folder marker",
     errors.UploadReplaced(): "the upload was replaced before it was processed",
     errors.UploadGone(): "the upload was deleted before it was processed",

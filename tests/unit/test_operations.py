@@ -48,11 +48,11 @@ def test_every_error_is_documented_and_no_other():
 
 
 def test_every_status_is_documented():
-    assert documented("Record status") == {"Status", "PROCESSING", "COMPLETED", "REJECTED", "FAILED"}
+    assert documented("Record status") == {"Status", "PROCESSING", "COMPLETED", "HELD", "REJECTED", "FAILED"}
 
 
 def test_every_kind_of_failure_is_documented():
-    kinds = failures.OF_RECORDS | {failures.UNDELIVERED, failures.NOT_REMOVED}
+    kinds = failures.OF_RECORDS | {failures.HELD, failures.UNDELIVERED, failures.NOT_REMOVED}
 
     assert documented("Failures") == kinds | {"failures"}
 

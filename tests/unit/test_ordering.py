@@ -62,6 +62,14 @@ SHORT = [
     History(("bad",), indexed=True, index_faults=2),
     History(("good", "delete"), indexed=True, index_faults=1),
     History(("good", "bad"), indexed=True),
+    History(("flagged", "release"), duplicates=1),
+    History(("flagged", "release"), aborts=1),
+    History(("flagged", "release"), repeats=1),
+    History(("flagged", "reject"), aborts=1),
+    History(("flagged", "reject"), repeats=1),
+    History(("flagged", "reject", "release")),
+    History(("flagged", "release", "flagged")),
+    History(("flagged", "reject", "delete")),
 ]
 # Too many interleavings to try all: each run tries some of them, to their ends.
 LONG = [
@@ -84,6 +92,10 @@ LONG = [
     History(("folder", "good", "undo"), versioned=True, aborts=1),
     History(("good", "bad", "good", "delete"), duplicates=1, aborts=1, indexed=True, index_faults=3),
     History(("good", "good", "undo"), versioned=True, failures=1, indexed=True, index_faults=3),
+    History(("flagged", "release", "reject", "release"), duplicates=1, aborts=1, failures=1, repeats=1),
+    History(("flagged", "release", "flagged", "reject"), duplicates=1, aborts=1, timeouts=1),
+    History(("flagged", "release", "delete", "restore"), versioned=True, duplicates=1, aborts=1),
+    History(("flagged", "reject", "good", "undo"), versioned=True, aborts=1, repeats=1),
 ]
 
 
@@ -151,7 +163,8 @@ CONDITIONS = {name: value for name, value in vars(ordering).items() if name.star
 
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_the_model_evaluates_conditions_as_dynamodb_does(name: str):
-    condition, values = CONDITIONS[name], {"sequencer": 20, "execution": "one", "abandoned": "other"}
+    condition = CONDITIONS[name]
+    values = {"sequencer": 20, "execution": "one", "abandoned": "other", "decidable": "HELD"}
     with mock_aws():
         table = boto3.client("dynamodb", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")  # noqa: S106
         table.create_table(
@@ -165,7 +178,7 @@ def test_the_model_evaluates_conditions_as_dynamodb_does(name: str):
             if record:
                 table.put_item(TableName="images", Item=item(record))
             typed = {":sequencer": "0020", ":execution": "one", ":abandoned": "other", ":completed": "COMPLETED"}
-            typed[":failed"] = "FAILED"
+            typed |= {":failed": "FAILED", ":decidable": "HELD"}
             try:
                 table.delete_item(
                     TableName="images",

@@ -23,7 +23,7 @@ ALL, MISSING, UNRECORDED = [Selection.ALL], [Selection.MISSING_RENDITIONS], [Sel
 
 
 def record(status: str = "COMPLETED", execution: str = "another", **attributes: object) -> dict:
-    described = {"Width": 400, "Height": 300, "Renditions": RENDITIONS} if status == "COMPLETED" else {}
+    described = {"Width": 400, "Height": 300, "Renditions": RENDITIONS} if status in ("COMPLETED", "HELD") else {}
     arn = f"arn:aws:states:us-east-1:111122223333:execution:ImagePipeline:{execution}"
     return {"ImageKey": KEY, "Status": status, "ExecutionArn": arn} | described | attributes
 
@@ -36,11 +36,17 @@ def record(status: str = "COMPLETED", execution: str = "another", **attributes: 
         (record(Renditions={}), "PROCESS", "PROCESS", "NOT_SELECTED"),
         (record("FAILED"), "PROCESS", "PROCESS", "NOT_SELECTED"),
         (record("REJECTED"), "PROCESS", "NOT_SELECTED", "NOT_SELECTED"),
+        (record("REJECTED", Error={"Name": "RejectedByModerator"}), "NOT_SELECTED", "NOT_SELECTED", "NOT_SELECTED"),
+        (record("HELD"), "PROCESS", "NOT_SELECTED", "NOT_SELECTED"),
+        (record("HELD", Renditions={}), "PROCESS", "PROCESS", "NOT_SELECTED"),
         (record("PROCESSING"), "IN_PROGRESS", "IN_PROGRESS", "IN_PROGRESS"),
         (record(execution=f"{RUN}-0a1b"), "DONE", "DONE", "DONE"),
         (record("FAILED", f"{RUN}-0a1b"), "PROCESS", "PROCESS", "NOT_SELECTED"),
     ],
-    ids=["none", "complete", "incomplete", "failed", "rejected", "in progress", "done", "failed in this run"],
+    ids=[
+        *("none", "complete", "incomplete", "failed", "rejected", "rejected by a moderator", "held", "held incomplete"),
+        *("in progress", "done", "failed in this run"),
+    ],
 )
 def test_a_selection_decides_by_the_record(existing, all_of_them: str, missing: str, unrecorded: str):
     decisions = [decide(KEY, 5, existing, selections, SPECS, RUN) for selections in (ALL, MISSING, UNRECORDED)]
@@ -98,6 +104,16 @@ def test_an_event_comes_after_the_record_and_before_later_uploads():
 
     assert before < made.sequencer < after
     assert (made.key, made.etag, made.size, made.version_id) == (KEY, "e1", 5, "v1")
+
+
+@pytest.mark.parametrize(("etag", "stands"), [("a", True), ("b", False)])
+def test_a_release_stands_for_the_object_that_a_moderator_has_seen(etag: str, stands: bool):
+    current = {"Bytes": 5, "ETag": etag, "VersionId": "null", "LastModified": datetime(2026, 3, 1, tzinfo=UTC)}
+    existing = record(Sequencer=comparable("0A"), ETag="a", VersionId="null", Decision={"Action": "RELEASE"})
+
+    event = reprocessing.event("bucket", KEY, current, existing)
+
+    assert event.get("Decision") == ({"Action": "RELEASE"} if stands else None)
 
 
 def test_an_event_without_a_record_comes_before_every_upload():

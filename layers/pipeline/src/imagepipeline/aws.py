@@ -22,7 +22,12 @@ def _config(attempts: int, read_timeout: float) -> Config:
 # A service that does not respond must be found out before the function's own timeout, because only then the state
 # machine learns that it is a transient error. tests/template/test_timeouts.py has the sums. Further retries are the
 # state machine's, where waiting is free. Timeouts are in seconds: well above what each service takes.
-_CONFIGS = {"s3": _config(2, 4), "dynamodb": _config(2, 2), "rekognition": _config(3, 10)}
+_CONFIGS = {
+    "s3": _config(2, 4),
+    "dynamodb": _config(2, 2),
+    "rekognition": _config(3, 10),
+    "stepfunctions": _config(2, 4),
+}
 # For presigned URLs, which botocore would otherwise sign by the older scheme, and lead to the global endpoint. That one
 # redirects requests for a new bucket of another Region.
 _CONFIGS["s3"] = _CONFIGS["s3"].merge(Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))

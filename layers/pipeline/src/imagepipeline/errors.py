@@ -65,6 +65,13 @@ class TooComplex(ImageRejected):
         super().__init__(problem)
 
 
+class RejectedByModerator(PipelineError):
+    """A moderator rejected the image, which was held. The state machine raises it."""
+
+    def __init__(self) -> None:
+        super().__init__("a moderator rejected the image")
+
+
 # -------------------------------------------------------------------------- superseded, or not an image: not announced
 
 

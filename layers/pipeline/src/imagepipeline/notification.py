@@ -1,4 +1,4 @@
-"""The text of the notification of a completed image.
+"""The text of the notification of an image that is completed or held.
 
 The text for a failure is in the state machine, because it must not depend on a function that may have failed.
 """
@@ -33,8 +33,24 @@ def success(record: JsonObject, api: str) -> str:
         "Moderation": _answer(record, "Moderation", _moderation),
         "Status": status_url(api, record["ImageKey"]),
     }
+    return _text("An image is ready.", facts)
+
+
+def held(record: JsonObject, api: str) -> str:
+    """The text of a HELD record's notification."""
+    facts = {
+        "Image": record["ImageKey"],
+        "Picture": f"{record['Width']} x {record['Height']} {record['Format']}, {size(record['Bytes'])}",
+        "Reason": record["HeldBecause"]["Message"],
+        "Decide": "image-pipeline release, or image-pipeline reject, with the key",
+        "Status": status_url(api, record["ImageKey"]),
+    }
+    return _text("An image is held for review.", facts)
+
+
+def _text(sentence: str, facts: dict[str, str | None]) -> str:
     lines = [f"  {name:<11} {printable(value, _MAX_FACT)}" for name, value in facts.items() if value]
-    return "\n".join(["An image is ready.", "", *lines, ""])
+    return "\n".join([sentence, "", *lines, ""])
 
 
 def status_url(api: str, image_key: str) -> str:

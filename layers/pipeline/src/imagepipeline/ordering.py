@@ -28,8 +28,12 @@ MAY_DISCARD = "attribute_not_exists(ImageKey) OR ExecutionArn = :execution"
 # A deletion removes what was recorded before it. For an execution that ended early, and may have processed an older
 # version after the one of its event, the record that it owned is removed.
 MAY_REMOVE = "attribute_not_exists(ImageKey) OR Sequencer <= :sequencer OR ExecutionArn = :abandoned"
-# An execution takes the record over from one that ended before it had announced the outcome.
-MAY_TAKE_OVER = "(ExecutionArn = :abandoned AND attribute_not_exists(AnnouncedAt)) OR ExecutionArn = :execution"
+# An execution takes the record over from one that ended before it had announced the outcome; or, with the decision of a
+# moderator, the very upload that is held for one. Without a decision, `:decidable` is no status.
+MAY_TAKE_OVER = (
+    "(ExecutionArn = :abandoned AND attribute_not_exists(AnnouncedAt)) OR "
+    "(#status = :decidable AND Sequencer = :sequencer) OR ExecutionArn = :execution"
+)
 
 
 class Action(StrEnum):

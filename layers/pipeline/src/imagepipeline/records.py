@@ -1,4 +1,4 @@
-"""Builds the records of completed images, and reads and writes records in the table."""
+"""Builds the records of processed images, and reads and writes records in the table."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from imagepipeline import aws
 from imagepipeline.errors import ServiceUnavailable, Superseded
 from imagepipeline.models import Execution, JsonObject, Upload
 from imagepipeline.ordering import MAY_COMPLETE
+from imagepipeline.quarantine import HELD
 
 _TRIES = 3  # of reading many records; botocore's own retries come on top
 
@@ -43,13 +44,18 @@ def completed(
     }
 
 
+def held(record: JsonObject, reason: JsonObject) -> JsonObject:
+    """The record of an image that was processed, and that nobody is shown until a moderator decides."""
+    return record | {"Status": HELD, "HeldBecause": reason}
+
+
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds, the format of the record's other times, which Step Functions writes."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def complete(table: str, record: JsonObject) -> None:
-    """Writes a COMPLETED record in place of the one that its execution began.
+    """Writes a COMPLETED or HELD record in place of the one that its execution owns.
 
     Raises Superseded if another execution owns the key, the upload was deleted, or the execution was already recorded
     as failed; raises ServiceUnavailable.

@@ -11,6 +11,7 @@ from enum import StrEnum
 from imagepipeline.geometry import plan
 from imagepipeline.keys import before_every_event, is_folder_marker, just_after
 from imagepipeline.models import JsonObject
+from imagepipeline.quarantine import HELD, standing_decision
 from imagepipeline.renditions import RenditionSpec
 from imagepipeline.s3_events import object_created
 
@@ -52,6 +53,8 @@ def decide(
         return Decision.IN_PROGRESS
     if run and record["Status"] != "FAILED" and belongs_to(run, record):
         return Decision.DONE
+    if record.get("Error", {}).get("Name") == "RejectedByModerator":  # who alone takes that back, by a redrive
+        return Decision.NOT_SELECTED
     if lacks_renditions(record, specs):
         return _chosen({Selection.ALL, Selection.MISSING_RENDITIONS}, selections)
     return _chosen({Selection.ALL}, selections)
@@ -62,11 +65,11 @@ def _chosen(choosing: set[Selection], selections: Collection[Selection]) -> Deci
 
 
 def lacks_renditions(record: JsonObject, specs: Collection[RenditionSpec]) -> bool:
-    """Whether a COMPLETED record lacks a rendition, or has it in another format or size; true for FAILED.
+    """Whether a COMPLETED or HELD record lacks a rendition, or has it in another format or size; true for FAILED.
 
     A rejected image has no renditions whatever is configured. Other qualities and filters leave no trace in a record.
     """
-    if record["Status"] != "COMPLETED":
+    if record["Status"] not in ("COMPLETED", HELD):
         return bool(record["Status"] == "FAILED")
     stored = record["Renditions"]
     return any(
@@ -93,10 +96,10 @@ def event(bucket: str, key: str, current: JsonObject, record: JsonObject | None)
     """The event that S3 would send for the current object, ordered directly after the key's record.
 
     Every later event of S3 has priority. Without a record, so has every event of S3. `current` is a result of
-    `objects.list_versions`.
+    `objects.list_versions`. A moderator's decision to show the object stands.
     """
     modified = current["LastModified"]
-    return object_created(
+    created = object_created(
         bucket,
         key,
         size=current["Bytes"],
@@ -106,3 +109,4 @@ def event(bucket: str, key: str, current: JsonObject, record: JsonObject | None)
         time=modified,
         reason=REASON,
     )
+    return created | standing_decision(record, current["ETag"], current["VersionId"])

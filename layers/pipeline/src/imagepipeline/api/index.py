@@ -5,6 +5,7 @@ from typing import NamedTuple
 from imagepipeline import aws, lists, records
 from imagepipeline.api.listings import Listing, Position
 from imagepipeline.models import JsonObject
+from imagepipeline.quarantine import without_held_renditions
 
 BY_STATUS = "ByStatus"
 # How many entries one page looks at for a prefix or a confidence. At most 1 MB, and 30 read units for usual keys.
@@ -13,7 +14,7 @@ EXAMINED = 1000
 # What a page says of each image; a client that wants the whole record asks for it by its key.
 SUMMARY = (
     *("ImageKey", "Status", "ReceivedAt", "StartedAt", "CompletedAt", "Bytes", "Format", "Width", "Height"),
-    *("Labels", "LabelsError", "Renditions", "Error", "FailedStep"),
+    *("Labels", "LabelsError", "Renditions", "HeldBecause", "Error", "FailedStep"),
 )
 
 
@@ -112,7 +113,7 @@ def _records(table: str, listing: Listing, positions: list[Position]) -> list[Js
     found = records.find_all(table, [position.image_key for position in positions], SUMMARY)
     current = ((found.get(position.image_key), position) for position in positions)
     return [
-        record
+        without_held_renditions(record)
         for record, position in current
         if record and record["ReceivedAt"] == position.received_at and listing.shows(record)
     ]

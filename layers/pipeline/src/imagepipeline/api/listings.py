@@ -15,7 +15,7 @@ from imagepipeline.lists import ALL, MAX_LABEL_LENGTH, label_list, lists_of
 from imagepipeline.models import JsonObject
 
 PARAMETERS = frozenset({"status", "label", "min_confidence", "prefix", "from", "to", "limit", "cursor"})
-STATUSES = ("COMPLETED", "PROCESSING", "REJECTED", "FAILED")
+STATUSES = ("COMPLETED", "HELD", "PROCESSING", "REJECTED", "FAILED")
 MAX_LIMIT = 100  # as many as one BatchGetItem reads
 DEFAULT_LIMIT = 20
 

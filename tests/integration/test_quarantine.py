@@ -1,0 +1,173 @@
+"""With Moderation=quarantine: what is held, who sees it, and what a moderator decides."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+
+from cli.api import Api, Rejected, signed
+from cli.main import main
+from imagepipeline import quarantine
+from imagepipeline.keys import renditions_prefix
+from imagepipeline.quarantine import Action
+from tests.event_schema import require_valid
+from tests.integration.clients import Client, send
+from tests.integration.conftest import Deployed
+from tests.integration.faults import FOR_GOOD, Faults, flagged_photo, settled, small_photo
+
+pytestmark = pytest.mark.xdist_group("deployed")
+
+Command = Callable[..., tuple[int, list[dict]]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quarantine_is_on(deployed: Deployed) -> Iterator[None]:
+    """The stack has Moderation=record, which differs in this setting alone (tests/template/test_parameters.py)."""
+    with deployed.function_setting("StoreFunction", MODERATION="quarantine"):
+        yield
+
+
+@pytest.fixture
+def key() -> str:
+    return f"uploads/{uuid4().hex}.jpg"
+
+
+@pytest.fixture
+def client(deployed) -> Client:
+    return Client(deployed.outputs["ImageStatusApiEndpoint"], ("test", "test"))
+
+
+@pytest.fixture
+def command(deployed, monkeypatch, capsys) -> Command:
+    """Runs `image-pipeline … --json`; gives the exit status and what it printed."""
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in deployed.stack.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> tuple[int, list[dict]]:
+        capsys.readouterr()
+        status = main([*arguments, "--json"])
+        return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return run
+
+
+FLAGGED, CLEAN = flagged_photo(), small_photo()
+
+
+def announced(deployed: Deployed, key: str) -> list[str]:
+    """The outcomes of the key's events, in order."""
+    found = deployed.events(key)
+    for event in found:
+        require_valid(event)
+        assert ("Renditions" in event["Record"]) == (event["Outcome"] == "COMPLETED")
+    return [event["Outcome"] for event in found]
+
+
+def renditions_of(deployed: Deployed, key: str) -> set[str]:
+    return {found for found in deployed.rendition_keys() if found.startswith(renditions_prefix(key))}
+
+
+def decide(deployed: Deployed, decision: dict) -> None:
+    """Start the execution of a decision, however late, and wait for its end."""
+    before = len(deployed.executions_of(decision["detail"]["object"]["key"]))
+    deployed.executions.start_execution(stateMachineArn=deployed.outputs["ImagePipeline"], input=json.dumps(decision))
+    key = decision["detail"]["object"]["key"]
+    deployed.eventually(lambda: len(deployed.executions_of(key)) > before)
+    settled(deployed, key)
+
+
+def test_a_flagged_image_is_shown_by_no_route_until_it_is_released(deployed, client, key):
+    held = deployed.process(key, FLAGGED)
+
+    assert (held["Status"], held["HeldBecause"]["Name"]) == ("HELD", "Flagged")
+    assert announced(deployed, key) == ["HELD"]
+    [mail] = deployed.mails(key)
+    assert mail.attributes["processing_status"] == "HELD"
+    answers = [
+        client.call("GET /images/status", {"key": key}),
+        client.call("GET /images", {"key": key}),
+        client.call("GET /images", {"status": "HELD"}),
+        client.call("GET /images", {"prefix": key}),
+        client.call("GET /renditions", {"key": key, "name": "large"}),
+    ]
+    assert [answer.status for answer in answers] == [200, 200, 200, 200, 409]
+    for answer in answers:
+        assert renditions_prefix(key).encode() not in answer.body
+        assert "Location" not in answer.headers
+
+    api = Api(client.endpoint, signed(deployed.stack.session))
+    assert api.decide(api.image(key), "release")["Key"] == key
+
+    deployed.eventually(lambda: announced(deployed, key) == ["HELD", "COMPLETED"])
+    shown = client.call("GET /images", {"key": key}).json
+    assert shown["Decision"] == {"Action": "RELEASE"}
+    assert send("GET", shown["Renditions"]["large"]["Url"]).status == 200
+    with pytest.raises(Rejected, match="409: the image is not held: its status is COMPLETED"):
+        api.decide(shown, "reject")
+
+
+def test_an_image_that_could_not_be_examined_is_completed_when_it_is_redriven(deployed, key, command):
+    faults = Faults(deployed)
+    faults.ask("rekognition:DetectModerationLabels", "AccessDeniedException", FOR_GOOD)
+    try:
+        held = deployed.process(key, CLEAN)
+    finally:
+        faults.clear()
+    assert (held["Status"], held["HeldBecause"]["Name"]) == ("HELD", "RekognitionFailed")
+
+    log = deployed.stack.state_dir / "run" / "rekognition.log"
+    before = log.read_text()
+
+    status, [result] = command("redrive", key)
+
+    assert (status, result["Status"]) == (0, "COMPLETED")
+    assert re.findall(r"Detect\w+(?= \d{3} in )", log.read_text().removeprefix(before)) == ["DetectModerationLabels"]
+    assert announced(deployed, key) == ["HELD", "COMPLETED"]
+
+
+def test_a_rejected_image_loses_its_renditions_and_is_announced_once(deployed, key, command):
+    held = deployed.process(key, FLAGGED)
+    assert renditions_of(deployed, key)
+
+    status, [result] = command("reject", key)
+    assert (status, result["Status"], result["Error"]["Name"]) == (0, "REJECTED", "RejectedByModerator")
+    status, [result] = command("reject", key)
+    assert (status, result["Status"]) == (1, "NOT_HELD")
+    decide(deployed, quarantine.decision(deployed.outputs["UploadsBucket"], held, Action.RELEASE))  # too late
+
+    assert deployed.record(key)["Status"] == "REJECTED"
+    assert renditions_of(deployed, key) == set()
+    assert announced(deployed, key) == ["HELD", "REJECTED"]
+
+
+def test_a_decision_is_not_about_the_upload_that_replaced_the_image(deployed, client, key):
+    first = deployed.process(key, FLAGGED)
+    second = deployed.process(key, FLAGGED)
+
+    stale = client.call("POST /images/decision", {"key": key}, {"Action": "release", "Sequencer": first["Sequencer"]})
+    decide(deployed, quarantine.decision(deployed.outputs["UploadsBucket"], first, Action.RELEASE))
+
+    assert stale.status == 409
+    assert deployed.record(key) == second
+    assert renditions_of(deployed, key) == {rendition["Key"] for rendition in second["Renditions"].values()}
+    assert announced(deployed, key) == ["HELD", "HELD"]
+
+
+def test_a_decision_about_a_deleted_image_leaves_nothing_behind(deployed, key):
+    held = deployed.process(key, FLAGGED)
+    deployed.delete(key)
+    deployed.eventually(lambda: deployed.record(key) is None)
+
+    decide(deployed, quarantine.decision(deployed.outputs["UploadsBucket"], held, Action.RELEASE))
+
+    assert deployed.record(key) is None
+    assert renditions_of(deployed, key) == set()
+    assert announced(deployed, key) == ["HELD"]
+
+
+def test_a_clean_image_is_completed_at_once(deployed, key):
+    assert deployed.process(key, CLEAN)["Status"] == "COMPLETED"
+    assert announced(deployed, key) == ["COMPLETED"]

@@ -1,0 +1,272 @@
+"""What ImagePipeline does with an image that is held, and with a moderator's decision about it."""
+
+import pytest
+
+from imagepipeline import quarantine
+from imagepipeline.errors import RejectedByModerator, RenditionsNotRemoved, UploadGone
+from imagepipeline.keys import comparable
+from imagepipeline.quarantine import Action
+from tests.event_schema import require_valid
+from tests.statemachine.machine import Execution, Fault, Outcome, StateMachine
+from tests.statemachine.test_image_pipeline import (
+    BUSY_REKOGNITION,
+    BUSY_TABLE,
+    BUSY_TOPIC,
+    CRASH,
+    FOREVER,
+    HEADER,
+    KEY,
+    METADATA,
+    NEWER,
+    PICTURE,
+    RENDITIONS,
+    published,
+    resumed,
+    text,
+    uploaded,
+)
+
+FLAGGED = METADATA | {
+    "ModerationLabels": [{"Name": "Weapons", "ParentName": "Violence", "Confidence": 93.1, "TaxonomyLevel": 2}]
+}
+CLEAN = METADATA | {"ModerationLabels": []}
+ABANDONED = "arn:aws:states:us-east-1:123456789012:execution:pipeline:abandoned"
+
+
+@pytest.fixture
+def pipeline(deploy) -> StateMachine:
+    """ImagePipeline with functions that find something in every image."""
+    answers = {
+        "validate": HEADER,
+        "thumbnails": {"Renditions": RENDITIONS, "Picture": PICTURE},
+        "metadata": FLAGGED,
+        "cleanup": {"Removed": 0},
+        "resolve_current_version": {"Action": "KEEP"},
+    }
+    machine = deploy("ImagePipeline", answers)
+    answers["store"], machine.holds = machine.store, True
+    return machine
+
+
+def decide(pipeline: StateMachine, action: Action, outcomes: dict[str, list[Outcome]] | None = None) -> Execution:
+    """Apply a decision about the record as it is."""
+    return pipeline.run(quarantine.decision("uploads", pipeline.record(KEY), action), outcomes)
+
+
+# ---------------------------------------------------------------------------------------------------------------- held
+
+
+def test_a_flagged_image_is_held_and_announced_as_that(pipeline: StateMachine):
+    execution = pipeline.run(uploaded())
+
+    record, (announcement,), (event,) = pipeline.record(KEY), execution.announcements, execution.events
+    require_valid(event)
+    assert record["Status"] == event["Outcome"] == "HELD"
+    assert record["HeldBecause"] == {"Name": "Flagged", "Message": "Weapons 93 %"}
+    assert execution.outcomes_announced == ("HELD",)
+    assert announcement["Subject"] == "Image pipeline: an image is held for review"
+    assert len(execution.states) == 6
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [{"metadata": 3 * [CRASH]}, {"metadata": FOREVER * [BUSY_REKOGNITION]}, {"metadata": [METADATA]}],
+    ids=["a function that crashes", "a Rekognition that throttles for good", "a function that does not examine"],
+)
+def test_an_image_that_was_not_examined_is_held(pipeline: StateMachine, outcomes: dict):
+    execution = pipeline.run(uploaded(), outcomes)
+
+    assert pipeline.record(KEY)["Status"] == "HELD"
+    assert execution.outcomes_announced == ("HELD",)
+
+
+def test_an_examined_image_without_findings_is_completed(pipeline: StateMachine):
+    assert pipeline.run(uploaded(), {"metadata": [CLEAN]}).outcomes_announced == ("SUCCESS",)
+
+
+def test_an_event_of_a_held_image_does_not_name_its_renditions(pipeline: StateMachine):
+    (event,) = pipeline.run(uploaded()).events
+
+    record = pipeline.record(KEY)
+    assert record.pop("Renditions") == RENDITIONS
+    assert event["Record"] == published(record)
+
+
+def test_a_held_image_that_was_not_announced_is_announced_from_its_record(pipeline: StateMachine):
+    sent = pipeline.run(uploaded())
+    pipeline.put(**pipeline.record(KEY) | {"ExecutionArn": ABANDONED})
+
+    again = pipeline.run(resumed(ABANDONED))
+
+    (announcement,) = again.announcements
+    assert again.events == sent.events
+    assert again.outcomes_announced == ("HELD",)
+    assert announcement["Subject"] == "Image pipeline: an image is held for review"
+    assert text(announcement).splitlines() == [
+        "An image is held for review.",
+        "",
+        f"  Image       {KEY}",
+        "  Picture     4000 x 3000 JPEG",
+        "  Reason      Weapons 93 %",
+    ]
+
+
+def test_a_held_image_whose_execution_fails_afterwards_has_failed(pipeline: StateMachine):
+    def stored_and_then_busy(payload: dict) -> dict:
+        pipeline.store(payload)
+        raise RenditionsNotRemoved("SlowDown")
+
+    execution = pipeline.run(uploaded(), {"store": FOREVER * [stored_and_then_busy]})
+
+    record, (event,) = pipeline.record(KEY), execution.events
+    require_valid(event)
+    assert record["Status"] == event["Outcome"] == "FAILED"
+    assert record.keys().isdisjoint({"Renditions", "HeldBecause"})
+
+
+# ------------------------------------------------------------------------------------------------------------ decisions
+
+
+def test_a_released_image_is_completed_and_announced(pipeline: StateMachine):
+    pipeline.run(uploaded(version="3sL4kqtJlcpXroDTDmJ"))
+    held = pipeline.record(KEY)
+
+    execution = decide(pipeline, Action.RELEASE)
+
+    record, (event,) = pipeline.record(KEY), execution.events
+    require_valid(event)
+    assert execution.outcomes_announced == ("SUCCESS",)
+    assert event["Record"] == published(record)
+    assert record["CompletedAt"] >= held["CompletedAt"]
+    changed = ("Status", "HeldBecause", "CompletedAt", "ExecutionArn")
+    assert {name: value for name, value in record.items() if name not in changed} == {
+        name: value for name, value in held.items() if name not in changed
+    } | {"Decision": {"Action": "RELEASE"}}
+    assert (record["Status"], "HeldBecause" in record) == ("COMPLETED", False)
+
+
+def test_a_rejected_image_loses_its_renditions_and_is_announced(pipeline: StateMachine):
+    pipeline.run(uploaded())
+
+    execution = decide(pipeline, Action.REJECT)
+
+    record, (event,) = pipeline.record(KEY), execution.events
+    require_valid(event)
+    assert execution.status == "SUCCEEDED"
+    assert execution.outcomes_announced == ("FAILURE",)
+    assert event["Record"] == published(record)
+    assert record["Status"] == "REJECTED"
+    assert record["Error"] == {"Name": "RejectedByModerator", "Message": str(RejectedByModerator())}
+    assert record["FailedStep"] == "Moderation"
+    assert record.keys().isdisjoint({"Renditions", "HeldBecause"})
+    assert len(execution.calls_of("cleanup")) == 1
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_decision_is_applied_once(pipeline: StateMachine, action: Action):
+    pipeline.run(uploaded())
+    decision = quarantine.decision("uploads", pipeline.record(KEY), action)
+    pipeline.run(decision)
+    decided = pipeline.record(KEY)
+
+    again = pipeline.run(decision)
+
+    assert again.announcements == ()
+    assert again.status == "SUCCEEDED"
+    assert pipeline.record(KEY) == decided
+
+
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("newer", ["a new upload", "a redrive"])
+def test_a_decision_is_not_about_what_came_since(pipeline: StateMachine, action: Action, newer: str):
+    pipeline.run(uploaded())
+    decision = quarantine.decision("uploads", pipeline.record(KEY), action)
+    pipeline.run(uploaded(sequencer=NEWER))
+    newest = pipeline.record(KEY)
+
+    execution = pipeline.run(decision)
+
+    assert execution.announcements == ()
+    assert pipeline.record(KEY) == newest
+
+
+def test_a_decision_about_a_deleted_image_leaves_nothing(pipeline: StateMachine):
+    pipeline.run(uploaded())
+    decision = quarantine.decision("uploads", pipeline.record(KEY), Action.RELEASE)
+    pipeline.delete(KEY)
+
+    execution = pipeline.run(decision, {"validate": [UploadGone()]})
+
+    assert execution.announcements == ()
+    assert pipeline.record(KEY) is None
+
+
+@pytest.mark.parametrize(("action", "announced"), [(Action.RELEASE, "SUCCESS"), (Action.REJECT, "FAILURE")])
+@pytest.mark.parametrize("interrupted", ["before the takeover", "after it", "before the announcement"])
+def test_an_interrupted_decision_is_resumed(pipeline: StateMachine, action: Action, announced: str, interrupted: str):
+    pipeline.run(uploaded())
+    decision = quarantine.decision("uploads", pipeline.record(KEY), action)
+    if interrupted == "after it":
+        pipeline.put(**pipeline.record(KEY) | {"ExecutionArn": ABANDONED})
+    if interrupted == "before the announcement":
+        pipeline.run(decision, {"sns:publish": 8 * [BUSY_TOPIC]})
+        pipeline.put(**pipeline.record(KEY) | {"ExecutionArn": ABANDONED})
+    interruption = {"ExecutionArn": ABANDONED, "Status": "ABORTED", "Resumptions": 1}
+
+    execution = pipeline.run(decision | {"Abandoned": interruption})
+
+    assert execution.outcomes_announced == (announced,)
+    assert pipeline.record(KEY)["Status"] == ("COMPLETED" if action is Action.RELEASE else "REJECTED")
+
+
+def test_a_decision_that_meets_a_busy_table_fails_and_can_be_resumed(pipeline: StateMachine):
+    pipeline.run(uploaded())
+    held = pipeline.record(KEY)
+
+    execution = decide(pipeline, Action.RELEASE, {"dynamodb:putItem": 7 * [BUSY_TABLE]})
+
+    assert execution.status == "FAILED"
+    assert execution.announcements == ()
+    assert pipeline.record(KEY) == held
+
+
+def test_a_release_that_can_t_be_stored_fails_and_shows_nothing(pipeline: StateMachine):
+    pipeline.run(uploaded())
+
+    execution = decide(pipeline, Action.RELEASE, {"store": FOREVER * [CRASH]})
+
+    record = pipeline.record(KEY)
+    assert (record["Status"], "Renditions" in record) == ("FAILED", False)
+    assert execution.outcomes_announced == ("FAILURE",)
+
+
+def test_of_two_decisions_at_once_the_later_one_counts(pipeline: StateMachine):
+    pipeline.run(uploaded())
+
+    def rejected_meanwhile(payload: dict) -> dict:
+        pipeline.put(**pipeline.record(KEY) | {"ExecutionArn": "another"})
+        return pipeline.store(payload)
+
+    execution = decide(pipeline, Action.RELEASE, {"store": [rejected_meanwhile]})
+
+    assert execution.announcements == ()
+    assert pipeline.record(KEY)["Status"] == "HELD"
+
+
+def test_a_release_stands_when_the_image_is_processed_again(pipeline: StateMachine):
+    released = uploaded(sequencer=NEWER) | {"Decision": {"Action": "RELEASE"}}
+
+    execution = pipeline.run(released)
+
+    assert execution.outcomes_announced == ("SUCCESS",)
+    assert pipeline.record(KEY)["Sequencer"] == comparable(NEWER)
+    assert pipeline.record(KEY)["Decision"] == {"Action": "RELEASE"}
+
+
+def test_a_takeover_with_a_decision_whose_response_was_lost_is_repeated_harmlessly(pipeline: StateMachine):
+    lost = Fault("DynamoDB.SdkClientException", "Unable to read the response", response_lost=True)
+    pipeline.run(uploaded())
+
+    execution = decide(pipeline, Action.REJECT, {"dynamodb:updateItem": [lost]})
+
+    assert execution.outcomes_announced == ("FAILURE",)
