@@ -1,6 +1,7 @@
 """A deployed stack on moto, with a stand-in for its pipeline."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import boto3
@@ -57,9 +58,14 @@ def folder(tmp_path: Path, aws_settings: dict[str, str], monkeypatch: pytest.Mon
 def stack(aws_settings: dict[str, str]) -> Iterator[Stack]:
     """A stack called "photos", on moto."""
     with mock_aws():
-        session = boto3.Session(region_name=REGION)
-        session.client("cloudformation").create_stack(StackName=STACK_NAME, TemplateBody=STACK_TEMPLATE)
-        yield Stack.find(session, STACK_NAME)
+        session().client("cloudformation").create_stack(StackName=STACK_NAME, TemplateBody=STACK_TEMPLATE)
+        yield Stack.find(session(), STACK_NAME)
+
+
+@cache
+def session() -> boto3.Session:
+    """One session for all tests: creating it takes longer than most of them."""
+    return boto3.Session("test", "test", region_name=REGION)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 from cli.problems import SetupError
-from cli.stack import Stack, default_name, default_session
+from cli.stack import KEYS_PER_READ, Stack, default_name, default_session
 from tests.cli.stand_in import PipelineStandIn, samconfig
 
 
@@ -91,7 +91,7 @@ def test_numbers_in_records_are_int_or_float(pipeline: PipelineStandIn, stack: S
 
 
 def test_more_records_than_one_call_returns_are_read(pipeline: PipelineStandIn, stack: Stack) -> None:
-    keys = [f"uploads/{number}.jpg" for number in range(230)]
+    keys = [f"uploads/{number}.jpg" for number in range(KEYS_PER_READ + 10)]
     for key in keys:
         pipeline.write(key)
 

@@ -1,8 +1,8 @@
-from functools import cache
-
-import boto3
 import pytest
 from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models.table import Table
+from moto.s3.models import FakeBucket
 
 from tests.functions.deployed import (
     IMAGES_TABLE,
@@ -15,25 +15,23 @@ from tests.functions.deployed import (
 from tests.template.stack import source
 
 TABLES = {IMAGES_TABLE: "ImagesTable", INDEX_TABLE: "IndexTable"}
-TAKEN = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-
-aws = cache(boto3.client)  # making a client takes as long as most tests
+REGION = "us-east-1"
 
 
 @pytest.fixture(autouse=True)
 def deployed(monkeypatch):
     """The stack's buckets and table in memory, and a cold function with all its settings."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
     new_execution_environment()
     # A session reads the services' models once; a new one for every test takes ten times as long as the test.
     with mock_aws(config={"core": {"reset_boto3_session": False}}):
+        # As moto's CloudFormation creates them, without requests, which take longer than most tests.
         for bucket in (UPLOADS_BUCKET, THUMBNAILS_BUCKET):
-            aws("s3").create_bucket(Bucket=bucket)
+            FakeBucket.create_from_cloudformation_json(bucket, {}, DEFAULT_ACCOUNT_ID, REGION)
         for name, logical in TABLES.items():
-            properties = source()["Resources"][logical]["Properties"]
-            aws("dynamodb").create_table(TableName=name, **{p: properties[p] for p in TAKEN if p in properties})
+            Table.create_from_cloudformation_json(name, source()["Resources"][logical], DEFAULT_ACCOUNT_ID, REGION)
         yield
     new_execution_environment()
 
