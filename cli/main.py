@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status as Spinner
 
-from cli import check, costs, decide, failures, files, redrive, reindex, report, reprocess, upload
+from cli import check, costs, decide, failures, files, pausing, redrive, reindex, report, reprocess, upload
 from cli.failures import Failure, UndeliveredEvents
 from cli.following import DEFAULT_TIMEOUT, REMOVED, Result, why
 from cli.problems import AWS_ERRORS, SetupError, explain
@@ -33,6 +33,8 @@ from imagepipeline.quarantine import Action
 from imagepipeline.reprocessing import Selection
 
 OK, NOT_ALL_COMPLETED, SETUP_PROBLEM, INTERRUPTED = 0, 1, 2, 130
+
+_RESUME = '"image-pipeline resume" processes them'
 
 _SUCCESSES = {"COMPLETED", upload.UPLOADED, upload.UNCHANGED, REMOVED}
 
@@ -233,6 +235,31 @@ def _parser() -> argparse.ArgumentParser:
             "an image that was replaced since you looked at it is then left alone",
         )
         deciding.set_defaults(command=_decide, action=action)
+
+    stopping = commands.add_parser(
+        "pause",
+        parents=[common],
+        help="have new uploads wait",
+        description="Have the events of new uploads wait in a queue, for up to 14 days. Images that are being "
+        "processed are completed, and deletions are followed. MonthlyBudget does the same when the budget is spent.",
+    )
+    stopping.set_defaults(command=_pause)
+
+    resuming = commands.add_parser(
+        "resume",
+        parents=[common],
+        help="process the uploads that wait, and new ones",
+        description="Have new uploads processed again, and start an execution for each upload that waits. If it is "
+        "interrupted, run it again: what was not started yet still waits.",
+    )
+    resuming.add_argument(
+        "--settling",
+        type=_seconds,
+        default=pausing.SETTLING,
+        metavar="SECONDS",
+        help="how long to look for events that EventBridge still sends to the queue (default: %(default)g)",
+    )
+    resuming.set_defaults(command=_resume)
 
     checking = commands.add_parser(
         "check",
@@ -478,6 +505,43 @@ def _confirmed(question: str) -> bool:
         raise SetupError("there is no terminal to ask for confirmation: pass --yes, or --dry-run")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _pause(options: argparse.Namespace) -> int:
+    switch = _upload_switch(options)
+    changed = switch.pause()
+    if options.json:
+        print(json.dumps({"Paused": True, "Waiting": switch.waiting()}))
+    _say(f"new uploads wait from now on; {_RESUME}" if changed else f"new uploads wait already; {_RESUME}")
+    return OK
+
+
+def _resume(options: argparse.Namespace) -> int:
+    switch = _upload_switch(options)
+    switch.resume()
+    waiting = switch.waiting()
+    stop = threading.Event()
+    with _ctrl_c_sets(stop), Spinner("starting", console=Console(stderr=True)) as spinner:
+
+        def show(started: int) -> None:
+            spinner.update(f"{started:,} of about {waiting:,} uploads started")
+
+        started, foreign = switch.release(stop, show, settling=options.settling)
+    if options.json:
+        print(json.dumps({"Paused": False, "Started": started, "NotEvents": foreign}))
+    _say(f"new uploads are processed again; {started:,} that waited were started")
+    if foreign:
+        _say(f"{foreign:,} messages in the queue are not events of uploads: inspect them, and delete them there")
+    if stop.is_set():
+        _say(f"interrupted: about {switch.waiting():,} uploads wait; {_RESUME}")
+        return INTERRUPTED
+    return NOT_ALL_COMPLETED if foreign else OK
+
+
+def _upload_switch(options: argparse.Namespace) -> pausing.Switch:
+    session = default_session()
+    stack = Stack.find(session, options.stack or default_name(Path.cwd()), pausing.NEEDED)
+    return pausing.Switch(stack, session.client("events"))
 
 
 def _run_again(

@@ -33,6 +33,20 @@ DESCRIPTIONS = {
     "SelectImages": "compares 100 objects of a listing with their records",
     "ProcessImage": "runs ImagePipeline for one image, and waits for it",
 }
+ALARMS = {
+    "FailedUploadsAlarm": "ImagePipeline failed",
+    "FailedHousekeepingAlarm": "Housekeeping failed",
+    "FailedReprocessingAlarm": "Reprocess failed",
+    "UndeliveredEventsAlarm": "the queue is not empty",
+    "UndeliveredWebhooksAlarm": "the queue is not empty",
+    "UnindexedChangesAlarm": "UnindexedChangesQueue has some",
+    "PausedUploadsAlarm": "uploads have waited for ten days",
+    "RekognitionThrottledAlarm": "calls refused for an hour",
+    "FunctionErrorsAlarm": "failures for 15 minutes",
+    "FunctionThrottlesAlarm": "invocations refused for an hour",
+    "ApiErrorsAlarm": "errors for 15 minutes",
+    "LatencyAlarm": "uploads take too long",
+}
 SERVICES = {"dynamodb": "DynamoDB", "sns": "SNS", "states": "Step Functions"}
 
 # A panel of its own, so that the picture is readable on any page; in the colours that the reader's system prefers.
@@ -153,8 +167,11 @@ def draw() -> str:
     end = second + 34 + len(housekeeping) * ROW + 4
     third, alarms = end + 18, end + 18 + 34 + len(reprocess) * ROW + 4
     row |= {f"Reprocess/{name}": third + 34 + number * ROW for number, name in enumerate(reprocess)}
-    height = alarms + 122 + 2 * ROW
-    uploads, deletions, early = row["CreateThumbnails"], row["Housekeeping/ResolveCurrentVersion"], failures - 30
+    rows = -(-len(ALARMS) // 3)
+    budget = alarms + 18 + 34 + rows * ROW + 18
+    height = budget + 34 + ROW + 20
+    uploads, deletions, early = row["ValidateImage"] + 24, row["Housekeeping/ResolveCurrentVersion"], failures - 30
+    paused = uploads + ROW + 16
     status, read, write, api, client = (row[f"Housekeeping/{name}"] for name in housekeeping)
     axis, inside, outside = LEFT + SIDE // 2, LEFT + SIDE, MIDDLE + CENTRE - 12
 
@@ -166,6 +183,9 @@ def draw() -> str:
         group(LEFT - 12, uploads - 45, SIDE + 24, end - ROW - uploads + 39, "EventBridge", "rules"),
         box("events", LEFT, uploads, "UploadsRule", "an object was created"),
         arrow(f"M{inside} {uploads + 20} H{MIDDLE - 1}"),
+        arrow(f"M{axis} {uploads + BOX} v{paused - uploads - BOX - 1}", dashed=True),
+        label(axis + 8, uploads + BOX + 14, "while it is paused"),
+        box("message", LEFT, paused, "PausedUploadsQueue", "SQS"),
         box("events", LEFT, early, "EarlyEndsRule", "an execution ended early"),
         arrow(f"M{MIDDLE} {early + 10} H{inside + 1}", dashed=True),
         arrow(f"M{inside} {early + 30} H{MIDDLE - 28} V{second + 22} H{MIDDLE - 1}"),
@@ -222,18 +242,27 @@ def draw() -> str:
         arrow(f"M{RIGHT + SIDE // 2} {client + 14} V{api + BOX + 1}"),
         label(RIGHT + SIDE // 2, client + 28, "curl, or your application", "middle"),
         # --- alarms
-        group(LEFT - 12, alarms + 18, WIDTH - 2 * (LEFT - 12), 86 + 2 * ROW, "CloudWatch", "alarms"),
-        box("message", LEFT, alarms + 52, "FailedUploadsAlarm", "ImagePipeline failed"),
-        box("message", LEFT + SIDE + 16, alarms + 52, "FailedHousekeepingAlarm", "Housekeeping failed"),
-        box("message", LEFT + 2 * (SIDE + 16), alarms + 52, "UndeliveredEventsAlarm", "the queue is not empty"),
-        box("message", LEFT, alarms + 52 + 2 * ROW, "FailedReprocessingAlarm", "Reprocess failed"),
-        box("message", LEFT, alarms + 52 + ROW, "UnindexedChangesQueue", "SQS, what IndexFunction gave up"),
-        arrow(f"M{LEFT + SIDE} {alarms + 72 + ROW} h15"),
-        box("message", LEFT + SIDE + 16, alarms + 52 + ROW, "UnindexedChangesAlarm", "the queue is not empty"),
-        box("message", LEFT + 2 * (SIDE + 16), alarms + 52 + ROW, "UndeliveredWebhooksAlarm", "the queue is not empty"),
-        arrow(f"M{LEFT + 3 * SIDE + 32} {alarms + 72 + ROW} H{RIGHT + SIDE // 2} V{alarms + 53 + BOX}"),
+        group(LEFT - 12, alarms + 18, WIDTH - 2 * (LEFT - 12), 34 + rows * ROW + 2, "CloudWatch", "alarms"),
+        *(
+            box("message", LEFT + number % 3 * (SIDE + 16), alarms + 52 + number // 3 * ROW, name, note)
+            for number, (name, note) in enumerate(ALARMS.items())
+        ),
+        *(
+            f'<path class="line" d="M{LEFT + last * (SIDE + 16) - 16} {y} H{RIGHT - 8} V{alarms + 72}"/>'
+            for y, last in ((alarms + 72 + number * ROW, min(3, len(ALARMS) - 3 * number)) for number in range(rows))
+        ),
         arrow(f"M{LEFT + 3 * SIDE + 32} {alarms + 72} H{RIGHT - 1}"),
         box("message", RIGHT, alarms + 52, "AlarmsTopic", "SNS: e-mail, or your pager"),
+        # --- budget
+        group(LEFT - 12, budget, WIDTH - 2 * (LEFT - 12), 34 + ROW + 2, "MonthlyBudget", "optional"),
+        box("message", LEFT, budget + 34, "BudgetTopic", "SNS: the month's budget is spent"),
+        arrow(f"M{inside} {budget + 54} H{LEFT + SIDE + 15}"),
+        box("compute", LEFT + SIDE + 16, budget + 34, "PauseFunction", "has new uploads wait"),
+        label(
+            LEFT + 2 * SIDE + 28,
+            budget + 58,
+            "replaces the target of UploadsRule by PausedUploadsQueue, and tells operators",
+        ),
     ]
     return "\n".join(
         [

@@ -29,6 +29,7 @@ WITNESSES = (
     "tests/integration/test_products.py",
     "tests/integration/test_reprocess.py::test_objects_from_before_the_stack_get_their_records",
     "tests/integration/test_index.py",
+    "tests/integration/test_pausing.py::test_a_spent_budget_has_uploads_wait_until_somebody_resumes",
     "tests/integration/test_faults.py::test_an_event_that_can_start_nothing_is_kept",
     "tests/integration/test_faults.py::test_an_answer_that_came_is_not_asked_for_again",
     "tests/integration/test_faults.py::test_a_deletion_that_can_start_nothing_is_kept",

@@ -1,6 +1,6 @@
 """StoreResult: writes the result if its execution still owns the key, and removes outdated renditions."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -59,6 +59,6 @@ def count(record: JsonObject, event: JsonObject) -> None:
     # The times of other events say when somebody asked for the image again, or when it was stored, perhaps years ago.
     if event["detail"].get("reason") in s3_events.REASONS_OF_UPLOADS:
         taken = datetime.fromisoformat(record["CompletedAt"]) - datetime.fromisoformat(record["ReceivedAt"])
-        milliseconds = max(0, taken / timedelta(milliseconds=1))  # clocks differ
-        metrics.add_metric(name="Latency", unit=MetricUnit.Milliseconds, value=milliseconds)
+        seconds = max(0, taken.total_seconds())  # clocks differ
+        metrics.add_metric(name="Latency", unit=MetricUnit.Seconds, value=seconds)
     metrics.flush_metrics()

@@ -73,6 +73,7 @@ def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
     from ministack.core import lambda_runtime
 
     from local.emulator import (  # noqa: F401 (they register patches)
+        budgets,
         distributed_maps,
         environments,
         events,

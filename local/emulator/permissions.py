@@ -1,9 +1,10 @@
 """IAM: wildcards in policies, and decisions for calls that MiniStack does not authorize itself."""
 
+import json
 import re
 from collections.abc import Callable
 
-from ministack.core import iam_evaluator
+from ministack.core import iam_actions, iam_evaluator
 from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, evaluate, evaluate_resource_policy
 from ministack.core.responses import get_account_id, get_region
 
@@ -15,6 +16,14 @@ def match_line_breaks(original: Callable, pattern: str, ignore_case: bool) -> re
     """A wildcard of a policy matches every character, line breaks in the keys of objects included."""
     compiled = original(pattern, ignore_case)
     return re.compile(compiled.pattern, compiled.flags | re.DOTALL)
+
+
+@patch(iam_actions, "extract_resource_arn(service, method, path, headers, body, query_params, region, account_id)")
+def name_the_rule(original: Callable, service: str, method: str, path: str, headers: dict, body: bytes, *rest) -> str:
+    """PutTargets and ListTargetsByRule, which name their rule as `Rule`, are authorized for the rule."""
+    if service == "events" and (rule := json.loads(body or b"{}").get("Rule")):
+        return f"arn:aws:events:{get_region()}:{get_account_id()}:rule/{rule}"
+    return original(service, method, path, headers, body, *rest)
 
 
 def role_allows(role_arn: str, action: str, resource_arn: str, **conditions: str) -> bool:

@@ -29,6 +29,7 @@ Resources:
   Uploads: {Type: AWS::S3::Bucket}
   Thumbnails: {Type: AWS::S3::Bucket}
   Queue: {Type: AWS::SQS::Queue}
+  Paused: {Type: AWS::SQS::Queue}
   Pipeline:
     Type: AWS::StepFunctions::StateMachine
     Properties:
@@ -48,7 +49,7 @@ Resources:
     Type: AWS::Events::Rule
     Properties:
       EventPattern: {source: [aws.s3]}
-      Targets: [{Id: Pipeline, Arn: !Ref Pipeline}]
+      Targets: [{Id: Pipeline, Arn: !Ref Pipeline, RoleArn: 'arn:aws:iam::123456789012:role/rules'}]
   Images:
     Type: AWS::DynamoDB::Table
     Properties:
@@ -86,6 +87,9 @@ Outputs:
   ImagePipeline: {Value: !Ref Pipeline}
   Housekeeping: {Value: !Ref Housekeeping}
   Reprocess: {Value: !Ref Reprocess}
+  UploadsRule: {Value: !Ref Uploaded}
+  RulesRole: {Value: 'arn:aws:iam::123456789012:role/rules'}
+  PausedUploadsQueue: {Value: !Ref Paused}
   NotificationsTopic: {Value: !Ref Topic}
   ImageStatusApiEndpoint: {Value: 'https://api.example.com'}
 """

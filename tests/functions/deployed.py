@@ -5,10 +5,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 from PIL import Image
 
 from functions.index import app as index
 from functions.metadata import app as metadata
+from functions.pause import app as pause
 from functions.read_images import app as read_images
 from functions.status import app as status
 from functions.store import app as store
@@ -51,6 +53,18 @@ SETTINGS = {
     "API_AUTHORIZATION": "NONE",
     "STATUS_API": STATUS_API,
     "IMAGE_PIPELINE": IMAGE_PIPELINE,
+    "UPLOADS_RULE": "image-pipeline-UploadsRule-1A2B3C4D5E6F",
+    "PAUSED_UPLOADS_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:image-pipeline-PausedUploadsQueue-1A2B3C4D5E6F",
+    "ALARMS_TOPIC": "arn:aws:sns:us-east-1:123456789012:image-pipeline-AlarmsTopic-1A2B3C4D5E6F",
+}
+
+
+UPLOADS_TARGET = {
+    "Id": "ImagePipeline",
+    "Arn": "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline",
+    "RoleArn": "arn:aws:iam::123456789012:role/RulesRole",
+    "RetryPolicy": {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185},
+    "DeadLetterConfig": {"Arn": "arn:aws:sqs:us-east-1:123456789012:UndeliveredEventsQueue"},
 }
 
 
@@ -83,10 +97,19 @@ def published(capsys) -> list[dict]:
 def new_execution_environment() -> None:
     """Forget what a warm function keeps: clients, and settings once read."""
     aws.client.cache_clear()
-    for module in (index, metadata, read_images, status, store, thumbnails, validate, write_images):
+    for module in (index, metadata, pause, read_images, status, store, thumbnails, validate, write_images):
         for member in vars(module).values():
             if hasattr(member, "cache_clear"):
                 member.cache_clear()
+
+
+def put_uploads_rule() -> None:
+    """The rule for uploads as deployed, the queue for its events and the topic of the alarms."""
+    events = boto3.client("events")
+    events.put_rule(Name=SETTINGS["UPLOADS_RULE"], EventPattern=json.dumps({"source": ["aws.s3"]}))
+    events.put_targets(Rule=SETTINGS["UPLOADS_RULE"], Targets=[UPLOADS_TARGET])
+    boto3.client("sns").create_topic(Name=SETTINGS["ALARMS_TOPIC"].rsplit(":", 1)[1])
+    boto3.client("sqs").create_queue(QueueName=SETTINGS["PAUSED_UPLOADS_QUEUE_ARN"].rsplit(":", 1)[1])
 
 
 def upload(body: bytes, key: str = "uploads/photo.jpg", sequencer: str = "00691FBA1C8D2E7F40") -> dict:

@@ -12,6 +12,7 @@ from tests.functions.deployed import (
     THUMBNAILS_BUCKET,
     invoke,
     new_execution_environment,
+    put_uploads_rule,
     sample,
     upload,
 )
@@ -21,9 +22,10 @@ FUNCTIONS = sorted(app.parent.name for app in (PROJECT / "functions").glob("*/ap
 
 @pytest.fixture
 def under_way():
-    """The sample photo, uploaded, its record begun and its renditions written."""
+    """The sample photo, uploaded, its record begun and its renditions written; and the rule for uploads."""
     key = sample("upload")["detail"]["object"]["key"]
     upload(PHOTO, key)
+    put_uploads_rule()
     begun = {"ImageKey": key, "Status": "PROCESSING", "ExecutionArn": sample("store")["Execution"]["Arn"]}
     item = records.to_item(
         begun | {"VersionId": "null", "Sequencer": "00", "Renditions": sample("store")["Renditions"]}

@@ -21,7 +21,7 @@ from local.stack import LocalStack
 from tests.event_schema import require_valid
 
 PHOTOS = Path(__file__).parents[2] / "local" / "photos"
-PARAMETERS = {"DetectFaces": "true", "Moderation": "record"}  # of the stack
+PARAMETERS = {"DetectFaces": "true", "Moderation": "record", "MonthlyBudget": "100"}  # of the stack
 PATIENCE = int(os.environ.get("TEST_PATIENCE", "60"))  # seconds; an image takes less than one on an idle machine
 
 
@@ -35,7 +35,7 @@ class Deployed:
         self.table = stack.client("dynamodb")
         self.executions = stack.client("stepfunctions")
         self.queues = stack.client("sqs")
-        self.queue = self._subscribed_queue("events")
+        self.queue = self.subscribed_queue("events", "NotificationsTopic")
         self.received: list[dict] = []  # events read from the queue
 
     def put(self, key: str, body: bytes) -> None:
@@ -169,15 +169,15 @@ class Deployed:
         finally:
             client.update_function_configuration(FunctionName=name, Environment=before)
 
-    def _subscribed_queue(self, name: str) -> str:
-        """The URL of a new queue that receives the events without SNS's envelope."""
+    def subscribed_queue(self, name: str, topic: str) -> str:
+        """The URL of a new queue that receives the messages of a topic without SNS's envelope."""
         url = self.queues.create_queue(QueueName=name)["QueueUrl"]
         arn = self.queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
         policy = {"Version": "2012-10-17", "Statement": [allow | {"Resource": arn}]}
         self.queues.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
         self.stack.client("sns").subscribe(
-            TopicArn=self.outputs["NotificationsTopic"],
+            TopicArn=self.outputs[topic],
             Protocol="sqs",
             Endpoint=arn,
             Attributes={"RawMessageDelivery": "true"},

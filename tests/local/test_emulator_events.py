@@ -100,3 +100,17 @@ def test_a_dead_letter_queue_needs_a_policy_that_admits_eventbridge(emulator: Em
 
     assert emulator.received(open_queue)
     assert "Messages" not in emulator.client("sqs").receive_message(QueueUrl=closed)
+
+
+def test_a_role_that_may_change_the_targets_of_one_rule_can(patched: Emulated):
+    arn = patched.client("events").put_rule(Name="changeable", EventPattern=json.dumps({"source": ["s"]}))["RuleArn"]
+    allowed = {"Effect": "Allow", "Action": ["events:PutTargets", "events:ListTargetsByRule"], "Resource": arn}
+    code = f"""
+import boto3
+def handler(event, context):
+    events = boto3.client("events")
+    events.put_targets(Rule="changeable", Targets=[{{"Id": "queue", "Arn": "arn:aws:sqs:{REGION}:{ACCOUNT}:queue"}}])
+    return [target["Id"] for target in events.list_targets_by_rule(Rule="changeable")["Targets"]]
+"""
+
+    assert patched.invoke(patched.function(code, Role=patched.role(allowed), Timeout=20)) == ["queue"]

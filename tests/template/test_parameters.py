@@ -146,14 +146,16 @@ TLS_ONLY = {
     "UnindexedChangesQueuePolicy": "UnindexedChangesQueue",
     "NotificationsTopicPolicy": "NotificationsTopic",
     "AlarmsTopicPolicy": "AlarmsTopic",
+    "PausedUploadsQueuePolicy": "PausedUploadsQueue",
+    "BudgetTopicPolicy": "BudgetTopic",
 }
 
 
 @pytest.mark.parametrize(("policy", "resource"), TLS_ONLY.items())
 def test_plain_http_is_refused_unless_the_local_run_asks_for_it(policy: str, resource: str):
     webhook = "https://example.com/images"
-    *_, refusal = Deployment(WebhookUrl=webhook).resources[policy]["PolicyDocument"]["Statement"]
-    locally = Deployment(WebhookUrl=webhook, RequireTls="false").resources.get(
+    *_, refusal = Deployment(WebhookUrl=webhook, MonthlyBudget="100").resources[policy]["PolicyDocument"]["Statement"]
+    locally = Deployment(WebhookUrl=webhook, MonthlyBudget="100", RequireTls="false").resources.get(
         policy, {"PolicyDocument": {"Statement": []}}
     )
 

@@ -19,6 +19,9 @@ LOG_DELIVERY = {
 TRACES = {"xray:PutTraceSegments on *", "xray:PutTelemetryRecords on *"}
 SAMPLING = {"xray:GetSamplingRules on *", "xray:GetSamplingTargets on *"}
 OWN, HERE = "arn:${AWS::Partition}", "${AWS::Region}:${AWS::AccountId}"
+ONLY_THE_QUEUE_OF_PAUSED_UPLOADS = {
+    "ForAllValues:ArnEquals": {"events:TargetArn": {"Fn::GetAtt": ["PausedUploadsQueue", "Arn"]}}
+}
 ONE_UPLOADS_RENDITIONS = "s3:ListBucket on ThumbnailsBucket if {'StringLike': {'s3:prefix': '*/'}}"
 
 
@@ -131,6 +134,13 @@ ALLOWED = {
         "s3:ListBucketVersions on UploadsBucket if {'StringLike': {'s3:prefix': 'uploads/*'}}",
         "dynamodb:BatchGetItem on ImagesTable",
         *own_logs("SelectImages"),
+        *TRACES,
+    },
+    "PauseFunctionRole": {
+        "events:ListTargetsByRule on UploadsRule",
+        f"events:PutTargets on UploadsRule if {ONLY_THE_QUEUE_OF_PAUSED_UPLOADS}",
+        "sns:Publish on AlarmsTopic",
+        *own_logs("Pause"),
         *TRACES,
     },
     "StatusFunctionRole": {
@@ -294,7 +304,8 @@ def test_nothing_that_the_rules_start_writes_where_they_listen():
 
 def test_only_the_api_may_invoke_a_function_from_outside_and_only_by_its_routes():
     found = set()
-    for permission in of_type("AWS::Lambda::Permission").values():
+    of_the_api = of_type("AWS::Lambda::Permission").keys() - {"PauseFunctionPermission"}
+    for permission in map(of_type("AWS::Lambda::Permission").get, of_the_api):
         assert permission["Principal"] == "apigateway.amazonaws.com"
         api, stage, route = permission["SourceArn"]["Fn::Sub"].rpartition(":")[2].split("/", 2)
         assert (api, stage) == ("${ImageStatusApi}", "*")
@@ -311,6 +322,15 @@ def test_only_the_api_may_invoke_a_function_from_outside_and_only_by_its_routes(
         ("WriteImagesFunction", "DELETE/images"),
         ("WriteImagesFunction", "POST/images/decision"),
     }
+
+
+def test_only_the_budget_may_pause_the_pipeline():
+    permission = of_type("AWS::Lambda::Permission")["PauseFunctionPermission"]
+    statement, _ = of_type("AWS::SNS::TopicPolicy")["BudgetTopicPolicy"]["PolicyDocument"]["Statement"]
+
+    assert (permission["Principal"], text(permission["SourceArn"])) == ("sns.amazonaws.com", "BudgetTopic")
+    assert statement["Principal"] == {"Service": "budgets.amazonaws.com"}
+    assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
 
 
 def test_only_cloudwatch_and_only_for_this_account_may_publish_alarms():

@@ -8,13 +8,14 @@ import pytest
 from ministack.services import eventbridge
 from moto.events.models import EventPattern
 
-from imagepipeline import records
+from imagepipeline import errors, records
 from imagepipeline.models import Execution, Upload
 from tests.template.stack import REPOSITORY, Deployment, folder_of, listed, of_type, source, text, transformed
 
 FUNCTIONS = of_type("AWS::Lambda::Function")
 STATE_MACHINES = of_type("AWS::StepFunctions::StateMachine")
 RULES = of_type("AWS::Events::Rule")
+DEAD_LETTER_QUEUES = sorted(of_type("AWS::SQS::Queue").keys() - {"PausedUploadsQueue"})
 BUCKETS = of_type("AWS::S3::Bucket")
 EXPIRING_LOGS = {name for name, group in of_type("AWS::Logs::LogGroup").items() if group["RetentionInDays"]}
 # Names that are of no account's or Region's namespace: a stage's is its API's own, and an inline policy's its role's;
@@ -92,6 +93,7 @@ def test_what_was_not_delivered_is_encrypted_and_kept_for_as_long_as_sqs_can(que
     ("queue", "service", "sources"),
     [
         ("UndeliveredEventsQueue", "events.amazonaws.com", set(RULES)),
+        ("PausedUploadsQueue", "events.amazonaws.com", {"UploadsRule"}),
         ("UndeliveredWebhooksQueue", "sns.amazonaws.com", {"NotificationsTopic"}),
     ],
 )
@@ -131,19 +133,68 @@ def test_nothing_of_a_webhook_is_deployed_without_one():
     }
 
 
+# ------------------------------------------------------------------------------------------------------------- budget
+
+
+def test_a_spent_budget_is_announced_to_the_topic_that_pauses_the_pipeline():
+    budget = Deployment(MonthlyBudget="100").resources["Budget"]
+
+    [notification] = budget["NotificationsWithSubscribers"]
+    assert budget["Budget"]["BudgetLimit"] == {"Amount": "100", "Unit": "USD"}
+    assert notification["Notification"].items() >= {"NotificationType": "ACTUAL", "Threshold": 100}.items()
+    [subscriber] = notification["Subscribers"]
+    assert (subscriber["SubscriptionType"], text(subscriber["Address"])) == ("SNS", "BudgetTopic")
+    assert Deployment(MonthlyBudget="100").resources["BudgetSubscription"]["Protocol"] == "lambda"
+
+
+def test_whoever_has_mail_is_warned_before_the_budget_is_spent():
+    deployment = Deployment(MonthlyBudget="100", NotificationEmail="ann@example.com")
+    warning, _ = deployment.resources["Budget"]["NotificationsWithSubscribers"]
+
+    assert warning["Notification"]["Threshold"] == 80
+    assert warning["Subscribers"] == [{"SubscriptionType": "EMAIL", "Address": "ann@example.com"}]
+
+
+def test_the_budget_counts_the_stack_and_what_has_no_tags():
+    expression = Deployment(MonthlyBudget="100").resources["Budget"]["Budget"]["FilterExpression"]
+
+    tags, service = expression["Or"]
+    assert tags["Tags"] == {"Key": "aws:cloudformation:stack-name", "Values": [{"Ref": "AWS::StackName"}]}
+    assert service["Dimensions"] == {"Key": "SERVICE", "Values": ["Amazon Rekognition"]}
+
+
+def test_nothing_of_a_budget_is_deployed_without_one():
+    added = Deployment(MonthlyBudget="100").resources.keys() - Deployment().resources.keys()
+
+    assert added == {"Budget"} | {name for name in source()["Resources"] if name.startswith(("Budget", "Pause"))} - {
+        name for name in source()["Resources"] if name.startswith("Paused")
+    }
+
+
+def test_uploads_that_wait_are_reported_days_before_they_are_lost():
+    alarm = Deployment().resources["PausedUploadsAlarm"]
+    queue = Deployment().resources["PausedUploadsQueue"]
+
+    assert (alarm["MetricName"], text(alarm["Dimensions"][0]["Value"])) == (
+        "ApproximateAgeOfOldestMessage",
+        "PausedUploadsQueue",
+    )
+    assert alarm["Threshold"] + 3 * 24 * 60 * 60 <= queue["MessageRetentionPeriod"]
+
+
 # ------------------------------------------------------------------------------------------------------------- alarms
 
 
 @pytest.mark.parametrize(
     ("namespace", "metric", "dimension", "of"),
     [("AWS/States", "ExecutionsFailed", "StateMachineArn", name) for name in STATE_MACHINES]
-    + [("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name) for name in of_type("AWS::SQS::Queue")],
+    + [("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name) for name in DEAD_LETTER_QUEUES],
 )
 def test_whatever_fails_without_an_image_to_tell_of_raises_an_alarm(namespace, metric, dimension, of):
     [alarm] = [
         alarm
         for alarm in of_type("AWS::CloudWatch::Alarm").values()
-        if [(one["Name"], text(one["Value"])) for one in alarm["Dimensions"]] == [(dimension, of)]
+        if [(one["Name"], text(one["Value"])) for one in alarm.get("Dimensions", [])] == [(dimension, of)]
     ]
 
     assert (alarm["Namespace"], alarm["MetricName"]) == (namespace, metric)
@@ -151,7 +202,55 @@ def test_whatever_fails_without_an_image_to_tell_of_raises_an_alarm(namespace, m
     assert alarm["Statistic"] == ("Sum" if metric == "ExecutionsFailed" else "Maximum")
     assert alarm["TreatMissingData"] == "notBreaching"
     assert [text(action) for action in alarm["AlarmActions"]] == ["AlarmsTopic"]
-    assert "image-pipeline" in alarm["AlarmDescription"]
+
+
+@pytest.mark.parametrize("alarm", of_type("AWS::CloudWatch::Alarm").values(), ids=of_type("AWS::CloudWatch::Alarm"))
+def test_an_alarm_reaches_operators_and_is_silent_when_nothing_happens(alarm: dict):
+    assert [text(action) for action in alarm["AlarmActions"]] == ["AlarmsTopic"]
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert ("Statistic" in alarm) != ("ExtendedStatistic" in alarm)
+    # CloudWatch looks back no more than a day for periods of less than an hour.
+    assert alarm["Period"] * alarm["EvaluationPeriods"] <= 24 * 60 * 60
+
+
+NOT_A_FAULT = {
+    *(error.__name__ for error in errors.ImageRejected.__subclasses__()),
+    *("FolderMarker", "UploadReplaced", "UploadGone", "Superseded"),
+    *("RekognitionThrottled", "Lambda.TooManyRequestsException"),  # which have alarms of their own
+}
+
+
+@pytest.mark.parametrize("machine", ["ImagePipeline", "Housekeeping"])
+def test_no_rejection_and_no_quota_counts_as_an_error_of_a_function(machine: str):
+    filters = of_type("AWS::Logs::MetricFilter")[f"{machine}ErrorsFilter"]
+
+    excluded = set(re.findall(r'\$\.details\.error != "([\w.]+)"', filters["FilterPattern"]))
+    [transformation] = filters["MetricTransformations"]
+    alarm = of_type("AWS::CloudWatch::Alarm")["FunctionErrorsAlarm"]
+
+    raised = NOT_A_FAULT if machine == "ImagePipeline" else {"Lambda.TooManyRequestsException"}
+    assert excluded == raised
+    assert text(filters["LogGroupName"]) == f"{machine}Logs"
+    assert (transformation["MetricNamespace"], transformation["MetricName"]) == (
+        alarm["Namespace"],
+        alarm["MetricName"],
+    )
+
+
+def test_metrics_of_the_functions_are_those_that_alarms_watch():
+    watched = {
+        alarm["MetricName"]
+        for alarm in of_type("AWS::CloudWatch::Alarm").values()
+        if alarm["Namespace"] == "ImagePipeline"
+    }
+    code = "".join(app.read_text() for app in (REPOSITORY / "functions").glob("*/app.py"))
+
+    assert watched
+    assert all(f'"{name}"' in code for name in watched)
+
+
+def test_nobody_has_to_watch_the_latency():
+    assert "LatencyAlarm" not in Deployment(LatencyAlarmSeconds="0").resources
 
 
 def s3_event(kind: str, key: str, bucket: str = "uploads") -> dict:
@@ -314,7 +413,7 @@ def test_uploads_are_versioned_on_request():
 def test_topics_are_encrypted_with_a_key_that_the_publisher_may_use():
     key = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     plain, encrypted = Deployment().resources, Deployment(TopicsKmsKeyArn=key).resources
-    topics = of_type("AWS::SNS::Topic")
+    topics = of_type("AWS::SNS::Topic").keys() - {"BudgetTopic"}  # holds nothing of users
 
     assert all("KmsMasterKeyId" not in plain[name] for name in topics)
     assert all(encrypted[name]["KmsMasterKeyId"] == key for name in topics)

@@ -20,6 +20,7 @@ CALLS = {
     "SelectImagesFunction": ["dynamodb", "s3"],  # it asks for several objects at a time
     "StatusFunction": ["dynamodb"],
     "ReadImagesFunction": ["dynamodb", "dynamodb"],
+    "PauseFunction": ["events", "events", "sns"],
     "WriteImagesFunction": ["s3 write"],  # completing an upload lists its parts first, but S3 rarely fails twice
 }
 # Seconds of a function's own work, including a cold start (docs/limits.md).
@@ -34,6 +35,7 @@ WORK = {
         "ResolveCurrentVersionFunction",
         "CleanupFunction",
         "IndexFunction",
+        "PauseFunction",
         "StatusFunction",
         "ReadImagesFunction",
         "WriteImagesFunction",

@@ -28,6 +28,7 @@ EDGE = {
         "cleanup",
         "indexing",
         "api.decisions",
+        "switch",
         "api.index",
         "api.storage",
     )
@@ -51,6 +52,7 @@ STANDARD_LIBRARY_ONLY = [
         "printable",
         "logs",
         "quarantine",
+        "pausing",
         "api.http",
         "api.listings",
     )

@@ -57,8 +57,19 @@ def test_every_kind_of_failure_is_documented():
     assert documented("Failures") == kinds | {"failures"}
 
 
-def test_every_alarm_is_documented():
-    assert documented("Alarms") == of_type("AWS::CloudWatch::Alarm").keys()
+ALARMS = of_type("AWS::CloudWatch::Alarm")
+
+
+def test_every_alarm_has_a_section_and_no_other():
+    section = GUIDE.split("\n## Alarms\n")[1].split("\n## ")[0]
+
+    assert set(re.findall(r"^### (\w+)$", section, re.M)) == ALARMS.keys()
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_leads_to_its_section(name: str):
+    assert f"docs/operations.md#{name.lower()}." in ALARMS[name]["AlarmDescription"]
+    assert "image-pipeline" in ALARMS[name]["AlarmDescription"]
 
 
 @pytest.mark.parametrize(("name", "state"), FUNCTIONS)

@@ -27,6 +27,8 @@ _CONFIGS = {
     "dynamodb": _config(2, 2),
     "rekognition": _config(3, 10),
     "stepfunctions": _config(2, 4),
+    "events": _config(3, 2),
+    "sns": _config(3, 2),
 }
 # For presigned URLs, which botocore would otherwise sign by the older scheme, and lead to the global endpoint. That one
 # redirects requests for a new bucket of another Region.

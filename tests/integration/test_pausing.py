@@ -1,0 +1,106 @@
+"""Uploads wait while the pipeline is paused, and none is lost, whatever interrupts the way back."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from cli.main import main
+from tests.integration.conftest import PHOTOS, Deployed
+
+pytestmark = pytest.mark.xdist_group("deployed")
+
+
+@pytest.fixture
+def photo() -> bytes:
+    return (PHOTOS / "cat.png").read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def command_settings(deployed: Deployed, monkeypatch) -> None:
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in deployed.stack.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def resumed_at_the_end(deployed: Deployed) -> Iterator[None]:
+    yield
+    assert main(["resume", "--settling", "0.1"]) == 0
+
+
+def waiting(deployed: Deployed) -> int:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    url = deployed.outputs["PausedUploadsQueue"]
+    attributes = deployed.queues.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(map(int, attributes.values()))
+
+
+def is_paused(deployed: Deployed) -> bool:
+    rule = deployed.outputs["UploadsRule"]
+    [target] = deployed.stack.client("events").list_targets_by_rule(Rule=rule)["Targets"]
+    return ":sqs:" in target["Arn"]
+
+
+def require_completed_once(deployed: Deployed, key: str) -> None:
+    deployed.eventually(lambda: (deployed.record(key) or {}).get("Status") == "COMPLETED" and deployed.events(key))
+    deployed.settled(key)
+    assert [event["Outcome"] for event in deployed.events(key)] == ["COMPLETED"]
+    assert len(deployed.renditions(deployed.record(key))) == 3
+
+
+@pytest.mark.usefixtures("resumed_at_the_end")
+def test_a_spent_budget_has_uploads_wait_until_somebody_resumes(deployed: Deployed, photo):
+    folder = f"uploads/{uuid4().hex}"
+    kept, replaced, deleted = (f"{folder}/{name}.png" for name in ("kept", "replaced", "deleted"))
+    deployed.process(deleted, photo)
+    alarms = deployed.subscribed_queue("alarms", "AlarmsTopic")
+
+    deployed.stack.client("sns").publish(TopicArn=deployed.outputs["BudgetTopic"], Message="the budget is spent")
+    deployed.eventually(lambda: is_paused(deployed))
+    deployed.put(replaced, b"replaced before it was processed")
+    for key in (kept, replaced):
+        deployed.put(key, photo)
+    deployed.delete(deleted)
+    deployed.eventually(lambda: waiting(deployed) == 3 and deployed.record(deleted) is None)
+
+    assert [deployed.executions_of(key) for key in (kept, replaced)] == [[], []]
+    [announced] = deployed.eventually(lambda: deployed.queues.receive_message(QueueUrl=alarms).get("Messages"))
+    assert "image-pipeline resume" in announced["Body"]
+
+    assert main(["resume", "--settling", "0.1"]) == 0
+
+    for key in (kept, replaced):
+        require_completed_once(deployed, key)
+    assert waiting(deployed) == 0
+    require_completed_once(deployed, new_upload(deployed, folder, photo))
+
+
+def new_upload(deployed: Deployed, folder: str, photo: bytes) -> str:
+    key = f"{folder}/new.png"
+    deployed.put(key, photo)
+    return key
+
+
+@pytest.mark.usefixtures("resumed_at_the_end")
+def test_a_way_back_that_is_killed_loses_nothing_and_announces_nothing_twice(deployed: Deployed, photo):
+    keys = [f"uploads/{uuid4().hex}/{number:02}.png" for number in range(24)]
+    assert main(["pause"]) == 0
+    for key in keys:
+        deployed.put(key, photo)
+    deployed.eventually(lambda: waiting(deployed) == len(keys))
+
+    code = "import cli.pausing as p; p._HIDDEN_SECONDS = 2; from cli.main import main; main(['resume'])"
+    killed = subprocess.Popen([sys.executable, "-c", code])
+    deployed.eventually(lambda: waiting(deployed) < len(keys))
+    killed.kill()
+    killed.wait()
+    assert waiting(deployed)
+
+    assert main(["resume", "--settling", "4"]) == 0
+
+    assert waiting(deployed) == 0
+    for key in keys:
+        require_completed_once(deployed, key)
