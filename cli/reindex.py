@@ -12,7 +12,7 @@ from cli.problems import code
 from cli.stack import KEYS_PER_READ, MAX_CONNECTIONS, Document, Stack
 from imagepipeline.lists import lists_of, position
 
-STATUSES = ("PROCESSING", "COMPLETED", "REJECTED", "FAILED")
+STATUSES = ("PROCESSING", "COMPLETED", "HELD", "REJECTED", "FAILED")
 _DELETIONS = 25  # that one BatchWriteItem takes
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from cli.reindex import Reindexed, reindex
 from cli.stack import Stack
+from imagepipeline.api.listings import STATUSES
 from imagepipeline.lists import Entry, position
 from tests.cli.stand_in import NOW as RECEIVED
 from tests.cli.stand_in import write
@@ -27,7 +28,7 @@ def add(stack: Stack, name: str, key: str = KEY, received_at: str = RECEIVED) ->
 
 def test_every_record_is_given_to_the_index_function(stack: Stack) -> None:
     for number in range(120):
-        write(stack, f"uploads/{number}.jpg", Status=("COMPLETED", "FAILED", "REJECTED", "PROCESSING")[number % 4])
+        write(stack, f"uploads/{number}.jpg", Status=STATUSES[number % len(STATUSES)])
 
     done = reindex(stack, NOW)
 

@@ -214,6 +214,41 @@ def test_bad_input_is_refused_with_a_reason_and_nothing_is_stored(deployed, clie
     assert deployed.s3.list_objects_v2(Bucket=deployed.outputs["UploadsBucket"]).get("KeyCount") == before
 
 
+def test_neither_answers_nor_logs_repeat_a_payload_or_a_token(deployed, endpoint, client):
+    mark = uuid4().hex
+    in_base64 = base64.b64encode(mark.encode()).decode()
+    forger = Client(endpoint, token=mark)
+    answers = [
+        client.call("POST /images", "filename=a.jpg", f"<svg>{mark}</svg>".encode(), "image/jpeg"),
+        client.call("POST /images", "filename=a.jpg", {"base64Image": in_base64}),
+        client.call("POST /images", "filename=a.jpg", {"base64Image": f"%{mark}"}),
+        client.call("POST /uploads", body={"Filename": f"../{mark}", "ContentType": "image/jpeg", "Bytes": 1}),
+        client.call("POST /uploads", body={"Filename": "a.jpg", "ContentType": mark, "Bytes": mark}),
+        client.call("POST /uploads", body={mark: mark}),
+        client.call("POST /uploads", body=f'{{"Bytes": "{mark}'.encode(), content_type="application/json"),
+        client.call("GET /images", {"cursor": mark}),
+        client.call("GET /images", {mark: "1"}),
+        client.call("GET /images", {"status": mark, "limit": mark}),
+        client.call("DELETE /uploads/" + mark, {"key": "uploads/a.jpg"}),
+        *(forger.call(route) for route in ROUTES),
+    ]
+
+    logs = deployed.stack.client("logs")
+    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    written = "".join(
+        event["message"]
+        for group in groups
+        for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+        for event in page["events"]
+    )
+    assert all(400 <= answer.status < 500 for answer in answers)
+    assert not [answer.body for answer in answers if mark.encode() in answer.body or in_base64.encode() in answer.body]
+    assert any(group.endswith("/write_images") for group in groups)
+    assert "REPORT" in written
+    assert mark not in written
+    assert in_base64 not in written
+
+
 # ----------------------------------------------------------------------------------------------------------- listings
 
 

@@ -199,8 +199,8 @@ def test_the_local_run_imports_the_pipeline_only_through_the_command(module: str
 
 @pytest.mark.parametrize("module", under("bench"))
 def test_benchmarks_measure_the_pipelines_own_code(module: str):
-    # Usage is that of the deployed system.
-    system = {"local", "deployment", "cli"} if module == "bench.usage" else set()
+    # Usage and the API are those of the deployed system.
+    system = {"local", "deployment", "cli"} if module in ("bench.usage", "bench.api") else set()
 
     assert ours(reach(module)) <= {"bench", "imagepipeline"} | system
 
