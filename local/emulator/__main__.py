@@ -45,6 +45,10 @@ def main() -> None:
         run(listener, arguments)
     except (CannotStart, UpstreamChanged) as problem:
         sys.exit(f"local.emulator: {problem}")
+    # Python would first wait for the threads of Map states, which go on with their items.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def listen(port: int) -> socket.socket:

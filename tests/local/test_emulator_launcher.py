@@ -61,6 +61,19 @@ def test_a_stop_leaves_no_process_port_or_temporary_file(launched: Launched, tmp
     socket.create_server(("127.0.0.1", int(emulated.url.rsplit(":", 1)[-1]))).close()
 
 
+def test_a_stop_does_not_wait_for_a_map(launched: Launched):
+    waiting = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}}
+    states = {"Map": {"Type": "Map", "ItemsPath": "$.Items", "ItemProcessor": waiting, "End": True}}
+    emulated = launched.emulated()
+    execution = emulated.start(emulated.state_machine({"StartAt": "Map", "States": states}), {"Items": [1, 2]})
+    history = emulated.client("stepfunctions").get_execution_history
+    emulated.eventually(lambda: history(executionArn=execution)["events"][-1]["type"] == "MapStateEntered")
+
+    launched.process.terminate()
+
+    assert launched.process.wait(10) == 0
+
+
 def test_functions_end_with_a_killed_launcher(launched: Launched, tmp_path: Path):
     handler = running_handler(launched.emulated(), tmp_path)
 
