@@ -4,9 +4,9 @@ import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import batched
 from typing import Any
@@ -30,7 +30,7 @@ MOST_AT_ONCE = 1000  # images
 _AT_ONCE_IN_A_BATCH = 10  # images; a batch that is nearly done leaves the others' places unused
 # What a run leaves to other uploads: three quarters of the Lambda executions, and half of the calls of Rekognition.
 _SHARE_OF_LAMBDA, _SHARE_OF_REKOGNITION = 1 / 4, 1 / 2
-# Default quota of DetectLabels, in calls a second (AWS General Reference, "Amazon Rekognition endpoints and quotas").
+# Default quota of each operation, in calls a second (AWS General Reference, "Amazon Rekognition endpoints and quotas").
 _REKOGNITION_CALLS, _REKOGNITION_CALLS_ELSEWHERE = dict.fromkeys(("us-east-1", "us-west-2", "eu-west-1"), 50), 5
 
 # Of a batch, beyond its images: its start, SelectImages, ProcessImages, RouteByFailures, BatchProcessed.
@@ -63,8 +63,7 @@ class Plan:
     decisions: Counter[Decision]  # the number of objects for each
     at_once: int  # images
     tolerated: int  # percent
-    workflow: str
-    labels: bool
+    each: costs.Question  # about one image, as the stack is deployed
 
     @property
     def objects(self) -> int:
@@ -88,29 +87,25 @@ class Plan:
     def seconds(self) -> float:
         """The duration, if nothing has to wait for a quota."""
         batches = -(-self.objects // BATCH)
-        processing = self.images * seconds_of_an_image(self.workflow, labels=self.labels) / self.at_once
+        processing = self.images * seconds_of(self.each) / self.at_once
         return processing + batches * _SECONDS_OF_A_BATCH / self.batches_at_once
 
     @property
     def usd(self) -> float:
         """The cost at list prices: that of uploads without their events and storage, and of the run itself."""
-        estimate = costs.estimate(self._question, costs.usage(), costs.prices())
+        estimate = costs.estimate(replace(self.each, images=self.images), costs.usage(), costs.prices())
         # The others are due anyway: what is kept for a month, S3's events, and what does not depend on the number.
         again = [line for line in estimate.lines if not line.monthly and line.what not in _NOT_AGAIN]
         batches = -(-self.objects // BATCH)
         own = {
             "step_functions_transition": self.images + batches * _TRANSITIONS_OF_A_BATCH,
             "lambda_request": batches,
-            "lambda_gb_second_arm64": batches * _SECONDS_OF_A_BATCH * _SELECT_IMAGES_GB,
+            f"lambda_gb_second_{self.each.architecture}": batches * _SECONDS_OF_A_BATCH * _SELECT_IMAGES_GB,
             "s3_write": self.images + self.objects / 1000,  # listings
             "dynamodb_read_unit": self.objects,
         }
         prices = costs.prices().by_name
         return sum(line.usd for line in again) + sum(prices[name].of(count) for name, count in own.items())
-
-    @property
-    def _question(self) -> costs.Question:
-        return costs.Question(self.images, self.workflow, labels=self.labels, deleted=0)
 
     def start(self, stack: Stack) -> str:
         """Start the run; returns its name. Raises SetupError if another is running, or this one would be too long."""
@@ -147,12 +142,25 @@ def plan(
     `at_once` is how many images are processed at a time; None for a share of the account's quotas. `on_progress` is
     called with the number of objects just seen.
     """
-    workflow = stack.parameters.get("WorkflowType", costs.STANDARD)
-    labels = stack.parameters.get("DetectLabels", "true") == "true"
+    each = _question_about(stack.parameters)
     if at_once is None:
-        at_once = _fair_share(stack, aws_lambda, workflow, labels=labels)
+        at_once = _fair_share(stack, aws_lambda, each)
     decisions = _survey(stack, prefix, selections, on_progress)
-    return Plan(prefix, tuple(selections), decisions, at_once, tolerated, workflow, labels)
+    return Plan(prefix, tuple(selections), decisions, at_once, tolerated, each)
+
+
+def _question_about(parameters: Mapping[str, str]) -> costs.Question:
+    """What one image costs in a stack with these parameters, if nobody deletes it."""
+    return costs.Question(
+        1,
+        workflow=parameters.get("WorkflowType", costs.STANDARD),
+        labels=parameters.get("DetectLabels") == "true",
+        faces=parameters.get("DetectFaces") == "true",
+        moderation=parameters.get("Moderation", "off") != "off",
+        mail=bool(parameters.get("NotificationEmail")) and parameters.get("NotifyOn") == "all",
+        deleted=0,
+        architecture=parameters.get("Architecture", "arm64"),
+    )
 
 
 def _survey(
@@ -182,19 +190,19 @@ def _pages(stack: Stack, prefix: str) -> Iterator[list[Document]]:
     return (page.get("Contents", []) for page in pages)
 
 
-def _fair_share(stack: Stack, aws_lambda: Client, workflow: str, *, labels: bool) -> int:
+def _fair_share(stack: Stack, aws_lambda: Client, each: costs.Question) -> int:
     """How many images may be processed at a time, so that new uploads need not wait."""
     limit = aws_lambda.get_account_settings()["AccountLimit"]
     share = limit.get("UnreservedConcurrentExecutions", limit["ConcurrentExecutions"]) * _SHARE_OF_LAMBDA
-    if labels:
+    if each.rekognition_calls:
         calls = _REKOGNITION_CALLS.get(stack.s3.meta.region_name, _REKOGNITION_CALLS_ELSEWHERE)
-        share = min(share, calls * _SHARE_OF_REKOGNITION * seconds_of_an_image(workflow, labels=labels))
+        share = min(share, calls * _SHARE_OF_REKOGNITION * seconds_of(each))
     return max(1, min(int(share), MOST_AT_ONCE))
 
 
-def seconds_of_an_image(workflow: str, *, labels: bool) -> float:
-    """How long one image takes when nothing has to wait: measured, docs/costs.md."""
-    return costs.express_seconds(costs.usage()["Upload"], costs.Question(1, workflow, labels=labels))
+def seconds_of(each: costs.Question) -> float:
+    """How long one image takes when nothing has to wait, as measured."""
+    return costs.express_seconds(costs.usage()["Upload"], each)
 
 
 # --------------------------------------------------------------------------------------------------------------- runs

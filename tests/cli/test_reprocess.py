@@ -74,13 +74,13 @@ def test_rekognitions_quota_is_shared_too(archive):
     plan = reprocess.plan(archive, Account(1000), "uploads/", [Selection.ALL])
 
     # eu-west-1 allows 50 calls a second.
-    rate = plan.at_once / reprocess.seconds_of_an_image(plan.workflow, labels=True)
+    rate = plan.at_once / reprocess.seconds_of(plan.each)
     assert 20 < rate <= 25
 
 
-def planned(images: int, *, others: int = 0, at_once: int = 25, labels: bool = True) -> Plan:
+def planned(images: int, *, others: int = 0, at_once: int = 25) -> Plan:
     decisions = Counter({Decision.PROCESS: images, Decision.NOT_SELECTED: others})
-    return Plan("uploads/", (Selection.ALL,), decisions, at_once, 10, "STANDARD", labels)
+    return Plan("uploads/", (Selection.ALL,), decisions, at_once, 10, costs.Question(1, deleted=0))
 
 
 def test_twice_the_images_take_twice_as_long_and_cost_twice_as_much():
