@@ -315,7 +315,7 @@ def failed_images(
     deadline = time.monotonic() + _INDEX_DELAY
     while True:
         found = failures.in_table(stack, datetime.now(UTC), on_progress=on_progress)
-        of_the_run = [failure for failure in found if belongs_to(progress.name, failure.record)]
+        of_the_run = [each for each in found if each.kind != failures.HELD and belongs_to(progress.name, each.record)]
         failed = sum(failure.kind == failures.FAILED for failure in of_the_run)
         # The list of what needs attention follows the table with a delay.
         if failed >= progress.outcomes.get("Failed", 0) or time.monotonic() > deadline:
