@@ -23,9 +23,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 from samtranslator.yaml_helper import yaml_parse
 
 from bench import pictures
+from cli.api import Api, signed
 from local.stack import LocalStack
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +35,7 @@ TARGET = ROOT / "cli" / "usage.json"
 TEMPLATE = ROOT / "template.yaml"
 PICTURE = "JPEG 12 MP"
 PATIENCE_SECONDS = 120
+SETTLING_SECONDS = 4  # for the index function, which follows the table
 
 # Milliseconds from sending a request to the last byte of its answer, within a Region.
 ASSUMED = {
@@ -44,9 +47,15 @@ ASSUMED = {
     "BetweenStatesMs": 50,  # AWS states none
     "XrayLogBytes": 120,  # of the line with the trace's id that Lambda adds to REPORT
 }
+LIST_ENTRY_BYTES = 300  # of an entry of the index table, with DynamoDB's own
 LOG_EVENT_BYTES = 26  # that CloudWatch Logs adds to each event
 KB, READ_UNIT = 1024, 4096
 
+# Requests that a function sends at the same time, so that it waits for one of them.
+AT_ONCE = {"ThumbnailsFunction": "s3:PutObject"}
+# Reasons of rejections and failures, of which each is a metric, and none is measured here.
+REASONS = 5
+OPERATIONS = ("Upload", "Deletion", "Api")
 SERVICES_OF_WAITS = {"s3": "S3Ms", "dynamodb": "DynamoDbMs", "sns": "SnsMs"}
 
 
@@ -153,8 +162,8 @@ def units(requests: dict[str, Counter], record: dict) -> dict[str, int]:
         ("states", "dynamodb:PutItem"): begun + 1,
         ("StoreFunction", "dynamodb:PutItem"): complete + 2,
         ("states", "dynamodb:DeleteItem"): complete + 1,
-        # An entry of the index table each for the list of all images and for the labels; fewer when an image begins.
-        ("IndexFunction", "dynamodb:BatchWriteItem"): 1 + len(record.get("Labels", {"L": []})["L"]),
+        # An entry of the index table in the list of all images. Those in lists of labels are `LabelEntries`.
+        ("IndexFunction", "dynamodb:BatchWriteItem"): 1,
     }
     written = read = 0
     for caller, counts in requests.items():
@@ -170,8 +179,27 @@ def units(requests: dict[str, Counter], record: dict) -> dict[str, int]:
 
 def bill(measured: Measured, machine: str, count: int, record: dict, sizes: dict[str, int]) -> dict:
     """What one operation used, of `count` that were done."""
-    requests = measured.requests()
     entered = [measured.transitions(execution) for execution in measured.executions(machine)]
+    functions, log_bytes = functions_of(measured, count, sizes)
+    requests = measured.requests()
+    everyone = sum((counts for caller, counts in requests.items() if caller != "client"), Counter())
+    return {
+        "Transitions": statistics.mode(entered),
+        "Functions": functions,
+        "Tasks": {action: number / count for action, number in sorted(requests["states"].items())},
+        "S3Writes": (everyone["s3:PutObject"] + everyone["s3:ListBucket"] + everyone["s3:ListBucketVersions"]) / count,
+        "S3Reads": everyone["s3:GetObject"] / count,
+        **{name: number / count for name, number in units(requests, record).items()},
+        "LogBytes": round(log_bytes / count),
+        "OrchestrationMs": round(
+            (requests["states"].total() * ASSUMED["BetweenStatesMs"] + wait_ms(requests["states"])) / count
+        ),
+    }
+
+
+def functions_of(measured: Measured, count: int, sizes: dict[str, int]) -> tuple[dict[str, dict], int]:
+    """What each function took in an invocation, and the bytes of all their logs; `sizes` are bytes read and written."""
+    requests = measured.requests()
     template = yaml_parse(TEMPLATE.read_text())["Resources"]
     functions, log_bytes = {}, 0
     for name, group in measured.groups.items():
@@ -189,25 +217,13 @@ def bill(measured: Measured, machine: str, count: int, record: dict, sizes: dict
             "MemoryMb": template[name]["Properties"]["MemorySize"],
             "ProcessorMs": round(statistics.median(found["Processor Time"] for found in reports), 1),
             "PeakMb": max(found["Max Memory Used"] for found in reports),
-            "WaitMs": round(wait_ms(calls) + sizes.get(name, 0) / ASSUMED["S3BytesPerMs"]),
+            "WaitMs": round(wait_ms(calls | {AT_ONCE.get(name, ""): 1}) + sizes.get(name, 0) / ASSUMED["S3BytesPerMs"]),
             "Requests": calls,
         }
         # Not counted, because the stand-in for Rekognition is another server.
         if "DETECT_LABELS" in template[name]["Properties"].get("Environment", {}).get("Variables", {}):
             functions[name]["RekognitionMs"] = ASSUMED["RekognitionMs"]
-    everyone = sum((counts for caller, counts in requests.items() if caller != "client"), Counter())
-    return {
-        "Transitions": statistics.mode(entered),
-        "Functions": functions,
-        "Tasks": {action: number / count for action, number in sorted(requests["states"].items())},
-        "S3Writes": (everyone["s3:PutObject"] + everyone["s3:ListBucket"] + everyone["s3:ListBucketVersions"]) / count,
-        "S3Reads": everyone["s3:GetObject"] / count,
-        **{name: number / count for name, number in units(requests, record).items()},
-        "LogBytes": round(log_bytes / count),
-        "OrchestrationMs": round(
-            statistics.mode(entered) * ASSUMED["BetweenStatesMs"] + wait_ms(requests["states"]) / count
-        ),
-    }
+    return functions, log_bytes
 
 
 def wait_ms(calls: dict[str, float]) -> float:
@@ -272,16 +288,12 @@ def measure(measured: Measured, images: int, photo: Path) -> dict:
 
     measured.begin()
     upload("uploads/first.jpg")
-    inits = {
-        name: report(next(line for line in measured.log(group) if line.startswith("REPORT")))["Init Processor Time"]
-        for name, group in measured.groups.items()
-        if measured.log(group)
-    }
-    time.sleep(1.1)  # executions are told apart by whole seconds
+    time.sleep(SETTLING_SECONDS)  # executions are told apart by whole seconds
     measured.begin()
     for number, key in enumerate(keys, 1):
         upload(key)
         print(f"\r{number} of {images} uploaded", end="", file=sys.stderr, flush=True)
+    time.sleep(SETTLING_SECONDS)
     record = measured.item(keys[-1])
     renditions = sum(int(found["M"]["Bytes"]["N"]) for found in record["Renditions"]["M"].values())
     original = photo.stat().st_size
@@ -289,7 +301,11 @@ def measure(measured: Measured, images: int, photo: Path) -> dict:
     uploads = bill(measured, "ImagePipeline", images, record, {"ThumbnailsFunction": original + renditions})
     uploads["S3Writes"] += 1  # the user's
     uploads |= {
-        "StoredBytes": item_bytes(record) + item_bytes({name: record[name] for name in INDEXED}) + 200,
+        "StoredBytes": item_bytes(record)
+        + item_bytes({name: record[name] for name in INDEXED})
+        + 200
+        + LIST_ENTRY_BYTES,
+        "LabelEntries": len(record["Labels"]["L"]),
         "RecordBytes": item_bytes(record),
         "OriginalBytes": original,
         "RenditionBytes": renditions,
@@ -298,10 +314,7 @@ def measure(measured: Measured, images: int, photo: Path) -> dict:
     measured.s3.delete_object(Bucket=measured.outputs["UploadsBucket"], Key="uploads/first.jpg")
     eventually(lambda: not measured.item("uploads/first.jpg"))
     eventually(lambda: all(found["status"] != "RUNNING" for found in measured.executions("Housekeeping")))
-    time.sleep(1.1)
-    for name, group in measured.groups.items():
-        if name not in inits and (found := [line for line in measured.log(group) if line.startswith("REPORT")]):
-            inits[name] = report(found[0])["Init Processor Time"]
+    time.sleep(SETTLING_SECONDS)
     measured.begin()
     for number, key in enumerate(keys, 1):
         measured.s3.delete_object(Bucket=measured.outputs["UploadsBucket"], Key=key)
@@ -310,10 +323,8 @@ def measure(measured: Measured, images: int, photo: Path) -> dict:
     eventually(lambda: len(measured.executions("Housekeeping")) >= images)
     eventually(lambda: all(found["status"] != "RUNNING" for found in measured.executions("Housekeeping")))
     print(file=sys.stderr)
+    time.sleep(SETTLING_SECONDS)
     deletions = bill(measured, "Housekeeping", images, record, {})
-    for operation in (uploads, deletions):
-        for name, function in operation["Functions"].items():
-            function["InitProcessorMs"] = round(inits[name])
     return {
         "Measured": datetime.now(UTC).date().isoformat(),
         "Command": "python -m bench.usage",
@@ -323,7 +334,48 @@ def measure(measured: Measured, images: int, photo: Path) -> dict:
         "Assumed": ASSUMED,
         "Upload": uploads,
         "Deletion": deletions,
-        "Idle": idle() | {"Metrics": len(metrics(lines))},
+        "Api": {"Functions": measure_api(measured, images, photo)},
+        "Idle": idle() | {"Metrics": len(metrics(lines)) + REASONS},
+    }
+
+
+def measure_api(measured: Measured, requests: int, photo: Path) -> dict:
+    """Ask for statuses, records, pages and deletions, and upload in a request's body as much as that may hold."""
+    environment = measured.stack.environment
+    session = boto3.Session(
+        environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1"
+    )
+    api = Api(measured.outputs["ImageStatusApiEndpoint"], signed(session))
+    key = "uploads/api.jpg"
+    measured.s3.upload_file(str(photo), measured.outputs["UploadsBucket"], key)
+    eventually(lambda: measured.item(key).get("Status", {}).get("S") == "COMPLETED")
+    measured.begin()
+    for number in range(requests):
+        time.sleep(0.3)  # the API accepts only so many a second
+        urllib.request.urlopen(f"{api.endpoint}/images/status?key={key}", timeout=30).close()  # noqa: S310
+        api.image(key)
+        next(api.images(status="COMPLETED", limit="100"))
+        if number % 10 == 0:
+            api._call("POST", "/images", {"filename": "body.jpg"}, photo.read_bytes()[: 4 * 2**20], "image/jpeg")
+        else:
+            api.delete(f"uploads/{number}")
+        print(f"\r{number + 1} of {requests} asked   ", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    functions, _ = functions_of(measured, requests, {})
+    return {name: functions[name] for name in ("StatusFunction", "ReadImagesFunction", "WriteImagesFunction")}
+
+
+def init_ms(measured: Measured) -> dict[str, float]:
+    """The median processor time of each function's inits, of all that there were since the deployment."""
+    measured.since = datetime.fromtimestamp(0, UTC)
+    return {
+        name: statistics.median(
+            found["Init Processor Time"]
+            for found in (report(line) for line in measured.log(group) if line.startswith("REPORT"))
+            if "Init Processor Time" in found
+        )
+        for name, group in measured.groups.items()
+        if measured.log(group)
     }
 
 
@@ -352,14 +404,18 @@ def main() -> None:
     else:
         with running() as measured:
             found = measure(measured, options.images, pictures.picture(PICTURE, ROOT / ".local" / "bench" / "pictures"))
+            inits = init_ms(measured)
+        for operation in OPERATIONS:
+            for name, function in found[operation]["Functions"].items():
+                function["InitProcessorMs"] = round(inits[name])
     options.output.write_text(json.dumps(found, indent=2) + "\n")
 
 
 def derived(found: dict) -> dict:
     """The measurement with what follows from the template as it is now."""
     resources = yaml_parse(TEMPLATE.read_text())["Resources"]
-    for operation in (found["Upload"], found["Deletion"]):
-        for name, function in operation["Functions"].items():
+    for operation in OPERATIONS:
+        for name, function in found[operation]["Functions"].items():
             function["MemoryMb"] = resources[name]["Properties"]["MemorySize"]
     found["Idle"] |= idle()
     return found

@@ -97,6 +97,7 @@ class Question:
     faces: bool = False
     moderation: bool = False
     mail: bool = False
+    traces: bool = False
     deleted: float = DELETED  # share of the uploads
     retried: float = RETRIED
     architecture: str = "arm64"
@@ -157,16 +158,12 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
     if question.workflow == STANDARD:
         add("Step Functions", "transitions of uploads", images * upload["Transitions"], "step_functions_transition")
         add("Step Functions", "retries", images * upload["Transitions"] * question.retried, "step_functions_transition")
-        add(
-            "Step Functions",
-            "transitions of deletions",
-            deletions * deletion["Transitions"],
-            "step_functions_transition",
-        )
     else:
-        seconds = images * express_seconds(upload, question) + deletions * express_seconds(deletion, question)
-        add("Step Functions", "executions", images + deletions, "step_functions_request")
-        add("Step Functions", "GB-seconds", seconds * EXPRESS_GB, "step_functions_gb_second")
+        seconds = images * express_seconds(upload, question)
+        add("Step Functions", "executions of uploads", images, "step_functions_request")
+        add("Step Functions", "GB-seconds of uploads", seconds * EXPRESS_GB, "step_functions_gb_second")
+    # Housekeeping is a Standard workflow, whatever the stack's WorkflowType is.
+    add("Step Functions", "transitions of deletions", deletions * deletion["Transitions"], "step_functions_transition")
 
     # -------------------------------------------------------------------------------------------------------- Lambda
     runs, gb_seconds = 0.0, 0.0
@@ -187,6 +184,8 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
         add("S3", "writes and listings" if name == "s3_write" else "reads", count, name)
     for kind in ("Write", "Read"):
         units = images * upload[f"{kind}Units"] + deletions * deletion[f"{kind}Units"]
+        # An image is in the list of each of its labels.
+        units += (images + deletions) * upload["LabelEntries"] * question.labels if kind == "Write" else 0
         add("DynamoDB", f"{kind.lower()} request units", units, f"dynamodb_{kind.lower()}_unit")
     stored_gb = images * (1 - question.deleted) * upload["StoredBytes"] / GB
     add("DynamoDB", "storage for a month", stored_gb, "dynamodb_gb_month")
@@ -202,7 +201,7 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
     add("CloudWatch", "alarms", idle["Alarms"], "alarm_month", monthly=True)
     add("CloudWatch", "custom metrics", idle["Metrics"], "metric_month")
     add("CloudWatch", "dashboards", idle["Dashboards"], "dashboard_month", monthly=True)
-    add("X-Ray", "traces", traces(images + deletions), "xray_trace")
+    add("X-Ray", "traces", traces(images + deletions) * question.traces, "xray_trace")
     add("Rekognition", "images", images * question.rekognition_calls, "rekognition_image")
     return Estimate(question, tuple(lines))
 

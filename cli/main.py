@@ -288,6 +288,7 @@ def _parser() -> argparse.ArgumentParser:
         "--labels", type=_switch, default=True, metavar="true|false", help="the stack's DetectLabels (default: true)"
     )
     costing.add_argument("--mail", action="store_true", help="with an e-mail for each image")
+    costing.add_argument("--traces", action="store_true", help="with traces in X-Ray (the stack's TraceRequests)")
     costing.add_argument(
         "--deleted",
         type=_percent,
@@ -433,6 +434,7 @@ def _cost(options: argparse.Namespace) -> int:
         workflow=options.workflow,
         labels=options.labels,
         mail=options.mail,
+        traces=options.traces,
         deleted=options.deleted,
         retried=options.retried,
     )

@@ -1,7 +1,8 @@
 """CreateThumbnails: creates every configured rendition from one download and one decode."""
 
 import hashlib
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from time import perf_counter
 
 from aws_lambda_powertools import Logger
@@ -39,7 +40,9 @@ def handler(event: dict, context: LambdaContext) -> dict:
     read = perf_counter()
     rendered = render(original, header, specs())
     finished = perf_counter()
-    stored = [store(upload, execution, encoded) for encoded in rendered.renditions.values()]
+    # At the same time, because writing is waiting, and waiting is billed. No thread is left when the next image forks.
+    with ThreadPoolExecutor() as pool:
+        stored = list(pool.map(partial(store, upload, execution), rendered.renditions.values()))
     logger.debug(
         "seconds", extra={"reading": read - started, "rendering": finished - read, "writing": perf_counter() - finished}
     )

@@ -22,6 +22,7 @@ USED = {
         "LogBytes": 2**20,
         "OrchestrationMs": 250,
         "StoredBytes": 2**20,
+        "LabelEntries": 4,
         "OriginalBytes": 2**30,
         "RenditionBytes": 2**20,
     },
@@ -64,7 +65,7 @@ def bill(price: str, usd: float = 1.0, **question: object) -> float:
         ("sns_email", 0),
         ("logs_gb", 1000 / 1024),
         ("alarm_month", 4),
-        ("xray_trace", 1000),
+        ("xray_trace", 0),
         ("rekognition_image", 0),
         ("s3_gb_month", 0),  # objects are no part of the estimate
     ],
@@ -89,8 +90,14 @@ def test_an_express_execution_pays_for_its_duration():
     )
 
 
-def test_labels_cost_a_call_a_read_and_a_longer_run():
+def test_traces_and_mails_are_billed_on_request():
+    assert bill("xray_trace", traces=True) == 1000
+    assert bill("sns_email", mail=True) == 1000
+
+
+def test_labels_cost_a_call_a_read_entries_and_a_longer_run():
     assert bill("rekognition_image", labels=True) == 1000
+    assert bill("dynamodb_write_unit", labels=True) == 10 * 1000
     assert bill("s3_read", labels=True) == 2000 + 1000
     assert bill("lambda_gb_second_arm64", labels=True) == pytest.approx((3 * 0.5 + 1) * 1000)
     assert bill("rekognition_image", labels=True, faces=True, moderation=True) == 3000

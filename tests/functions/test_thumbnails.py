@@ -1,5 +1,6 @@
 import io
 import os
+import threading
 from urllib.parse import quote
 
 import pytest
@@ -115,6 +116,20 @@ def test_the_original_is_downloaded_once_and_each_rendition_written_once():
     assert "Range" not in s3.of("GetObject")[0]
     assert s3.of("GetObject")[0]["IfMatch"] == f'"{event["Event"]["detail"]["object"]["etag"]}"'
     assert s3.bytes_received == event["Event"]["detail"]["object"]["size"]
+
+
+def test_renditions_are_written_at_the_same_time(monkeypatch):
+    met, threads = threading.Barrier(3, timeout=10), threading.active_count()
+    write = app.objects.write_rendition
+
+    def write_with_the_others(*arguments):
+        met.wait()
+        write(*arguments)
+
+    monkeypatch.setattr(app.objects, "write_rendition", write_with_the_others)
+
+    assert len(thumbnails(picture(50, 40), header(50, 40))["Renditions"]) == 3
+    assert threading.active_count() == threads  # the next image's worker process is forked from this one
 
 
 # ----------------------------------------------------------------------------------------------------------------- keys

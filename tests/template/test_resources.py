@@ -67,9 +67,14 @@ def test_retention_is_what_the_user_chose():
     assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups)
 
 
-def test_every_function_and_state_machine_is_traced():
-    assert all(function["TracingConfig"] == {"Mode": "Active"} for function in FUNCTIONS.values())
-    assert all(machine["TracingConfiguration"] == {"Enabled": True} for machine in STATE_MACHINES.values())
+@pytest.mark.parametrize(("wanted", "mode"), [("true", "Active"), ("false", "PassThrough")])
+def test_functions_and_state_machines_are_traced_on_request(wanted: str, mode: str):
+    resources = Deployment(TraceRequests=wanted).resources
+
+    assert all(
+        resources[name]["Tracing"] == {"Enabled": wanted == "true"} for name in ("ImagePipeline", "Housekeeping")
+    )
+    assert Deployment(TraceRequests=wanted)._decided(source()["Globals"]["Function"]["Tracing"]) == mode
 
 
 # ------------------------------------------------------------------------------------------------------------- events
