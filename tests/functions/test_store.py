@@ -164,6 +164,7 @@ def test_who_is_overtaken_while_renditions_are_removed_announces_nothing(listing
 # ----------------------------------------------------------------------------------------------------------- quarantine
 
 FLAGGED = {"ModerationLabels": [{"Name": "Weapons", "ParentName": "Violence", "Confidence": 93.1, "TaxonomyLevel": 2}]}
+TOO_SMALL = {"Name": "TooSmallForModeration", "Message": "the largest rendition is 60x60"}
 FAILED_TO_EXAMINE = {"Name": "RekognitionThrottled", "Message": "Rekognition is throttling: slow down"}
 
 
@@ -177,10 +178,18 @@ def described(**moderation: object) -> dict:
         (FLAGGED, "Flagged"),
         ({"ModerationError": FAILED_TO_EXAMINE}, "RekognitionThrottled"),
         ({"ModerationLabels": [], "ModerationError": FAILED_TO_EXAMINE}, "RekognitionThrottled"),
-        ({"ModerationSkipped": {"Name": "TooSmallForModeration", "Message": "60x60"}}, "TooSmallForModeration"),
+        ({"ModerationSkipped": TOO_SMALL}, "TooSmallForModeration"),
+        ({"ModerationLabels": [], "ModerationSkipped": TOO_SMALL}, "TooSmallForModeration"),
         ({}, "NotExamined"),
     ],
-    ids=["flagged", "failed", "an answer and an error", "too small", "neither an answer nor a reason"],
+    ids=[
+        "flagged",
+        "failed",
+        "an answer and an error",
+        "too small",
+        "an answer, too small",
+        "neither an answer nor a reason",
+    ],
 )
 def test_an_image_that_may_not_be_shown_is_held(setting, moderation, name):
     setting("MODERATION", "quarantine")

@@ -26,8 +26,15 @@ from tests.statemachine.test_image_pipeline import (
     uploaded,
 )
 
+FACE = {
+    "BoundingBox": {"Left": 0.25, "Top": 0.5, "Width": 0.25, "Height": 0.25},
+    "Confidence": 99.9,
+    "Landmarks": [{"Type": "nose", "X": 0.4, "Y": 0.6}],
+    "Pose": {"Roll": -1.5, "Yaw": 2.0, "Pitch": 0},
+}
 FLAGGED = METADATA | {
-    "ModerationLabels": [{"Name": "Weapons", "ParentName": "Violence", "Confidence": 93.1, "TaxonomyLevel": 2}]
+    "ModerationLabels": [{"Name": "Weapons", "ParentName": "Violence", "Confidence": 93.1, "TaxonomyLevel": 2}],
+    "Faces": [FACE],
 }
 CLEAN = METADATA | {"ModerationLabels": []}
 ABANDONED = "arn:aws:states:us-east-1:123456789012:execution:pipeline:abandoned"
@@ -124,6 +131,16 @@ def test_a_held_image_whose_execution_fails_afterwards_has_failed(pipeline: Stat
     assert record.keys().isdisjoint({"Renditions", "HeldBecause"})
 
 
+def test_an_event_of_a_held_image_that_comes_again_changes_nothing(pipeline: StateMachine):
+    pipeline.run(uploaded())
+    held = pipeline.record(KEY)
+
+    again = pipeline.run(uploaded())
+
+    assert again.announcements == ()
+    assert pipeline.record(KEY) == held
+
+
 # ------------------------------------------------------------------------------------------------------------ decisions
 
 
@@ -143,6 +160,16 @@ def test_a_released_image_is_completed_and_announced(pipeline: StateMachine):
         name: value for name, value in held.items() if name not in changed
     } | {"Decision": {"Action": "RELEASE"}}
     assert (record["Status"], "HeldBecause" in record) == ("COMPLETED", False)
+
+
+def test_a_released_image_lacks_nothing_that_a_moderator_has_replaced(pipeline: StateMachine):
+    unexamined = METADATA | {"ModerationError": {"Name": "RekognitionFailed", "Message": "InternalServerError"}}
+    pipeline.run(uploaded(), {"metadata": [unexamined]})
+
+    decide(pipeline, Action.RELEASE)
+
+    assert pipeline.record(KEY)["Status"] == "COMPLETED"
+    assert "ModerationError" not in pipeline.record(KEY)
 
 
 def test_a_rejected_image_loses_its_renditions_and_is_announced(pipeline: StateMachine):
