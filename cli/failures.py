@@ -240,6 +240,10 @@ def _ended_early(
 ) -> Iterator[tuple[Document, Event, Record]]:
     """Executions that ended early, each with its event and the record that its key has now, which may be empty."""
 
+    if machine == "ImagePipeline" and stack.is_express:
+        yield from _left_registered(stack)
+        return
+
     def described(arn: str) -> Document:
         execution: Document = stack.stepfunctions.describe_execution(executionArn=arn)
         return execution
@@ -252,6 +256,17 @@ def _ended_early(
             except ValueError:  # somebody started the state machine by hand
                 continue
             yield execution, event, stack.records([event.key]).get(event.key, {})
+
+
+def _left_registered(stack: Stack) -> Iterator[tuple[Document, Event, Record]]:
+    """Executions of an Express workflow that Sweep should have handed to Housekeeping, in the same form."""
+    for registered, execution_input in stack.registered():
+        try:
+            event = Event.parse(execution_input)
+        except ValueError:  # somebody started the state machine by hand
+            continue
+        execution = {"executionArn": registered.arn, "status": "TIMED_OUT", "stopDate": registered.due()}
+        yield execution, event, stack.records([event.key]).get(event.key, {})
 
 
 def _listed(stack: Stack, machine: str, after: datetime) -> Iterator[str]:

@@ -5,6 +5,7 @@ import time
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import batched
 from pathlib import Path
@@ -16,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cli.problems import SetupError, code
+from imagepipeline.executions import RegisteredExecution
 
 URL_SECONDS = 900
 KEYS_PER_READ = 100  # BatchGetItem's limit
@@ -163,8 +165,35 @@ class Stack:
         url: str = self.s3.generate_presigned_url("get_object", Params=asked, ExpiresIn=URL_SECONDS)
         return url
 
+    @property
+    def is_express(self) -> bool:
+        """Whether ImagePipeline is an Express workflow, about whose executions Step Functions cannot be asked."""
+        return "ExecutionsTable" in self.outputs
+
+    def registered(self) -> Iterator[tuple[RegisteredExecution, str]]:
+        """The executions of an Express workflow that have not succeeded yet, each with its input, as JSON."""
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.outputs["ExecutionsTable"])
+        for item in (item for page in pages for item in page["Items"]):
+            yield RegisteredExecution.from_item(item), item["Input"]["S"]
+
     def execution_status(self, arn: str) -> str:
-        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED, or GONE: Step Functions deletes executions after 90 days."""
+        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED, or GONE: Step Functions deletes executions after 90 days.
+
+        Of an Express workflow: SUCCEEDED if nothing is registered of the execution, which is also the case in its first
+        seconds; RUNNING until Sweep should hand it to Housekeeping; then TIMED_OUT.
+        """
+        machine = self.outputs["ImagePipeline"].rpartition(":")[2]
+        if self.is_express and f":{machine}:" in f"{arn}:":
+            answer = self.dynamodb.query(
+                TableName=self.outputs["ExecutionsTable"],
+                KeyConditionExpression="ExecutionArn = :arn",
+                ExpressionAttributeValues={":arn": {"S": arn}},
+                ConsistentRead=True,
+            )
+            due = [RegisteredExecution.from_item(item).due() for item in answer["Items"]]
+            if not due:
+                return "SUCCEEDED"
+            return "RUNNING" if max(due) > datetime.now(UTC) else "TIMED_OUT"
         try:
             status: str = self.stepfunctions.describe_execution(executionArn=arn)["status"]
         except ClientError as error:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.status import Status as Spinner
@@ -16,6 +17,7 @@ from cli.problems import AWS_ERRORS, SetupError, code, explain
 from cli.stack import Client, Stack
 from deployment.sam import sam
 from deployment.target import Target, options_of_a_target
+from imagepipeline.executions import LIMIT
 
 _LONGEST_WAIT = 300  # seconds; most executions take a few, and Housekeeping waits 130 for functions that still write
 _PAUSE = 2  # seconds between two looks at them
@@ -98,9 +100,9 @@ def drain(stack: Stack, eventbridge: Client, parts: _Parts, spinner: Spinner) ->
         for run in _running(stack.stepfunctions, [stack.outputs["Reprocess"]]):
             stack.stepfunctions.stop_execution(executionArn=run, cause="The stack is being deleted.")
     deadline = time.monotonic() + _LONGEST_WAIT
-    while running := list(_running(stack.stepfunctions, parts.machines)):
+    while running := [*_running(stack.stepfunctions, parts.machines), *_running_express(stack)]:
         if time.monotonic() > deadline:
-            for execution in running:
+            for execution in _running(stack.stepfunctions, parts.machines):
                 stack.stepfunctions.stop_execution(executionArn=execution, cause="The stack is being deleted.")
             return
         spinner.update(f"{len(running)} executions are still running")
@@ -110,8 +112,19 @@ def drain(stack: Stack, eventbridge: Client, parts: _Parts, spinner: Spinner) ->
 def _running(stepfunctions: Client, machines: list[str]) -> Iterator[str]:
     for machine in machines:
         pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine, statusFilter="RUNNING")
-        with suppress(stepfunctions.exceptions.StateMachineDoesNotExist):
+        refused = stepfunctions.exceptions
+        # Step Functions does not list the executions of an Express workflow.
+        with suppress(refused.StateMachineDoesNotExist, refused.StateMachineTypeNotSupported):
             yield from (execution["executionArn"] for page in pages for execution in page["executions"])
+
+
+def _running_express(stack: Stack) -> Iterator[str]:
+    """Executions of an Express workflow that have not succeeded, and may not have ended. They cannot be stopped."""
+    if stack.is_express:
+        with suppress(stack.dynamodb.exceptions.ResourceNotFoundException):  # deleted by hand
+            for registered, _ in stack.registered():
+                if registered.since + LIMIT > datetime.now(UTC):
+                    yield registered.arn
 
 
 def empty(s3: Client, bucket: str, spinner: Spinner) -> int:

@@ -108,7 +108,9 @@ def steps(machine: str) -> dict[str, str]:
 
 
 def _states(machine: str) -> dict:
-    return json.loads((REPOSITORY / "statemachine" / f"{machine}.asl.json").read_text())
+    text = (REPOSITORY / "statemachine" / f"{machine}.asl.json").read_text()
+    # Two placeholders are named for the states that a Standard workflow has there.
+    return json.loads(re.sub(r'"\$\{(BeginRecord|NotifySuccess)}"', r'"\1"', text))
 
 
 def _called(state: dict) -> str:
@@ -169,7 +171,8 @@ def draw() -> str:
     row |= {f"Reprocess/{name}": third + 34 + number * ROW for number, name in enumerate(reprocess)}
     rows = -(-len(ALARMS) // 3)
     budget = alarms + 18 + 34 + rows * ROW + 18
-    height = budget + 34 + ROW + 20
+    express = budget + 34 + ROW + 18
+    height = express + 86
     uploads, deletions, early = row["ValidateImage"] + 24, row["Housekeeping/ResolveCurrentVersion"], failures - 30
     paused = uploads + ROW + 16
     status, read, write, api, client = (row[f"Housekeeping/{name}"] for name in housekeeping)
@@ -263,6 +266,13 @@ def draw() -> str:
             budget + 58,
             "replaces the target of UploadsRule by PausedUploadsQueue, and tells operators",
         ),
+        # --- Express workflow
+        group(LEFT - 12, express, WIDTH - 2 * (LEFT - 12), 72, "WorkflowType=EXPRESS", "only then"),
+        box("events", LEFT, express + 28, "SweepRule", "every minute"),
+        arrow(f"M{LEFT + SIDE} {express + 48} h35"),
+        box("compute", LEFT + 260, express + 28, "SweepFunction", "hands what ended early to Housekeeping", width=290),
+        arrow(f"M{LEFT + 586} {express + 48} h-35"),
+        box("storage", LEFT + 586, express + 28, "ExecutionsTable", "executions that did not succeed", width=290),
     ]
     return "\n".join(
         [

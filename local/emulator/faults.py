@@ -9,6 +9,11 @@
 EventBridge and by state machines, or `lambda:` and a function's name. Wildcards are allowed. `fault` is throttle, error
 or denied; for functions also crash (before the handler runs), crash-late or timeout (after the handler has done its
 work), or malformed (a result that is not the handler's). `times` defaults to 1.
+
+    POST   /_local/faults?at=express:dynamodb:PutItem&fault=end-late
+
+An execution of an Express workflow reaches its time limit: just before it makes a call (end), or just after it
+(end-late).
 """
 
 import fnmatch
@@ -21,12 +26,13 @@ from ministack.core.iam_actions import extract_iam_action
 from ministack.core.responses import error_response_json, error_response_xml, json_response
 from ministack.services import lambda_svc, stepfunctions
 
-from local.emulator.state_machines import ERROR_PREFIXES, permission
+from local.emulator.state_machines import ERROR_PREFIXES, current_execution, is_express, permission, time_out
 from local.emulator.upstream import patch
 
 PATH = "/_local/faults"
 SERVICE_FAULTS = ("throttle", "error", "denied")
 FUNCTION_FAULTS = (*SERVICE_FAULTS, "crash", "crash-late", "timeout", "malformed")
+EXPRESS_FAULTS = ("end", "end-late")
 # HTTP status and error code, by service and fault.
 ANSWERS = {
     "dynamodb": {
@@ -96,7 +102,7 @@ async def manage(original: Callable, method: str, path: str, headers: dict, quer
             _faults.clear()
         if method == "POST":
             at, fault, times = query["at"][0], query["fault"][0], int(query.get("times", ["1"])[0])
-            possible = FUNCTION_FAULTS if at.startswith("lambda:") else SERVICE_FAULTS
+            possible = {"lambda": FUNCTION_FAULTS, "express": EXPRESS_FAULTS}.get(at.split(":")[0], SERVICE_FAULTS)
             if fault not in possible or times < 1:
                 return json_response({"message": f"fault must be one of {', '.join(possible)}, times at least 1"}, 400)
             _faults.append(Fault(at, fault, times))
@@ -122,8 +128,19 @@ async def fail_requests(
 @patch(stepfunctions, "_invoke_resource(resource, input_data)")
 def fail_tasks(original: Callable, resource: str, input_data: dict) -> object:
     """A task that calls a service fails. One that invokes a function fails by `fail_functions`."""
-    action, _target = permission(resource, input_data)
+    action, target = permission(resource, input_data)
     service = action.split(":")[0]
+    execution = current_execution()
+    if execution and is_express(execution):
+        call = f"lambda:{target.rsplit(':', 1)[-1]}" if service == "lambda" else action
+        match take(f"express:{call}"):
+            case "end":
+                time_out(execution)
+                raise stepfunctions._ExecutionError("States.Timeout", MESSAGE)
+            case "end-late":
+                result = original(resource, input_data)
+                time_out(execution)
+                return result
     if service != "lambda" and (fault := take(action)):
         _status, code = answer(service, fault)
         raise stepfunctions._ExecutionError(

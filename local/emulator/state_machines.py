@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 
-from ministack.core.responses import get_account_id, get_region, now_iso
+from ministack.core.responses import error_response_json, get_account_id, get_region, now_iso
 from ministack.services import dynamodb, lambda_svc, stepfunctions
 
 from local.emulator.permissions import role_allows
@@ -16,7 +16,7 @@ MAX_DATA_BYTES = 262_144  # of a task's input or output, in UTF-8
 # Neither States.ALL nor States.TaskFailed matches these, as Step Functions documents.
 TERMINAL_ERRORS = ("States.DataLimitExceeded", "States.Runtime")
 # How optimized integrations prefix the errors of their services.
-ERROR_PREFIXES = {"lambda": "Lambda", "dynamodb": "DynamoDB", "sns": "SNS", "states": "StepFunctions"}
+ERROR_PREFIXES = {"lambda": "Lambda", "dynamodb": "DynamoDB", "sns": "SNS", "sqs": "SQS", "states": "StepFunctions"}
 
 _execution = contextvars.ContextVar("execution", default=None)
 
@@ -84,6 +84,8 @@ def permission(resource: str, arguments: dict) -> tuple[str, str]:
             return action, table if table.startswith("arn:") else f"arn:aws:dynamodb:{prefix}:table/{table}"
         case "sns":
             return action, arguments.get("TopicArn", "*")
+        case "sqs":
+            return action, f"arn:aws:sqs:{prefix}:{arguments.get('QueueUrl', '').rsplit('/', 1)[-1]}"
         case "states":
             return action, arguments.get("StateMachineArn", "*")
     # Allowing the call would hide a missing permission.
@@ -147,11 +149,14 @@ def enforce_the_state_machines_timeout(original: Callable, exec_arn: str) -> Non
     """The state machine's own TimeoutSeconds ends an execution as TIMED_OUT, and EventBridge receives that status."""
     execution = stepfunctions._executions[exec_arn]
     definition = json.loads(stepfunctions._state_machines[execution["stateMachineArn"]]["definition"])
-    if "TimeoutSeconds" not in definition:
+    limits = [definition["TimeoutSeconds"]] if "TimeoutSeconds" in definition else []
+    if is_express(execution):
+        limits.append(EXPRESS_SECONDS * stepfunctions._SFN_WAIT_SCALE)  # as fast as the waits that it has to outlast
+    if not limits:
         original(exec_arn)
         return
     in_this_context = contextvars.copy_context().run
-    timer = threading.Timer(definition["TimeoutSeconds"], in_this_context, (time_out, execution))
+    timer = threading.Timer(min(limits), in_this_context, (time_out, execution))
     timer.daemon = True
     timer.start()
     original(exec_arn)
@@ -171,6 +176,46 @@ def keep_the_first_outcome(original: Callable, execution: dict, error: str, caus
     """An aborted or timed-out execution keeps its status when its last task fails."""
     if execution["status"] == "RUNNING":
         original(execution, error, cause)
+
+
+# ---------------------------------------------------------------------------------------------------- Express workflows
+
+EXPRESS_SECONDS = 300  # after which Step Functions ends an Express execution
+
+
+def is_express(execution: dict) -> bool:
+    """Whether an execution is one of an Express workflow."""
+    machine = stepfunctions._state_machines.get(execution.get("stateMachineArn"), {})
+    return machine.get("type") == "EXPRESS"
+
+
+@patch(stepfunctions, "_emit_execution_status_event(execution)")
+def keep_silent_about_express_executions(original: Callable, execution: dict) -> None:
+    """EventBridge gets status changes of Standard workflows alone."""
+    if not is_express(execution):
+        original(execution)
+
+
+def refuse_express_executions(original: Callable, data: dict) -> tuple:
+    """Step Functions cannot be asked about an Express execution, nor stop one."""
+    execution = stepfunctions._executions.get(data.get("executionArn"))
+    if execution and is_express(execution):
+        return error_response_json("InvalidArn", "Invalid Arn: 'Resource type not valid in this context: express'", 400)
+    return original(data)
+
+
+for operation in ("_describe_execution", "_stop_execution", "_get_execution_history"):
+    patch(stepfunctions, f"{operation}(data)")(refuse_express_executions)
+
+
+@patch(stepfunctions, "_list_executions(data)")
+def list_no_express_executions(original: Callable, data: dict) -> tuple:
+    """Step Functions does not list the executions of an Express workflow."""
+    if is_express(data):
+        return error_response_json(
+            "StateMachineTypeNotSupported", "This operation is not supported by this type of state machine", 400
+        )
+    return original(data)
 
 
 # ------------------------------------------------------------------------------------------------ variables and results

@@ -5,6 +5,7 @@ from moto.dynamodb.models.table import Table
 from moto.s3.models import FakeBucket
 
 from tests.functions.deployed import (
+    EXECUTIONS_TABLE,
     IMAGES_TABLE,
     INDEX_TABLE,
     SETTINGS,
@@ -14,7 +15,7 @@ from tests.functions.deployed import (
 )
 from tests.template.stack import source
 
-TABLES = {IMAGES_TABLE: "ImagesTable", INDEX_TABLE: "IndexTable"}
+TABLES = {IMAGES_TABLE: "ImagesTable", INDEX_TABLE: "IndexTable", EXECUTIONS_TABLE: "ExecutionsTable"}
 REGION = "us-east-1"
 
 

@@ -6,10 +6,12 @@ import pytest
 
 from imagepipeline import aws, records
 from tests.functions.deployed import (
+    EXECUTIONS_TABLE,
     IMAGES_TABLE,
     PHOTO,
     PROJECT,
     THUMBNAILS_BUCKET,
+    deploy_housekeeping,
     invoke,
     new_execution_environment,
     put_uploads_rule,
@@ -33,6 +35,9 @@ def under_way():
     aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=item)
     for rendition in sample("store")["Renditions"].values():
         aws.client("s3").put_object(Bucket=THUMBNAILS_BUCKET, Key=rendition["Key"], Body=b"jpeg")
+    ended = {"ExecutionArn": "ended", "RegisteredAt": "2026-01-01T00:00:00Z", "Input": "{}", "Resumptions": 0}
+    aws.client("dynamodb").put_item(TableName=EXECUTIONS_TABLE, Item=records.to_item(ended))
+    deploy_housekeeping()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from imagepipeline import lists
+from imagepipeline.executions import OVERDUE_AFTER
 from imagepipeline.records import from_item
 from local.inbox import Mail
 from local.stack import LocalStack
@@ -28,8 +29,10 @@ PATIENCE = int(os.environ.get("TEST_PATIENCE", "60"))  # seconds; an image takes
 class Deployed:
     """A deployed pipeline, through the interfaces of its users."""
 
-    def __init__(self, stack: LocalStack) -> None:
+    def __init__(self, stack: LocalStack, wait_scale: float = 1) -> None:
+        """`wait_scale` is by how much the state machines' time runs faster."""
         self.stack = stack
+        self.wait_scale = wait_scale
         self.outputs = stack.outputs
         self.s3 = stack.client("s3")
         self.table = stack.client("dynamodb")
@@ -140,6 +143,29 @@ class Deployed:
             if "stateEnteredEventDetails" in event
         ]
 
+    @property
+    def is_express(self) -> bool:
+        """Whether ImagePipeline is an Express workflow, whose executions Step Functions says nothing about."""
+        return "ExecutionsTable" in self.outputs
+
+    def registered(self, key: str = "") -> list[dict]:
+        """The inputs of Express executions that have not succeeded yet: all of them, or those of a key."""
+        items = self.table.scan(TableName=self.outputs["ExecutionsTable"], ConsistentRead=True)["Items"]
+        inputs = [json.loads(item["Input"]["S"]) for item in items]
+        return [found for found in inputs if key in ("", found["detail"]["object"]["key"])]
+
+    def sweep(self) -> int:
+        """Do what a schedule does every minute. Returns the number of executions that had ended early."""
+        payload = json.dumps({"OverdueAfterSeconds": self.wait_scale * OVERDUE_AFTER.total_seconds()})
+        answer = self.stack.client("lambda").invoke(FunctionName=self.function("SweepFunction"), Payload=payload)
+        assert "FunctionError" not in answer, answer["Payload"].read()
+        return json.load(answer["Payload"])["HandedOver"]
+
+    def function(self, name: str) -> str:
+        """The name of a deployed function."""
+        found = self.stack.client("lambda").list_functions()["Functions"]
+        return next(function["FunctionName"] for function in found if name in function["FunctionName"])
+
     def executions_of(self, key: str, machine: str = "ImagePipeline") -> list[dict]:
         """Descriptions of all executions that the key's events have started, oldest first."""
         listed = self.executions.list_executions(stateMachineArn=self.outputs[machine])["executions"]
@@ -159,7 +185,7 @@ class Deployed:
     def function_setting(self, function: str, **variables: str) -> Iterator[None]:
         """Give a deployed function other environment variables within the context."""
         client = self.stack.client("lambda")
-        name = next(f["FunctionName"] for f in client.list_functions()["Functions"] if function in f["FunctionName"])
+        name = self.function(function)
         before = client.get_function_configuration(FunctionName=name)["Environment"]
         client.update_function_configuration(
             FunctionName=name, Environment={"Variables": before["Variables"] | variables}

@@ -79,10 +79,13 @@ class Emulated:
         response = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
         return json.loads(response["Payload"].read())
 
-    def state_machine(self, definition: dict, *statements: dict) -> str:
+    def state_machine(self, definition: dict, *statements: dict, workflow: str = "STANDARD") -> str:
         """The ARN of a new state machine whose role allows the statements."""
         created = self.client("stepfunctions").create_state_machine(
-            name=f"machine-{uuid4().hex}", definition=json.dumps(definition), roleArn=self.role(*statements)
+            name=f"machine-{uuid4().hex}",
+            definition=json.dumps(definition),
+            roleArn=self.role(*statements),
+            type=workflow,
         )
         return created["stateMachineArn"]
 

@@ -127,6 +127,30 @@ def test_eventbridge_can_fail_to_start_a_state_machine(emulator: Emulated, fault
     assert attributes["ERROR_CODE"]["StringValue"] == "ThrottlingException"
 
 
+@pytest.mark.parametrize(("fault", "called"), [("end", False), ("end-late", True)])
+def test_an_express_execution_can_reach_its_time_limit_at_a_call(
+    emulator: Emulated, faults: Faults, fault: str, called: bool
+):
+    first, second = emulator.queue(), emulator.queue()
+    send = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage"}
+    states = {
+        "First": send | {"Arguments": {"QueueUrl": first, "MessageBody": "sent"}, "Next": "Second"},
+        "Second": send | {"Arguments": {"QueueUrl": second, "MessageBody": "sent"}, "End": True},
+    }
+    allow = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}
+    definition = {"QueryLanguage": "JSONata", "StartAt": "First", "States": states}
+    machine = emulator.state_machine(definition, allow, workflow="EXPRESS")
+    faults.ask("express:sqs:SendMessage", fault)
+
+    emulator.start(machine)
+    emulator.eventually(lambda: not faults.request("GET"))
+    emulator.start(machine)  # meets no fault
+
+    emulator.received(second)
+    count = emulator.client("sqs").get_queue_attributes(QueueUrl=first, AttributeNames=["All"])["Attributes"]
+    assert int(count["ApproximateNumberOfMessages"]) == 1 + called
+
+
 def test_an_unknown_fault_is_refused(faults: Faults):
     with pytest.raises(urllib.error.HTTPError) as refusal:
         faults.ask("s3:GetObject", "crash")

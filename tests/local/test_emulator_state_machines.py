@@ -1,11 +1,13 @@
 """Step Functions on the emulator: permissions, limits, timeouts, retries, variables and error names."""
 
 import json
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 
-from tests.local.emulated import Emulated, queue_arn
+from tests.local.emulated import Emulated, Launched, queue_arn
 
 INVOKE_ANYTHING = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}
 FAILING = "def handler(event, context): raise ValueError('always')"
@@ -125,6 +127,67 @@ def test_a_state_machine_times_out_with_an_event(patched: Emulated):
     assert json.loads(detail["input"]) == {"ImageKey": "uploads/cat.jpg"}
     assert detail["inputDetails"] == {"included": True}
     assert detail["stopDate"] > detail["startDate"]
+
+
+NOTHING = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
+
+
+@pytest.mark.parametrize(
+    ("operation", "error"),
+    [
+        ("describe_execution", "InvalidArn"),
+        ("stop_execution", "InvalidArn"),
+        ("get_execution_history", "InvalidArn"),
+        ("list_executions", "StateMachineTypeNotSupported"),
+    ],
+)
+def test_step_functions_answers_nothing_about_an_express_execution(patched: Emulated, operation: str, error: str):
+    machine = patched.state_machine(NOTHING, workflow="EXPRESS")
+    execution = patched.start(machine)
+    about = {"stateMachineArn": machine} if operation == "list_executions" else {"executionArn": execution}
+
+    with pytest.raises(ClientError, match=error):
+        getattr(patched.client("stepfunctions"), operation)(**about)
+
+
+def test_an_express_execution_sends_no_event(patched: Emulated):
+    events = patched.client("events")
+    machines = [patched.state_machine(NOTHING, workflow=workflow) for workflow in ("EXPRESS", "STANDARD")]
+    queue = patched.queue("events.amazonaws.com")
+    pattern = {"source": ["aws.states"], "detail": {"status": ["SUCCEEDED"], "stateMachineArn": machines}}
+    events.put_rule(Name="succeeded", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="succeeded", Targets=[{"Id": "queue", "Arn": queue_arn(queue)}])
+
+    for machine in machines:
+        patched.start(machine)
+
+    assert json.loads(patched.received(queue)["Body"])["detail"]["stateMachineArn"] == machines[1]
+
+
+def test_an_express_execution_ends_after_its_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("SFN_WAIT_SCALE", "0.005")  # five minutes are a second and a half
+    launched = Launched(tmp_path / "state")
+    try:
+        emulator = launched.emulated()
+        sent = emulator.queue()
+        function = emulator.function("import time\ndef handler(event, context): time.sleep(4)", Timeout=20)
+        send = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "End": True}
+        definition = invoking(function, Next="Send")
+        del definition["States"]["Work"]["End"]
+        arguments = {"QueueUrl": sent, "MessageBody": "{% $states.context.StateMachine.Name %}"}
+        definition["States"]["Send"] = send | {"Arguments": arguments}
+        allow = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue_arn(sent)}
+        machines = {
+            workflow: emulator.state_machine(definition, INVOKE_ANYTHING, allow, workflow=workflow)
+            for workflow in ("EXPRESS", "STANDARD")
+        }
+
+        emulator.start(machines["EXPRESS"])
+        emulator.start(machines["STANDARD"])
+
+        assert machines["STANDARD"].endswith(emulator.received(sent)["Body"])
+    finally:
+        launched.stop()
 
 
 @pytest.mark.parametrize("status", ["FAILED", "ABORTED"])

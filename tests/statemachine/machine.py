@@ -22,11 +22,12 @@ from ministack.services import stepfunctions
 from imagepipeline import image_events, models, ordering, quarantine, records
 from imagepipeline.errors import Superseded
 from imagepipeline.models import Upload
-from tests.template.stack import folder_of, source
+from tests.template.stack import Deployment, folder_of, source
 
 DEFINITIONS = Path(__file__).parents[2] / "statemachine"
 REGION = "us-east-1"
 TABLE = "images"
+EXECUTIONS_TABLE = "executions"
 TABLE_PROPERTIES = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
 THUMBNAILS_BUCKET = "thumbnails"
 
@@ -91,9 +92,12 @@ class StateMachine:
         self._answers = answers
         self._dynamodb = _client("dynamodb")
         self._sns = _client("sns")
-        self._dynamodb.create_table(TableName=TABLE, **table_properties())
+        self._sqs = _client("sqs")
+        self._dynamodb.create_table(TableName=TABLE, **table_properties("ImagesTable"))
+        self._dynamodb.create_table(TableName=EXECUTIONS_TABLE, **table_properties("ExecutionsTable"))
+        self._queue = self._sqs.create_queue(QueueName="undelivered")["QueueUrl"]
         topic = self._sns.create_topic(Name="notifications")["TopicArn"]
-        self._arn = _create(logical_id, topic, **parameters)
+        self._arn = _create(logical_id, topic, self._queue, **parameters)
 
     def run(self, event: dict, outcomes: dict[str, list[Outcome]] | None = None) -> Execution:
         """Run an execution to its end.
@@ -120,6 +124,15 @@ class StateMachine:
         """The record of an upload."""
         item = self._dynamodb.get_item(TableName=TABLE, Key={"ImageKey": {"S": key}}).get("Item")
         return records.from_item(item) if item else None
+
+    def registered(self) -> list[dict]:
+        """The items of the executions that have not succeeded."""
+        return self._dynamodb.scan(TableName=EXECUTIONS_TABLE)["Items"]
+
+    def undelivered(self) -> list[dict]:
+        """The messages in the queue of undelivered events."""
+        received = self._sqs.receive_message(QueueUrl=self._queue, MessageAttributeNames=["All"])
+        return received.get("Messages", [])
 
     def put(self, **record: object) -> None:
         """Something else writes a record."""
@@ -169,8 +182,8 @@ class StateMachine:
         return self._call_aws(service, action, arguments) if outcome is None else _answer(outcome, sent)
 
     def _call_aws(self, service: str, action: str, arguments: dict) -> dict:
-        client = {"dynamodb": self._dynamodb, "sns": self._sns}[service]
-        prefix = {"dynamodb": self.error_prefix, "sns": "SNS"}[service]
+        client = {"dynamodb": self._dynamodb, "sns": self._sns, "sqs": self._sqs}[service]
+        prefix = {"dynamodb": self.error_prefix, "sns": "SNS", "sqs": "SQS"}[service]
         try:
             answer = getattr(client, xform_name(action))(**arguments)
         except ClientError as error:
@@ -181,15 +194,18 @@ class StateMachine:
         return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
 
 
-def definition(file: str, substitutions: dict[str, dict], topic: str, **parameters: str) -> str:
+def definition(file: str, substitutions: dict[str, object], topic: str, queue: str, **parameters: str) -> str:
     """A definition as CloudFormation would deploy it with these parameters of the stack."""
     values = {
         name: f"arn:aws:lambda:{REGION}:123456789012:function:{folder_of(name.removesuffix('Arn'))}"
         for name in substitutions
         if name.endswith("FunctionArn")
     }
+    values |= {name: value for name, value in substitutions.items() if isinstance(value, str)}
     values |= {
         "Partition": "aws",
+        "ExecutionsTable": EXECUTIONS_TABLE,
+        "UndeliveredEventsQueue": queue,
         "ImagesTable": TABLE,
         "ThumbnailsBucket": THUMBNAILS_BUCKET,
         "NotificationsTopic": topic,
@@ -201,19 +217,19 @@ def definition(file: str, substitutions: dict[str, dict], topic: str, **paramete
 
 
 @cache  # MiniStack parses every expression, which takes longer than most tests
-def _create(logical_id: str, topic: str, **parameters: str) -> str:
+def _create(logical_id: str, topic: str, queue: str, **parameters: str) -> str:
     """Creates a state machine of the template, and returns its ARN."""
-    machine = source()["Resources"][logical_id]["Properties"]
-    text = definition(machine["DefinitionUri"], machine["DefinitionSubstitutions"], topic, **parameters)
+    machine = Deployment(**parameters).resources[logical_id]
+    text = definition(machine["DefinitionUri"], machine["DefinitionSubstitutions"], topic, queue, **parameters)
     name = f"{logical_id}-{uuid4().hex}"
-    return _states("CreateStateMachine", name=name, definition=text)["stateMachineArn"]
+    return _states("CreateStateMachine", name=name, type=machine["Type"], definition=text)["stateMachineArn"]
 
 
 @cache
-def table_properties() -> dict:
-    """How the template makes the table."""
-    properties = source()["Resources"]["ImagesTable"]["Properties"]
-    return {name: properties[name] for name in TABLE_PROPERTIES}
+def table_properties(logical_id: str) -> dict:
+    """How the template makes a table."""
+    properties = source()["Resources"][logical_id]["Properties"]
+    return {name: properties[name] for name in TABLE_PROPERTIES if name in properties}
 
 
 def _answer(outcome: Outcome, payload: dict) -> dict:

@@ -143,10 +143,20 @@ def test_the_function_receives_the_deletion_as_s3_sent_it(housekeeping: StateMac
 def test_an_upload_whose_execution_ended_early_is_resumed(housekeeping: StateMachine, status: str):
     execution = housekeeping.run(ended(status))
 
-    assert started(execution) == [CREATED | {"Abandoned": {"ExecutionArn": ENDED, "Status": status, "Resumptions": 1}}]
+    abandoned = {"ExecutionArn": ENDED, "Earlier": [], "Status": status, "Resumptions": 1}
+    assert started(execution) == [CREATED | {"Abandoned": abandoned}]
     assert execution.calls_of("resolve_current_version")[0].arguments["Event"] == CREATED
     assert execution.calls_of("cleanup")[-1].arguments["ImageKey"] == KEY
     assert execution.status == "SUCCEEDED"
+
+
+def test_a_resumption_names_the_executions_before_that_may_still_own_the_record(housekeeping: StateMachine):
+    abandoned = {"ExecutionArn": "second", "Earlier": ["first", "none"], "Status": "ABORTED", "Resumptions": 2}
+
+    (event,) = started(housekeeping.run(ended("ABORTED", CREATED | {"Abandoned": abandoned})))
+
+    assert event["Abandoned"]["ExecutionArn"] == ENDED
+    assert event["Abandoned"]["Earlier"] == ["second", "first"]
 
 
 def version(event: dict, version_id: str | None) -> dict:

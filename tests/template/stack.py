@@ -1,6 +1,7 @@
 """The template as CloudFormation sees it: after the SAM transform, or for given parameters."""
 
 import copy
+import json
 import os
 import re
 from functools import cache
@@ -19,6 +20,16 @@ CODE = ("CodeUri", "ContentUri", "DefinitionUri")
 def source() -> dict:
     """template.yaml as it is written, every short form of a function spelled out."""
     return yaml_parse((REPOSITORY / "template.yaml").read_text())
+
+
+def definition(machine: str, workflow: str = "STANDARD") -> dict:
+    """A state machine's definition in statemachine/, with the states where a workflow of this type begins and ends."""
+    text = (REPOSITORY / "statemachine" / f"{machine}.asl.json").read_text()
+    deployment = Deployment(WorkflowType=workflow)
+    for name, value in deployment.resources["ImagePipeline"]["DefinitionSubstitutions"].items():
+        if isinstance(value, str):
+            text = text.replace(f"${{{name}}}", value)
+    return json.loads(text)
 
 
 @cache

@@ -143,6 +143,14 @@ ALLOWED = {
         *own_logs("Pause"),
         *TRACES,
     },
+    "SweepFunctionRole": {
+        "dynamodb:Scan on ExecutionsTable",
+        "dynamodb:GetItem on ExecutionsTable",
+        "dynamodb:DeleteItem on ExecutionsTable",
+        "states:StartExecution on Housekeeping",
+        *own_logs("Sweep"),
+        *TRACES,
+    },
     "StatusFunctionRole": {
         "dynamodb:GetItem on ImagesTable",
         *own_logs("Status"),
@@ -302,10 +310,41 @@ def test_nothing_that_the_rules_start_writes_where_they_listen():
     }
 
 
+def test_an_express_workflow_may_register_its_executions_and_keep_an_event():
+    added = written(Deployment(WorkflowType="EXPRESS")) - written(Deployment())
+
+    assert added == {
+        "dynamodb:PutItem on ExecutionsTable",
+        "dynamodb:DeleteItem on ExecutionsTable",
+        "sqs:SendMessage on UndeliveredEventsQueue",
+    }
+
+
+def written(deployment: Deployment) -> set[str]:
+    """What the role of ImagePipeline allows as deployed."""
+    (policy,) = deployment.resources["ImagePipelineRole"]["Policies"]
+    return {
+        f"{action} on {text(resource)}"
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    }
+
+
+def test_only_its_schedule_may_invoke_the_sweep():
+    permission = of_type("AWS::Lambda::Permission")["SweepPermission"]
+
+    assert text(permission["FunctionName"]) == "SweepFunction"
+    assert permission["Principal"] == "events.amazonaws.com"
+    assert text(permission["SourceArn"]) == "SweepRule"
+
+
 def test_only_the_api_may_invoke_a_function_from_outside_and_only_by_its_routes():
     found = set()
-    of_the_api = of_type("AWS::Lambda::Permission").keys() - {"PauseFunctionPermission"}
-    for permission in map(of_type("AWS::Lambda::Permission").get, of_the_api):
+    permissions = of_type("AWS::Lambda::Permission")
+    for permission in (
+        permissions[name] for name in permissions.keys() - {"PauseFunctionPermission", "SweepPermission"}
+    ):
         assert permission["Principal"] == "apigateway.amazonaws.com"
         api, stage, route = permission["SourceArn"]["Fn::Sub"].rpartition(":")[2].split("/", 2)
         assert (api, stage) == ("${ImageStatusApi}", "*")

@@ -18,6 +18,7 @@ CALLS = {
     "CleanupFunction": ["s3", "dynamodb", "s3"],
     "IndexFunction": ["dynamodb", "dynamodb"],  # one write after another rarely all hardly succeed
     "SelectImagesFunction": ["dynamodb", "s3"],  # it asks for several objects at a time
+    "SweepFunction": ["dynamodb", "stepfunctions", "dynamodb"],
     "StatusFunction": ["dynamodb"],
     "ReadImagesFunction": ["dynamodb", "dynamodb"],
     "PauseFunction": ["events", "events", "sns"],
@@ -29,6 +30,7 @@ WORK = {
     "ThumbnailsFunction": 90,
     "MetadataFunction": 10,
     "SelectImagesFunction": 10,
+    "SweepFunction": 20,
 } | dict.fromkeys(
     (
         "StoreFunction",

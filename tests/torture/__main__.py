@@ -3,6 +3,7 @@
     python -m tests.torture                        # about fifteen minutes
     python -m tests.torture --seed 7 --minutes 10  # the same days again, longer
     python -m tests.torture --only burst --images 200
+    python -m tests.torture --workflow EXPRESS     # of an Express workflow, whose executions reach their time limit
 
 rules   every interleaving of longer histories than the test suite has time for, in the model of one key
 matrix  every fault at every step of the deployed stack
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -122,24 +124,29 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the days (default: any)")  # noqa: S311
     parser.add_argument("--minutes", type=float, default=6, help="of the days together (default: %(default)s)")
     parser.add_argument("--images", type=int, default=1000, help="in the burst (default: %(default)s)")
+    parser.add_argument(
+        "--workflow", choices=("STANDARD", "EXPRESS"), default="STANDARD", help="WorkflowType (default: %(default)s)"
+    )
     parser.add_argument("--only", choices=PARTS, help="this part alone")
     options = parser.parse_args()
     parts = [options.only] if options.only else PARTS
     torture = Torture(Console(), options.seed)
+    stack = partial(LocalStack, parameters={"WorkflowType": options.workflow})
+    matrix_waits = MATRIX_WAITS if options.workflow == "STANDARD" else DAY_WAITS
 
     if "rules" in parts:
         torture.rules()
     if parts != ["rules"]:
-        os.environ["SFN_WAIT_SCALE"] = str(MATRIX_WAITS)
+        os.environ["SFN_WAIT_SCALE"] = str(matrix_waits)
         with tempfile.TemporaryDirectory() as folder:
             torture.console.print("starting a system of its own")
             if "matrix" in parts:
-                with LocalStack(Path(folder, "matrix")) as stack:
-                    torture.matrix(Deployed(stack))
+                with stack(Path(folder, "matrix")) as own:
+                    torture.matrix(Deployed(own, matrix_waits))
             if parts != ["matrix"]:
                 os.environ["SFN_WAIT_SCALE"] = str(DAY_WAITS)
-                with LocalStack(Path(folder, "days")) as stack:
-                    deployed = Deployed(stack)
+                with stack(Path(folder, "days")) as own:
+                    deployed = Deployed(own, DAY_WAITS)
                     if "burst" in parts:
                         torture.burst(deployed, options.images)
                     if "day" in parts:

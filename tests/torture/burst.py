@@ -47,7 +47,10 @@ def burst(deployed: Deployed, images: int, progress: Callable[[int], None]) -> O
 
 
 def running(deployed: Deployed) -> list[dict]:
-    """Executions of ImagePipeline that have not ended."""
+    """Executions of ImagePipeline that have not ended; of an Express workflow, that have not succeeded."""
+    if deployed.is_express:
+        deployed.sweep()
+        return deployed.registered()
     machine = deployed.outputs["ImagePipeline"]
     return deployed.executions.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
 

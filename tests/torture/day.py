@@ -20,7 +20,7 @@ from imagepipeline import quarantine
 from imagepipeline.keys import renditions_prefix
 from imagepipeline.quarantine import HELD, Action
 from tests.integration.conftest import Deployed
-from tests.integration.faults import METADATA, SLOW, STORE, TERMINAL, THUMBNAILS, VALIDATE, Faults
+from tests.integration.faults import EXPRESS_ENDS, METADATA, SLOW, STORE, TERMINAL, THUMBNAILS, VALIDATE, Faults
 from tests.torture.burst import records
 
 KEYS = 20  # few enough that what happens to one of them often meets what happened before
@@ -84,6 +84,7 @@ class Day:
         self._keys = {f"{self._prefix}{number:02}.jpg": Key() for number in range(KEYS)}
         self._key = next(iter(self._keys))  # the one that is being acted upon
         self._aborted: list[str] = []
+        self._swept = 0.0  # time.monotonic()
         if versioned:
             deployed.s3.put_bucket_versioning(Bucket=self._bucket, VersioningConfiguration={"Status": "Enabled"})
 
@@ -104,6 +105,7 @@ class Day:
             actions += [self._upload_flagged] * 5 + [self._decide] * 8
         actions += [self._ask_for_a_fault] * 3 + [self._abort, self._deliver_again, self._deliver_what_was_kept]
         self._chance.choice(actions)(self._key)
+        self._sweep()
         while len(self._running()) > MOST_RUNNING:
             time.sleep(0.5)
 
@@ -177,7 +179,11 @@ class Day:
         self.counts["faults"] += 1
 
     def _abort(self, _key: str) -> None:
-        if running := self._running("ImagePipeline"):
+        if self._deployed.is_express:  # an execution cannot be stopped, but it can reach its time limit
+            call, fault, _perhaps_told = self._chance.choice(EXPRESS_ENDS)
+            self._faults.ask(f"express:{call}", fault)
+            self.counts["Express executions ended early"] += 1
+        elif running := self._running("ImagePipeline"):
             arn, executions = self._chance.choice(running), self._deployed.executions
             with suppress(executions.exceptions.ClientError):  # it has just ended
                 executions.stop_execution(executionArn=arn)
@@ -187,7 +193,11 @@ class Day:
     def _deliver_again(self, _key: str) -> None:
         """EventBridge delivers an event at least once, and late if it likes."""
         machine = self._chance.choice(("ImagePipeline", "Housekeeping"))
-        if found := self._executions(machine)[:50]:
+        if self._deployed.is_express and machine == "ImagePipeline":
+            if registered := [event for event in self._deployed.registered() if self._prefix in json.dumps(event)]:
+                self._start(self._deployed.outputs[machine], json.dumps(self._chance.choice(registered)))
+                self.counts["events delivered again"] += 1
+        elif found := self._executions(machine)[:50]:
             execution = self._deployed.executions.describe_execution(
                 executionArn=self._chance.choice(found)["executionArn"]
             )
@@ -214,6 +224,12 @@ class Day:
             except executions.exceptions.ClientError:
                 time.sleep(0.2)  # a fault that was meant for EventBridge
 
+    def _sweep(self) -> None:
+        """At most once a second."""
+        if self._deployed.is_express and time.monotonic() - self._swept > 1:
+            self._swept = time.monotonic()
+            self.counts["Express executions resumed"] += self._deployed.sweep()
+
     def _executions(self, machine: str, status: str | None = None) -> list[dict]:
         """The newest first."""
         filters = {"statusFilter": status} if status else {}
@@ -222,7 +238,10 @@ class Day:
         return listed["executions"]
 
     def _running(self, *machines: str) -> list[str]:
-        """ARNs of executions."""
+        """ARNs of executions, or inputs of those of an Express workflow."""
+        if self._deployed.is_express:
+            running = [json.dumps(event) for event in self._deployed.registered()]
+            return running + [found["executionArn"] for found in self._executions("Housekeeping", "RUNNING")]
         return [
             execution["executionArn"]
             for machine in machines or ("ImagePipeline", "Housekeeping")
@@ -250,6 +269,7 @@ class Day:
         deadline = time.monotonic() + END_SECONDS
         quiet_since = time.monotonic()
         while time.monotonic() < min(quiet_since + QUIET_SECONDS, deadline):
+            self._sweep()
             if self._deliver_what_was_kept() or self._running() or self._deployed.index_problems(self._prefix):
                 quiet_since = time.monotonic()
             time.sleep(0.5)
@@ -299,7 +319,7 @@ class Day:
         said = "\n".join(problem for problems in wrong.values() for problem in problems)
         keys = {key for key in self._keys if key in said or renditions_prefix(key) in said}
         told = []
-        for machine in ("ImagePipeline", "Housekeeping"):
+        for machine in ("Housekeeping",) if self._deployed.is_express else ("ImagePipeline", "Housekeeping"):
             for execution in self._executions(machine):
                 described = self._deployed.executions.describe_execution(executionArn=execution["executionArn"])
                 event = Event.parse(described["input"])
@@ -324,8 +344,18 @@ class Day:
         return {"VersionId": head.get("VersionId", "null"), "ETag": head["ETag"]}
 
     def _perhaps_told(self) -> Counter[str]:
-        """By key, how many executions were aborted between telling and noting that they told."""
+        """By key, how many executions were aborted between telling and noting that they told.
+
+        Of an Express workflow: how many ended early, because nothing says where.
+        """
         perhaps: Counter[str] = Counter()
+        if self._deployed.is_express:
+            for execution in self._executions("Housekeeping"):
+                arn = execution["executionArn"]
+                event = json.loads(self._deployed.executions.describe_execution(executionArn=arn)["input"])
+                if "executionArn" in event["detail"]:
+                    perhaps[json.loads(event["detail"]["input"])["detail"]["object"]["key"]] += 1
+            return perhaps
         for arn in self._aborted:
             if {*self._deployed.history(arn)[-1:]} & TELLING:
                 described = self._deployed.executions.describe_execution(executionArn=arn)

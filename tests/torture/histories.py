@@ -12,6 +12,14 @@ HISTORIES = [
         for uploads in product(("good", "bad"), ("good", "bad", "same"))
         for fault in _FAULTS
     ],
+    *[
+        History(uploads, express=True, hasty=False, **fault)
+        for uploads in product(("good", "bad"), ("good", "bad"))
+        for fault in (*_FAULTS, {"restarts": 1})
+    ],
+    *[History(("good",), express=True, **one, **other) for one, other in combinations((*_FAULTS, {"restarts": 1}), 2)],
+    *[History(("good", "delete"), express=True, aborts=1, **fault) for fault in ({"restarts": 1}, {"failures": 1})],
+    History(("good", "delete", "restore"), express=True, versioned=True),
     *[History(("good", "delete"), **one, **other) for one, other in combinations(_FAULTS[:3], 2)],
     *[History(("good", "delete", "good"), **fault) for fault in _FAULTS[1:3]],
     *[History(("flagged", decision), **fault) for decision in ("release", "reject") for fault in _FAULTS],

@@ -23,7 +23,9 @@ EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 TERMINAL = ("COMPLETED", "HELD", "REJECTED", "FAILED")
 DECISIONS = ("release", "reject")
 
-MAX_RESUMPTIONS = 3  # as in Housekeeping's RouteEvent
+MAX_RESUMPTIONS, MAX_EXPRESS_RESUMPTIONS = 3, 33  # as in Housekeeping's RouteEvent
+
+ANNOUNCED = ("announced",)  # what an Express execution has yet to note of its success
 
 # Steps of Lambda functions, which continue when their task has timed out or their execution has ended.
 WITHIN_A_FUNCTION = ("write", "store", "list", "look", "sweep", "confirm")
@@ -47,22 +49,23 @@ class Record(NamedTuple):
     execution: str
     announced: bool = False
     renditions: frozenset[str] = frozenset()
-    content: str = ""
+    content: str = ""  # the ETag
     at: int = 0
 
 
 class Event(NamedTuple):
     """What EventBridge delivers about an object, or about an execution that ended early."""
 
-    kind: str  # "created" or "deleted", or for an execution: "failed" or "aborted"
+    kind: str  # "created" or "deleted", or for an execution: "failed", "aborted" or "timed out"
     sequencer: int
     version: str
     content: str
     at: int
     execution: str = ""  # the execution that ended early
-    abandoned: str = ""  # the execution in whose place this "created" starts one
+    abandoned: tuple[str, ...] = ()  # the execution in whose place this "created" starts one, and those before
     resumptions: int = 0  # how many executions in a row were started in place of another
     decision: str = ""  # "release" or "reject": a moderator's, about a record that is HELD
+    unfinished: bool = False  # that execution, of an Express workflow, had too little time
 
 
 class Process(NamedTuple):
@@ -76,6 +79,7 @@ class Process(NamedTuple):
     seen: tuple = ()  # what an earlier step read
     orphan: bool = False  # a function whose task nobody waits for any more
     origin: tuple = ()  # the event that started the execution, if it processes another one by now
+    run: int = 0  # 1 or 2, of an Express execution, which Step Functions may run twice
 
 
 class Invocation(NamedTuple):
@@ -102,6 +106,7 @@ class World(NamedTuple):
     indexing: Invocation | None = None  # one at a time
     index: frozenset[lists.Entry] = frozenset()
     decisions: tuple[tuple[str, int, str], ...] = ()  # action, sequencer and content of each, in order
+    registered: frozenset[tuple[str, int, Event]] = frozenset()  # Express executions that have not succeeded: name, run
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,8 @@ class History:
     failures: int = 0  # steps that fail for good
     timeouts: int = 0  # steps that fail for good while their function runs on
     repeats: int = 0  # steps whose response is lost, so that they are made twice
+    express: bool = False  # whether ImagePipeline is an Express workflow; then `aborts` are ends after five minutes
+    restarts: int = 0  # Express executions that Step Functions runs twice
     same_second: bool = False  # whether operations follow one another within a second
     indexed: bool = False  # whether the index is modelled, too
     index_faults: int = 0  # invocations of the index function that fail, before or after they wrote, or are repeated
@@ -126,7 +133,7 @@ class History:
 @cache
 def holds(condition: str, record: Record | None, **values: object) -> bool:
     """Whether DynamoDB accepts a write with this condition."""
-    constants = {":completed": {"S": "COMPLETED"}, ":failed": {"S": "FAILED"}}
+    constants = {f":{status.lower()}": {"S": status} for status in ("COMPLETED", "FAILED", "PROCESSING")}
     typed = {f":{name}": {"S": _text(value)} for name, value in values.items()} | constants
     names = {"#status": "Status"} if "#status" in condition else None
     expression = get_filter_expression(condition, names, {n: v for n, v in typed.items() if n in condition})
@@ -172,12 +179,24 @@ def of_the_pipeline(history: History, world: World) -> Iterator[tuple[str, World
     if world.acted < len(history.operations):
         yield act(history, world)
     for event in sorted(set(world.pending)):
-        yield f"event {describe(event)} is delivered", deliver(world, without(world.pending, event), event)
+        rest = without(world.pending, event)
+        yield f"event {describe(event)} is delivered", deliver(history, world, rest, event)
         if world.lost.count("duplicate") < history.duplicates:
             yield (
                 f"event {describe(event)} is delivered, and will be again",
-                deliver(lose(world, "duplicate"), world.pending, event),
+                deliver(history, lose(world, "duplicate"), world.pending, event),
             )
+        if history.express and event.kind == "created" and world.lost.count("restart") < history.restarts:
+            yield (
+                f"event {describe(event)} is delivered, and its execution run twice",
+                deliver(history, lose(world, "restart"), rest, event, runs=2),
+            )
+    running = {(process.execution, process.run) for process in world.processes if not process.orphan}
+    for name, run, event in sorted(world.registered):
+        if (name, run) not in running:
+            ended = event._replace(kind="timed out", execution=name)
+            left = world._replace(registered=world.registered - {(name, run, event)})
+            yield f"the sweep finds the execution of {name}", deliver(history, left, world.pending, ended)
     for process in sorted(set(world.processes)):
         yield from progress(history, world, process)
 
@@ -188,17 +207,17 @@ def progress(history: History, world: World, process: Process) -> Iterator[tuple
     name = f"{'the rest of ' if process.orphan else ''}execution of {process.execution}"
     if process.step == "wait for stragglers" and any(p.orphan for p in others.processes):
         return
-    after, moved = STEPS[process.step](others, process)
+    after, moved = make(history, others, process)
     if moved and moved.step == "announce" and not history.hasty:
-        yield f"{name}: {process.step}, announce", proceed(*announce(after, moved))
+        yield f"{name}: {process.step}, announce", proceed(*make(history, after, moved))
     else:
         yield f"{name}: {process.step}", proceed(after, moved)
     if process.orphan:
         return
     in_pipeline = process.event.kind == "created"
-    if in_pipeline and world.lost.count("abort") < history.aborts:
-        aborted = lose(end(others, process, "aborted"), "abort")
-        if process.step == "mark announced":
+    if in_pipeline and world.lost.count("abort") < history.aborts and process.step != "register":
+        aborted = lose(end(history, others, process, "aborted"), "abort")
+        if process.step == "mark announced" or process.seen == ANNOUNCED:
             aborted = lose(aborted, "mark")
         yield f"{name} is aborted before {process.step}", aborted
         if process.step in WITHIN_A_FUNCTION:
@@ -213,8 +232,24 @@ def progress(history: History, world: World, process: Process) -> Iterator[tuple
         yield f"{name}: {process.step}, and again", proceed(lose(after, "repeat"), process)
 
 
-def end(world: World, process: Process, how: str) -> World:
-    """An execution ends otherwise than by succeeding, and EventBridge gets an event for it."""
+def make(history: History, others: World, process: Process) -> tuple[World, Process | None]:
+    """A process makes its step. What remains of it, if anything, is about to make the next."""
+    if process.step in ("process current", "resume"):
+        return STEPS[process.step](history, others, process)
+    if process.step == "fail":
+        return end(history, others, process, "failed"), None
+    after, moved = STEPS[process.step](others, process)
+    if moved is None and process.run and not process.orphan and process.step != "forget":
+        # A rejection needs no second look at whether it was announced: its record is marked.
+        seen = ANNOUNCED if process.step == "announce" else ()
+        return after, process._replace(step="forget", seen=seen)
+    return after, moved
+
+
+def end(history: History, world: World, process: Process, how: str) -> World:
+    """An execution ends otherwise than by succeeding. EventBridge gets an event for it, if the workflow is Standard."""
+    if history.express:
+        return world
     event = Event(*(process.origin or process.event))
     return world._replace(pending=with_(world.pending, event._replace(kind=how, execution=process.execution)))
 
@@ -263,12 +298,17 @@ def content_of(operations: tuple[str, ...]) -> str:
     return f"{operations[number - 1]}{number}"
 
 
-def deliver(world: World, pending: tuple[Event, ...], event: Event) -> World:
-    """EventBridge, or Housekeeping, starts an execution for an event."""
+def deliver(history: History, world: World, pending: tuple[Event, ...], event: Event, runs: int = 1) -> World:
+    """EventBridge, the sweep, or Housekeeping starts an execution for an event."""
     delivered = sum(name.rpartition("#")[0] == describe(event) for name in world.started)
     name = f"{describe(event)}#{delivered + 1}"
+    world = world._replace(pending=pending, started=with_(world.started, name))
+    if event.kind == "created" and history.express:
+        for run in range(1, runs + 1):
+            world = proceed(world, Process("register", event, name, run=run))
+        return world
     step = {"created": "begin", "deleted": "locate"}.get(event.kind, "resume")
-    return proceed(world._replace(pending=pending, started=with_(world.started, name)), Process(step, event, name))
+    return proceed(world, Process(step, event, name))
 
 
 def proceed(world: World, process: Process | None) -> World:
@@ -290,7 +330,7 @@ def with_[Value](values: tuple[Value, ...], one: Value) -> tuple[Value, ...]:
 
 def describe(event: Event) -> str:
     if event.abandoned:
-        return f"{event.kind} {event.sequencer} for ({event.abandoned})"
+        return f"{event.kind} {event.sequencer} for ({event.abandoned[0]})"
     if event.decision:
         return f"{event.decision} {event.sequencer}"
     return f"{event.kind} {event.execution or event.sequencer}"
@@ -356,6 +396,16 @@ def version_prefix(sequencer: int, execution: str) -> str:
     return f"{sequencer:04}-{execution}/"
 
 
+def register(world: World, process: Process) -> tuple[World, Process]:
+    entry = (process.execution, process.run, process.event)
+    return world._replace(registered=world.registered | {entry}), process._replace(step="begin")
+
+
+def forget(world: World, process: Process) -> tuple[World, None]:
+    entry = (process.execution, process.run, Event(*(process.origin or process.event)))
+    return world._replace(registered=world.registered - {entry}), None
+
+
 def begin(world: World, process: Process) -> tuple[World, Process | None]:
     if not holds_key(world, process, ordering.MAY_BEGIN):
         return world, process._replace(step="take over")
@@ -365,14 +415,19 @@ def begin(world: World, process: Process) -> tuple[World, Process | None]:
 
 
 def take_over(world: World, process: Process) -> tuple[World, Process | None]:
-    abandoned, decision = process.event.abandoned or "none", process.event.decision
-    decidable = "HELD" if decision else "none"
-    if not holds_key(world, process, ordering.MAY_TAKE_OVER, abandoned=abandoned, decidable=decidable):
+    decision = process.event.decision
+    abandoned, earlier, earliest = (*process.event.abandoned, "none", "none", "none")[:3]
+    values = {"abandoned": abandoned, "earlier": earlier, "earliest": earliest}
+    if not holds_key(world, process, ordering.MAY_TAKE_OVER, **values, decidable="HELD" if decision else "none"):
         return world, None
     # What is announced is what the record describes, which may be another version than that of the abandoned event.
-    event = process.event._replace(sequencer=world.record.sequencer, version=world.record.version)
-    taken = process._replace(step="announce", event=event, outcome=world.record.status, origin=process.event)
-    if world.record.status == "PROCESSING":
+    found, origin = world.record, process.origin or process.event
+    event = process.event._replace(sequencer=found.sequencer, version=found.version)
+    taken = process._replace(step="announce", event=event, outcome=found.status, origin=origin)
+    if found.status == "PROCESSING" and process.event.unfinished:
+        again = Event("created", found.sequencer, found.version, found.content, found.at)
+        taken = process._replace(step="begin", event=again, origin=origin)
+    elif found.status == "PROCESSING":
         taken = fail(taken)
     if world.record.status == "HELD" and decision == "release":
         taken = taken._replace(step="store", then="released", seen=tuple(sorted(world.record.renditions)))
@@ -446,10 +501,6 @@ def mark_announced(world: World, process: Process) -> tuple[World, Process]:
     if holds_key(world, process, ordering.OWNS_RECORD):
         world = world._replace(record=world.record._replace(announced=True))
     return world, remove(process, "fail" if process.outcome == "FAILED" else "")
-
-
-def end_failed(world: World, process: Process) -> tuple[World, None]:
-    return end(world, process, "failed"), None
 
 
 def discard(world: World, process: Process) -> tuple[World, Process]:
@@ -530,12 +581,13 @@ def judge(world: World, process: Process) -> tuple[World, Process]:
     return world, remove(process)
 
 
-def process_current(world: World, process: Process) -> tuple[World, Process | None]:
+def process_current(history: History, world: World, process: Process) -> tuple[World, Process | None]:
     found, _ = process.seen
     event = Event("created", process.event.sequencer + 1, found.id, found.content, process.event.at)
     if process.event.kind == "created":
-        return world, Process("begin", event, process.execution, origin=process.origin or process.event)
-    return deliver(world, world.pending, event), remove(process)
+        origin = process.origin or process.event
+        return world, Process("begin", event, process.execution, origin=origin, run=process.run)
+    return deliver(history, world, world.pending, event), remove(process)
 
 
 # ------------------------------------------------------------------------------------------- Housekeeping, step by step
@@ -547,15 +599,21 @@ def remove_record(world: World, process: Process) -> tuple[World, Process]:
     return world._replace(record=None), process._replace(step="locate", then="removed")
 
 
-def resume(world: World, process: Process) -> tuple[World, Process]:
+def resume(history: History, world: World, process: Process) -> tuple[World, Process]:
     """Start an execution in place of one that ended early."""
     event = process.event
     waiting = process._replace(step="wait for stragglers")
-    if event.resumptions >= MAX_RESUMPTIONS:
+    unfinished = event.kind == "timed out"
+    if event.resumptions >= (MAX_EXPRESS_RESUMPTIONS if unfinished else MAX_RESUMPTIONS):
         return world, waiting
-    abandoned, resumptions = event.execution, event.resumptions + 1
-    resumption = event._replace(kind="created", execution="", abandoned=abandoned, resumptions=resumptions)
-    return deliver(world, world.pending, resumption), waiting
+    resumption = event._replace(
+        kind="created",
+        execution="",
+        abandoned=(event.execution, *event.abandoned)[:3],
+        resumptions=event.resumptions + 1,
+        unfinished=unfinished,
+    )
+    return deliver(history, world, world.pending, resumption), waiting
 
 
 def wait_for_stragglers(world: World, process: Process) -> tuple[World, Process]:
@@ -572,8 +630,10 @@ STEPS = {
     "confirm": confirm,
     "record failure": record_failure,
     "announce": announce,
+    "register": register,
+    "forget": forget,
     "mark announced": mark_announced,
-    "fail": end_failed,
+    "fail": None,  # see `make`
     "discard": discard,
     "list": list_renditions,
     "look": look,
@@ -620,7 +680,7 @@ def problems_of_the_pipeline(history: History, world: World) -> list[str]:
     # it announced, because Housekeeping cannot know whether it announced it.
     restored = history.operations.count("restore") + history.operations.count("undo")
     # A decision is announced as well. One that was made at once may overtake the announcement that it was awaited.
-    most = 1 + restored + world.lost.count("mark") + len(world.decisions)
+    most = 1 + restored + world.lost.count("mark") + len(world.decisions) + world.lost.count("restart")
     last = announced if world.decisions and history.hasty else announced[-1:]
     if record.status not in last or len(announced) > most:
         wrong.append(f"the newest is {record.status} and was announced as {announced}")

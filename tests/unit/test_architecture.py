@@ -29,6 +29,7 @@ EDGE = {
         "indexing",
         "api.decisions",
         "switch",
+        "sweep",
         "api.index",
         "api.storage",
     )
@@ -46,6 +47,7 @@ STANDARD_LIBRARY_ONLY = [
         "analysis",
         "ordering",
         "lists",
+        "executions",
         "notification",
         "image_events",
         "config",

@@ -70,6 +70,18 @@ SHORT = [
     History(("flagged", "reject", "release")),
     History(("flagged", "release", "flagged")),
     History(("flagged", "reject", "delete")),
+    History(("good",), express=True, aborts=1, repeats=1),
+    History(("good",), express=True, failures=1, duplicates=1),
+    History(("good",), express=True, restarts=1, failures=1),
+    History(("good",), express=True, restarts=1, aborts=1),
+    History(("bad",), express=True, aborts=1),
+    History(("bad",), express=True, restarts=1),
+    slow(History(("good", "good"), express=True, aborts=1)),
+    slow(History(("good", "delete"), express=True, aborts=1)),
+    History(("good", "delete"), express=True, failures=1),
+    History(("good", "delete"), express=True, timeouts=1),
+    History(("good", "delete"), express=True, restarts=1),
+    slow(History(("good", "folder"), express=True, aborts=1)),
 ]
 # Too many interleavings to try all: each run tries some of them, to their ends.
 LONG = [
@@ -96,6 +108,15 @@ LONG = [
     History(("flagged", "release", "flagged", "reject"), duplicates=1, aborts=1, timeouts=1),
     History(("flagged", "release", "delete", "restore"), versioned=True, duplicates=1, aborts=1),
     History(("flagged", "reject", "good", "undo"), versioned=True, aborts=1, repeats=1),
+    History(("good", "bad"), aborts=3),
+    History(("good", "delete", "restore"), versioned=True, aborts=2, failures=1),
+    History(("good", "bad", "delete"), express=True, aborts=2, restarts=1),
+    History(("good", "bad", "same", "good"), express=True, duplicates=1, aborts=2),
+    History(("good", "delete", "good", "delete"), express=True, duplicates=1, aborts=1, failures=1),
+    History(("good", "delete", "restore"), express=True, versioned=True, aborts=2, failures=1),
+    History(("good", "good", "undo"), express=True, versioned=True, aborts=2, repeats=1),
+    History(("good", "bad", "undo"), express=True, versioned=True, timeouts=1, restarts=1, aborts=1),
+    History(("good", "good", "prune", "delete", "restore"), express=True, versioned=True, same_second=True, aborts=2),
 ]
 
 
@@ -164,7 +185,8 @@ CONDITIONS = {name: value for name, value in vars(ordering).items() if name.star
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_the_model_evaluates_conditions_as_dynamodb_does(name: str):
     condition = CONDITIONS[name]
-    values = {"sequencer": 20, "execution": "one", "abandoned": "other", "decidable": "HELD"}
+    values = {"sequencer": 20, "execution": "one", "abandoned": "none", "decidable": "HELD"}
+    values |= {"earlier": "none", "earliest": "other"}
     with mock_aws():
         table = boto3.client("dynamodb", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")  # noqa: S106
         table.create_table(
@@ -177,8 +199,9 @@ def test_the_model_evaluates_conditions_as_dynamodb_does(name: str):
         def accepted(record: Record | None) -> bool:
             if record:
                 table.put_item(TableName="images", Item=item(record))
-            typed = {":sequencer": "0020", ":execution": "one", ":abandoned": "other", ":completed": "COMPLETED"}
-            typed |= {":failed": "FAILED", ":decidable": "HELD"}
+            typed = {":sequencer": "0020", ":execution": "one", ":abandoned": "none", ":completed": "COMPLETED"}
+            typed |= {":earlier": "none", ":earliest": "other", ":failed": "FAILED", ":processing": "PROCESSING"}
+            typed |= {":decidable": "HELD"}
             try:
                 table.delete_item(
                     TableName="images",

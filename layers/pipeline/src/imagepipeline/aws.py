@@ -34,7 +34,7 @@ _CONFIGS = {
 # redirects requests for a new bucket of another Region.
 _CONFIGS["s3"] = _CONFIGS["s3"].merge(Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))
 
-# Error codes of S3 and DynamoDB for transient errors, from botocore's retry definitions and the API references.
+# Error codes of the services for transient errors, from botocore's retry definitions and the API references.
 _TRY_AGAIN = frozenset(
     {
         "InternalError",

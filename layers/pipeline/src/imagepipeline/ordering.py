@@ -15,8 +15,15 @@ from enum import StrEnum
 
 from imagepipeline.models import JsonObject
 
-# An execution begins: there is no record, or an older one, or its own because the response to its write was lost.
-MAY_BEGIN = "attribute_not_exists(ImageKey) OR Sequencer < :sequencer OR ExecutionArn = :execution"
+# An execution begins: there is no record, or an older one, or its own because the response to its write was lost. An
+# Express execution may run twice, and must not begin again what it has finished.
+MAY_BEGIN = (
+    "attribute_not_exists(ImageKey) OR Sequencer < :sequencer OR (ExecutionArn = :execution AND #status = :processing)"
+)
+# It records that it could not begin; its own record may be of a write whose response was lost.
+MAY_FAIL_TO_BEGIN = (
+    "attribute_not_exists(ImageKey) OR Sequencer < :sequencer OR (ExecutionArn = :execution AND #status <> :completed)"
+)
 # An execution announces only while it owns the record.
 OWNS_RECORD = "ExecutionArn = :execution"
 # A function may run on after its task timed out. It must not complete an image that was announced as failed since.
@@ -28,10 +35,11 @@ MAY_DISCARD = "attribute_not_exists(ImageKey) OR ExecutionArn = :execution"
 # A deletion removes what was recorded before it. For an execution that ended early, and may have processed an older
 # version after the one of its event, the record that it owned is removed.
 MAY_REMOVE = "attribute_not_exists(ImageKey) OR Sequencer <= :sequencer OR ExecutionArn = :abandoned"
-# An execution takes the record over from one that ended before it had announced the outcome; or, with the decision of a
-# moderator, the very upload that is held for one. Without a decision, `:decidable` is no status.
+# An execution takes the record over from one that ended before it had announced the outcome. That one may have been
+# started in place of another, and have ended before it could take over from it. With the decision of a moderator, an
+# execution takes over the very upload that is held for one. Without a decision, `:decidable` is no status.
 MAY_TAKE_OVER = (
-    "(ExecutionArn = :abandoned AND attribute_not_exists(AnnouncedAt)) OR "
+    "(ExecutionArn IN (:abandoned, :earlier, :earliest) AND attribute_not_exists(AnnouncedAt)) OR "
     "(#status = :decidable AND Sequencer = :sequencer) OR ExecutionArn = :execution"
 )
 

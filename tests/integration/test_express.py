@@ -1,0 +1,44 @@
+"""ImagePipeline as an Express workflow keeps its promises, although nothing says how its executions end."""
+
+from collections.abc import Iterator
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.stack import LocalStack
+from tests.integration.conftest import Deployed
+from tests.integration.faults import EXPRESS_ENDS, Faults, settled_express, violations
+
+WAIT_SCALE = 0.05  # five minutes are 15 seconds
+
+
+@pytest.fixture(scope="module")
+def express(tmp_path_factory) -> Iterator[Deployed]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SFN_WAIT_SCALE", str(WAIT_SCALE))
+        with LocalStack(tmp_path_factory.mktemp("express"), parameters={"WorkflowType": "EXPRESS"}) as stack:
+            yield Deployed(stack, WAIT_SCALE)
+
+
+def test_an_image_survives_the_end_of_its_execution_at_any_step(express: Deployed, photo: bytes):
+    faults = Faults(express)
+    express.put("uploads/undisturbed.jpg", photo)
+    settled_express(express, "uploads/undisturbed.jpg")
+    assert violations(express, "uploads/undisturbed.jpg") == []
+
+    for number, (call, fault, _) in enumerate(EXPRESS_ENDS):
+        faults.ask(f"express:{call}", fault)
+        express.put(f"uploads/ended-{number}.jpg", photo)
+        express.eventually(lambda: express.sweep() == 0 and not faults.left())
+    for number in range(len(EXPRESS_ENDS)):
+        settled_express(express, f"uploads/ended-{number}.jpg")
+
+    for number, (call, fault, perhaps_told) in enumerate(EXPRESS_ENDS):
+        key = f"uploads/ended-{number}.jpg"
+        assert express.record(key)["Status"] == "COMPLETED", (call, fault)
+        assert violations(express, key, mails=2 if perhaps_told else 1) == [], (call, fault)
+
+
+def test_step_functions_says_nothing_about_an_express_execution(express: Deployed):
+    with pytest.raises(ClientError, match="StateMachineTypeNotSupported"):
+        express.executions.list_executions(stateMachineArn=express.outputs["ImagePipeline"])

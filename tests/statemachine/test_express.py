@@ -1,0 +1,242 @@
+"""What ImagePipeline does besides as an Express workflow: it registers its executions until they have succeeded."""
+
+import json
+
+import pytest
+
+from imagepipeline.errors import DamagedImage, UploadGone
+from imagepipeline.executions import ended_early
+from imagepipeline.keys import comparable
+from tests.statemachine.machine import Fault, Outcome, StateMachine
+from tests.statemachine.test_image_pipeline import (
+    BUSY_TABLE,
+    BUSY_TOPIC,
+    CRASH,
+    HEADER,
+    KEY,
+    METADATA,
+    NEWER,
+    OLDER,
+    PICTURE,
+    RENDITIONS,
+    uploaded,
+)
+
+ABANDONED = "arn:aws:states:us-east-1:123456789012:express:pipeline:abandoned:1"
+LAST = 30  # resumptions after which an image is not processed again
+
+
+@pytest.fixture
+def pipeline(deploy) -> StateMachine:
+    answers = {
+        "validate": HEADER,
+        "thumbnails": {"Renditions": RENDITIONS, "Picture": PICTURE},
+        "metadata": METADATA,
+        "cleanup": {"Removed": 0},
+        "resolve_current_version": {"Action": "KEEP"},
+    }
+    machine = deploy("ImagePipeline", answers, WorkflowType="EXPRESS")
+    answers["store"] = machine.store
+    return machine
+
+
+def resumed(resumptions: int = 1, sequencer: str = OLDER, status: str = "TIMED_OUT") -> dict:
+    """The event of an execution that Housekeeping starts in place of one that Sweep handed over."""
+    abandoned = {"ExecutionArn": ABANDONED, "Status": status, "Resumptions": resumptions}
+    return uploaded(sequencer=sequencer) | {"Abandoned": abandoned}
+
+
+def left_behind(status: str = "PROCESSING", sequencer: str = OLDER, version: str = "null") -> dict:
+    """The record of an execution that was ended early."""
+    return {
+        "ImageKey": KEY,
+        "Status": status,
+        "Sequencer": comparable(sequencer),
+        "VersionId": version,
+        "ETag": "9b2cf535f27731c974343645a3985328",
+        "Bytes": 4_000_000,
+        "ReceivedAt": "2026-03-01T12:00:00Z",
+        "StartedAt": "2026-03-01T12:00:01Z",
+        "ExecutionArn": ABANDONED,
+    }
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [
+        ({}, "COMPLETED"),
+        ({"sns:publish": 2 * [BUSY_TOPIC]}, "COMPLETED"),
+        ({"validate": [DamagedImage("PNG", "it is cut short")]}, "REJECTED"),
+        ({"validate": [UploadGone()]}, None),
+    ],
+    ids=["completed", "announced at last", "rejected", "superseded"],
+)
+def test_an_execution_that_succeeds_is_registered_no_longer(
+    pipeline: StateMachine, outcomes: dict[str, list[Outcome]], status: str | None
+):
+    execution = pipeline.run(uploaded(), outcomes)
+
+    assert execution.states[0] == "RegisterExecution"
+    assert execution.status == "SUCCEEDED"
+    assert (pipeline.record(KEY) or {}).get("Status") == status
+    assert len(execution.announcements) == (status is not None)
+    assert pipeline.registered() == []
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [{"validate": 3 * [CRASH]}, {"sns:publish": 8 * [BUSY_TOPIC]}, {"dynamodb:deleteItem": 7 * [BUSY_TABLE]}],
+    ids=["failed", "never announced", "not noted as succeeded"],
+)
+def test_an_execution_that_does_not_succeed_stays_registered_with_its_input(
+    pipeline: StateMachine, outcomes: dict[str, list[Outcome]]
+):
+    execution = pipeline.run(uploaded(), outcomes)
+    (item,) = pipeline.registered()
+
+    assert execution.status == "FAILED"
+    assert json.loads(item["Input"]["S"]) == uploaded()
+    assert item["Resumptions"] == {"N": "0"}
+    assert item["ExecutionArn"]["S"]
+
+
+def test_a_duplicate_event_leaves_nothing_registered(pipeline: StateMachine):
+    pipeline.run(uploaded())
+
+    execution = pipeline.run(uploaded())
+
+    assert execution.status == "SUCCEEDED"
+    assert execution.announcements == ()
+    assert pipeline.registered() == []
+
+
+def test_the_event_of_an_execution_that_cannot_be_registered_is_kept(pipeline: StateMachine):
+    execution = pipeline.run(uploaded(), {"dynamodb:putItem": 7 * [BUSY_TABLE]})
+    (message,) = pipeline.undelivered()
+
+    assert execution.status == "SUCCEEDED"
+    assert pipeline.record(KEY) is None
+    assert json.loads(message["Body"]) == uploaded()
+    attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert attributes["TARGET_ARN"].startswith("arn:aws:states:")
+    assert attributes["ERROR_CODE"] == BUSY_TABLE.error
+    assert attributes["ERROR_MESSAGE"].startswith("the execution could not be registered: ")
+
+
+def test_an_image_that_five_minutes_were_not_enough_for_is_processed_again(pipeline: StateMachine):
+    pipeline.put(**left_behind())
+
+    execution = pipeline.run(resumed())
+
+    assert execution.outcomes_announced == ("SUCCESS",)
+    record = pipeline.record(KEY)
+    assert (record["Status"], record["ReceivedAt"]) == ("COMPLETED", "2026-03-01T12:00:00Z")
+    assert record["ExecutionArn"] != ABANDONED
+    assert pipeline.registered() == []
+
+
+def test_the_version_that_was_being_processed_is_processed_again(pipeline: StateMachine):
+    """The execution had found its own version replaced, and gone on to an older one that was current again."""
+    pipeline.put(**left_behind(sequencer=NEWER, version="restored"))
+
+    execution = pipeline.run(resumed(sequencer=OLDER))
+
+    (call,) = execution.calls_of("validate")
+    assert call.arguments["Event"]["detail"]["object"] == {
+        "key": KEY,
+        "size": 4_000_000,
+        "etag": "9b2cf535f27731c974343645a3985328",
+        "sequencer": comparable(NEWER),
+        "version-id": "restored",
+    }
+    assert pipeline.record(KEY)["Sequencer"] == comparable(NEWER)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_image_is_taken_over_from_an_execution_that_nobody_took_over_from(pipeline: StateMachine, place: int):
+    """The execution between had been started in its place, and ended before it took over."""
+    pipeline.put(**left_behind())
+    event = resumed(2)
+    earlier = ["other", "other"]
+    earlier[place] = ABANDONED
+    event["Abandoned"] |= {"ExecutionArn": "between", "Earlier": earlier}
+
+    execution = pipeline.run(event)
+
+    assert execution.outcomes_announced == ("SUCCESS",)
+    assert pipeline.record(KEY)["Status"] == "COMPLETED"
+
+
+def test_an_image_is_taken_over_even_if_the_table_was_busy_at_first(pipeline: StateMachine):
+    pipeline.put(**left_behind())
+    register, begin = [None], 7 * [BUSY_TABLE]
+
+    execution = pipeline.run(resumed(), {"dynamodb:putItem": register + begin})
+
+    assert execution.outcomes_announced == ("SUCCESS",)
+    assert pipeline.record(KEY)["Status"] == "COMPLETED"
+    assert pipeline.registered() == []
+
+
+def test_a_newer_upload_has_priority_over_an_image_that_is_processed_again(pipeline: StateMachine):
+    pipeline.put(**left_behind(sequencer=NEWER) | {"ExecutionArn": "another"})
+
+    execution = pipeline.run(resumed(sequencer=OLDER))
+
+    assert execution.announcements == ()
+    assert pipeline.record(KEY)["ExecutionArn"] == "another"
+    assert pipeline.registered() == []
+
+
+def test_an_outcome_that_was_not_announced_is_announced_without_processing(pipeline: StateMachine):
+    stored = {"Width": 4000, "Height": 3000, "Format": "JPEG", "Renditions": RENDITIONS}
+    pipeline.put(**left_behind("COMPLETED") | stored | {"CompletedAt": "2026-03-01T12:00:03Z"})
+
+    execution = pipeline.run(resumed())
+
+    assert execution.outcomes_announced == ("SUCCESS",)
+    assert execution.calls_of("validate") == []
+    assert pipeline.registered() == []
+
+
+def test_after_a_day_an_image_is_recorded_as_failed(pipeline: StateMachine):
+    pipeline.put(**left_behind())
+
+    execution = pipeline.run(resumed(LAST))
+
+    assert execution.outcomes_announced == ("FAILURE",)
+    assert pipeline.record(KEY)["Error"]["Name"] == "Execution.TIMED_OUT"
+    assert len(pipeline.registered()) == 1
+
+
+def test_resumptions_are_counted_for_the_next_one(pipeline: StateMachine):
+    pipeline.put(**left_behind())
+
+    pipeline.run(resumed(4), {"validate": 3 * [CRASH]})
+
+    (item,) = pipeline.registered()
+    assert item["Resumptions"] == {"N": "4"}
+
+
+@pytest.mark.parametrize(("resumptions", "resumed_again"), [(3, True), (LAST, True), (LAST + 3, False)])
+def test_housekeeping_resumes_an_express_execution_for_a_day(deploy, resumptions: int, resumed_again: bool):
+    answers = {
+        "resolve_current_version": {"Action": "KEEP"},
+        "cleanup": {"Removed": 0},
+        "states:startExecution": {"ExecutionArn": "next", "StartDate": 0},
+    }
+    housekeeping = deploy("Housekeeping", answers)
+
+    execution = housekeeping.run(ended_early(ABANDONED, json.dumps(resumed(resumptions))))
+
+    started = [call.arguments["Input"] for call in execution.calls_of("states:startExecution")]
+    assert [event["Abandoned"]["Resumptions"] for event in started] == [resumptions + 1] * resumed_again
+    assert all(event["Abandoned"]["ExecutionArn"] == ABANDONED for event in started)
+
+
+def test_a_registration_whose_response_was_lost_is_repeated_harmlessly(pipeline: StateMachine):
+    lost = Fault("DynamoDB.SdkClientException", "Unable to read the response", response_lost=True)
+
+    pipeline.run(uploaded(), {"dynamodb:putItem": [lost]})
+
+    assert pipeline.registered() == []
