@@ -90,8 +90,7 @@ def test_the_confident_ones_among_ten_thousand_are_listed_once(deployed, client)
     assert sorted(found) == [n for n in range(COUNT) if n // 3 % LABELS == 7 and n % 7 >= 5]
 
 
-@pytest.mark.parametrize("status", ["COMPLETED", None])
-def test_the_newest_of_ten_thousand_are_listed_once_whatever_their_labels(deployed, client, status):
-    found = listed(deployed, client, **{"from": f"{DAY}T00:15:00Z"} | ({"status": status} if status else {}))
+def test_the_newest_of_ten_thousand_are_listed_once_whatever_their_labels(deployed, client):
+    found = listed(deployed, client, **{"from": f"{DAY}T00:16:10Z"})
 
-    assert sorted(found) == list(range(COUNT - 1000, COUNT))
+    assert sorted(found) == list(range(COUNT - 300, COUNT))
