@@ -15,9 +15,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cli import costs
+from imagepipeline.executions import LIMIT, RegisteredExecution
+from imagepipeline.sweep import MOST
 
 DEFINITION = Path(__file__).parents[1] / "statemachine" / "image_pipeline.asl.json"
 LAMBDA_THROTTLED = "Lambda.TooManyRequestsException"
@@ -36,6 +39,15 @@ TRANSITION_PRICE, REQUEST_PRICE, GB_SECOND_PRICE = (
     costs.prices().by_name[name].of(1)
     for name in ("step_functions_transition", "lambda_request", "lambda_gb_second_arm64")
 )
+
+# Of an Express workflow: its executions end, a sweep finds them, and Housekeeping has them resumed.
+EXPRESS_SECONDS = LIMIT.total_seconds()
+SWEEP_SECONDS = 60  # as SweepRule in template.yaml
+RESUMPTIONS = 30  # as RouteByRecordStatus in the definition
+RESUMING_STEPS = ("ResolveCurrentVersion", "RemoveRenditions")  # in the definition of Housekeeping, too
+RESUMING_SECONDS = 0.1  # of each: one listing, one read
+RESUMING_TRANSITIONS = 6
+
 
 # ------------------------------------------------------------------------------------------------------- state machine
 
@@ -91,6 +103,8 @@ class Machine:
     steps: tuple[Step, ...]
     transitions: int  # state entries of an image that completes without a retry
     timeout: float = math.inf  # seconds
+    resuming: tuple[Step, ...] = ()  # what Housekeeping does when it resumes an execution
+    express: bool = False
 
     @classmethod
     def from_asl(cls, definition: dict) -> "Machine":
@@ -98,6 +112,19 @@ class Machine:
         path = _walk(states, definition["StartAt"])
         steps = tuple(Step(name, _rules(states[name])) for name in path if _invokes_lambda(states[name]))
         return cls(steps, len(path), definition.get("TimeoutSeconds", math.inf))
+
+    @classmethod
+    def express_from_asl(cls, definition: dict) -> "Machine":
+        """The same as an Express workflow, whose transitions are not billed."""
+        states = definition["States"]
+        resuming = tuple(Step(name, _rules(states[name])) for name in RESUMING_STEPS)
+        return replace(cls.from_asl(definition), transitions=0, timeout=math.inf, resuming=resuming, express=True)
+
+
+def read_definition(file: Path = DEFINITION) -> dict:
+    """A definition, with its placeholders."""
+    definition: dict = json.loads(file.read_text())
+    return definition
 
 
 def _walk(states: dict, name: str | None) -> list[str]:
@@ -204,17 +231,23 @@ class TokenBucket:
 class Image:
     """One upload on its way through the steps."""
 
-    __slots__ = ("arrived", "ended", "entries", "has_labels", "position", "refused", "retries", "status", "step")
+    __slots__ = (
+        *("arrived", "ended", "entries", "has_labels", "position", "refused", "retries", "status", "step", "steps"),
+        *("deadline", "resumptions"),
+    )
 
-    def __init__(self, arrived: float, first: Step) -> None:
+    def __init__(self, arrived: float, steps: tuple[Step, ...], deadline: float) -> None:
         self.arrived = arrived
+        self.steps = steps
+        self.deadline = deadline  # when its execution ends
+        self.resumptions = 0
         self.ended = math.nan
         self.status = ""  # COMPLETED, FAILED or TIMED_OUT
         self.has_labels = True
         self.refused = 0  # attempts refused by Lambda or, all calls of the attempt, by Rekognition
         self.position = 0
         self.entries = 0  # transitions beyond those of an image that completes without a retry
-        self.enter(first)
+        self.enter(steps[0])
 
     def enter(self, step: Step) -> None:
         self.step = step
@@ -228,8 +261,12 @@ class Simulation:
         self.machine = machine
         self.durations = durations
         self.rng = random.Random(seed)  # noqa: S311 (not for secrets)
-        self.images = [Image(n / scenario.rate, machine.steps[0]) for n in range(scenario.images)]
+        limit = EXPRESS_SECONDS if machine.express else machine.timeout
+        arrivals = (n / scenario.rate for n in range(scenario.images))
+        self.images = [Image(arrived, machine.steps, arrived + limit) for arrived in arrivals]
+        self._ended_early: list[tuple[float, int, Image]] = []  # a heap, by when they are to be resumed
         self.free = scenario.account.executions
+        self.most = MOST  # executions that one sweep resumes
         self.rekognition = TokenBucket(scenario.account.calls, scenario.account.bucket)
         self.refused_runs = 0  # runs of the metadata function that ended in RekognitionThrottled
         self.refused_seconds = 0.0  # their billed duration
@@ -240,6 +277,8 @@ class Simulation:
         """`progress` is called every 100,000 events with the simulated time and the number of events so far."""
         for image in self.images:
             self._schedule(image.arrived, self._attempt, image)
+        if self.machine.express:
+            self._schedule(SWEEP_SECONDS, self._sweep, self.images[0])
         handled = 0
         while self._events:
             now, _, handle, image = heapq.heappop(self._events)
@@ -254,8 +293,8 @@ class Simulation:
         heapq.heappush(self._events, (when, self._order, handle, image))
 
     def _attempt(self, now: float, image: Image) -> None:
-        if now - image.arrived > self.machine.timeout:
-            self._end(now, image, "TIMED_OUT")
+        if now > image.deadline:
+            self._end_early(image.deadline, image)
         elif self.free == 0:
             self._refuse(now, image, LAMBDA_THROTTLED)
         else:
@@ -282,7 +321,7 @@ class Simulation:
 
     def _duration(self, image: Image) -> float:
         spread = self.durations.spread
-        return self.durations.steps[image.step.name] * self.rng.uniform(1 - spread, 1 + spread)
+        return self.durations.steps.get(image.step.name, RESUMING_SECONDS) * self.rng.uniform(1 - spread, 1 + spread)
 
     def _throttled(self, now: float, image: Image) -> None:
         self.free += 1
@@ -294,7 +333,7 @@ class Simulation:
         if index is not None and image.retries[index] < image.step.rules[index].max_attempts:
             delay = image.step.rules[index].delay(image.retries[index], self.rng)
             image.retries[index] += 1
-            image.entries += 1
+            image.entries += not self.machine.express
             self._schedule(now + delay, self._attempt, image)
         elif image.step.name == REKOGNITION_STEP:
             # Its catcher leads on to the next step.
@@ -309,11 +348,40 @@ class Simulation:
 
     def _advance(self, now: float, image: Image) -> None:
         image.position += 1
-        if image.position == len(self.machine.steps):
+        if now > image.deadline:
+            self._end_early(image.deadline, image)
+        elif image.position == len(image.steps):
             self._end(now, image, "COMPLETED")
         else:
-            image.enter(self.machine.steps[image.position])
+            image.enter(image.steps[image.position])
             self._schedule(now + self.durations.between_steps, self._attempt, image)
+
+    def _end_early(self, now: float, image: Image) -> None:
+        """Its execution has reached its time limit."""
+        if not self.machine.express:
+            self._end(now, image, "TIMED_OUT")
+        elif image.resumptions == RESUMPTIONS:
+            self._end(now, image, "FAILED")
+        else:
+            started = datetime.fromtimestamp(image.deadline - EXPRESS_SECONDS, UTC)
+            due = RegisteredExecution("", started.isoformat(), image.resumptions).due()
+            self._order += 1
+            heapq.heappush(self._ended_early, (due.timestamp(), self._order, image))
+
+    def _sweep(self, now: float, any_image: Image) -> None:
+        """Resume what is due, longest overdue first."""
+        for _ in range(self.most):
+            if not self._ended_early or self._ended_early[0][0] > now:
+                break
+            _, _, image = heapq.heappop(self._ended_early)
+            image.resumptions += 1
+            image.entries += RESUMING_TRANSITIONS
+            image.position, image.deadline, image.has_labels = 0, now + EXPRESS_SECONDS, True
+            image.enter(image.steps[0])
+            self._schedule(now, self._attempt, image)
+            self._schedule(now, self._attempt, Image(now, self.machine.resuming, math.inf))
+        if self._events or self._ended_early:
+            self._schedule(now + SWEEP_SECONDS, self._sweep, any_image)
 
     def _end(self, now: float, image: Image, status: str) -> None:
         if image.status:
@@ -342,6 +410,7 @@ class Result:
     ideal: float  # seconds that the quotas need
     wait_median: float  # seconds from upload to end
     wait_max: float
+    resumed: float  # times that an image of an Express workflow was resumed, on average
 
     @property
     def ratio(self) -> float:
@@ -389,6 +458,7 @@ def simulate(
         ideal=ideal_drain(scenario, durations),
         wait_median=statistics.median(waits),
         wait_max=max(waits),
+        resumed=statistics.fmean(image.resumptions for image in images),
     )
 
 
@@ -409,6 +479,7 @@ COLUMNS = {
     "ratio": lambda r: f"{r.ratio:.2f}",
     "wait: median / longest": lambda r: f"{_clock(r.wait_median)} / {_clock(r.wait_max)}",
 }
+OF_EXPRESS = {"executions an image": lambda r: f"{1 + r.resumed:.2f}"}
 
 
 def _clock(seconds: float) -> str:
@@ -418,7 +489,8 @@ def _clock(seconds: float) -> str:
 
 def table(results: list[Result]) -> str:
     """The results as a Markdown table."""
-    rows = [list(COLUMNS), ["---"] * len(COLUMNS), *([cell(r) for cell in COLUMNS.values()] for r in results)]
+    columns = COLUMNS | (OF_EXPRESS if any(result.resumed for result in results) else {})
+    rows = [list(columns), ["---"] * len(columns), *([cell(r) for cell in columns.values()] for r in results)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -443,6 +515,7 @@ def main() -> int:
     parser.add_argument("scenarios", nargs="*", help="which ones, by a part of their name; all by default")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--workflow", choices=("STANDARD", "EXPRESS"), default="STANDARD", help="WorkflowType")
     parser.add_argument("--definition", type=Path, default=DEFINITION, help="another state machine definition")
     parser.add_argument("--calls-per-run", type=int, default=3, help="times that botocore calls Rekognition in a run")
     parser.add_argument("--bucket", type=float, help="calls that Rekognition's bucket holds (default: a second's)")
@@ -451,7 +524,8 @@ def main() -> int:
     )
     options = parser.parse_args()
 
-    machine = Machine.from_asl(json.loads(options.definition.read_text()))
+    read = Machine.express_from_asl if options.workflow == "EXPRESS" else Machine.from_asl
+    machine = read(read_definition(options.definition))
     durations = Durations(calls_per_run=options.calls_per_run)
     for setting in options.seconds:
         step, _, seconds = setting.partition("=")
@@ -471,6 +545,8 @@ def main() -> int:
         print(json.dumps([asdict(result) | {"ratio": result.ratio} for result in results], indent=2))
     else:
         print(table(results))
+    if machine.express:
+        return 0  # the requirements are those of a Standard workflow
     missed = [r.scenario for r, s in zip(results, chosen, strict=True) if s.required and not r.meets_requirements]
     for name in missed:
         print(f"requirements missed: {name}", file=sys.stderr)

@@ -1,13 +1,13 @@
 """`python -m bench.scaling`: which quotas bind as uploads a second rise; large days and bursts, for both workflows.
 
 Writes docs/scaling.json, from which docs/scaling.py draws the pictures and tables of docs/scaling.md. The simulation is
-that of `bench.quotas`, with two more limits: how many executions start in a second, and that an execution of an Express
-workflow ends after five minutes and is begun again later (`imagepipeline.executions`). Takes some minutes.
+that of `bench.quotas`, with one more limit: how many executions start in a second. Takes some minutes.
 """
 
 import argparse
 import json
 import math
+import re
 import statistics
 import sys
 import time
@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.quotas import (
-    DEFINITION,
+    EXPRESS_SECONDS,
+    RESUMING_STEPS,
     Account,
     Durations,
     Image,
@@ -26,6 +27,7 @@ from bench.quotas import (
     TokenBucket,
     ideal_drain,
     measured,
+    read_definition,
 )
 from cli import costs
 from cli.costs import EXPRESS, STANDARD
@@ -44,11 +46,6 @@ PARTITION_WRITE_UNITS = 1000  # a second, of one value of an index's key
 SNS_PUBLISHES = 30_000
 MAILS = 10
 
-# An Express execution ends after LIMIT; the sweep has it begun again OVERDUE x 2^n after its start (executions.py).
-LIMIT, OVERDUE, LONGEST = 300.0, 360.0, 21_600.0
-MOST_RESUMPTIONS = 33
-HOUSEKEEPING_TRANSITIONS = 7  # of handing one execution over
-
 
 # ---------------------------------------------------------------------------------------------------- which binds first
 
@@ -66,7 +63,10 @@ def bindings(usage: costs.Document) -> list[Binding]:
     """Quotas in the order in which they bind."""
     upload = usage["Upload"]
     tasks = upload["Transitions"]
-    with_labels, without = sum(measured().values()), sum(measured(labels=False).values())
+    with_labels, without = (
+        sum(seconds for step, seconds in measured(labels=labels).items() if step not in RESUMING_STEPS)
+        for labels in (True, False)
+    )
     index_writes = 2  # an entry of PROCESSING is written and deleted
     found = [
         Binding("Rekognition, 5 calls/s", 5),
@@ -138,38 +138,20 @@ def _moment(share: float, low: float) -> float:
 
 
 class Scaled(Simulation):
-    """`bench.quotas`' simulation with a quota of starts, and with executions that Step Functions ends."""
+    """`bench.quotas`' simulation with a quota of starts, and a part of an account."""
 
-    def __init__(self, machine: Machine, load: Load, seed: int) -> None:
-        durations = Durations(measured(labels=load.labels))
+    def __init__(self, load: Load, seed: int) -> None:
+        definition = read_definition()
+        express = load.workflow == EXPRESS
+        machine = Machine.express_from_asl(definition) if express else Machine.from_asl(definition)
         scenario = Scenario(load.name, 0, 1, account_of(load)).scaled(load.part)
-        super().__init__(machine, scenario, durations, seed)
-        self.limit = LIMIT if load.workflow == EXPRESS else math.inf
+        super().__init__(machine, scenario, Durations(measured(labels=load.labels)), seed)
         rate, capacity = STARTS[load.workflow]
         begun = list(_granted(load.arrivals(), rate * load.part, capacity * load.part))
+        limit = EXPRESS_SECONDS if express else machine.timeout
         self.uploaded = [uploaded for uploaded, _ in begun]
-        self.images = [Image(begins, machine.steps[0]) for _, begins in begun]
-        self.since: dict[Image, float] = {}  # when the execution that processes an image began, if not the first one
-        self.resumed: dict[Image, int] = {}  # how often
-
-    def _schedule(self, when: float, handle: Callable, image: Image) -> None:
-        if handle == self._attempt and when > self.since.get(image, image.arrived) + self.limit:
-            self._begin_again(image)
-        else:
-            super()._schedule(when, handle, image)
-
-    def _begin_again(self, image: Image) -> None:
-        """The sweep has Housekeeping start another execution, which begins with the first step. For a week at most."""
-        count = self.resumed[image] = self.resumed.get(image, 0) + 1
-        began = self.since.get(image, image.arrived)
-        again = began + min(OVERDUE * 2 ** min(count - 1, 10), LONGEST)
-        if count > MOST_RESUMPTIONS:
-            self._end(began + self.limit, image, "FAILED")
-            return
-        self.since[image] = again
-        image.position = 0
-        image.enter(self.machine.steps[0])
-        self._schedule(again, self._attempt, image)
+        self.images = [Image(begins, machine.steps, begins + limit) for _, begins in begun]
+        self.most = round(self.most * load.part)
 
 
 def _granted(arrivals: Iterator[float], rate: float, capacity: float) -> Iterator[tuple[float, float]]:
@@ -184,13 +166,13 @@ def _granted(arrivals: Iterator[float], rate: float, capacity: float) -> Iterato
 
 def simulate(load: Load, seed: int = 1) -> dict:
     """Drain time, waits, what is billed for waiting, and how the load rises and falls."""
-    played = Scaled(machine(), load, seed)
+    played = Scaled(load, seed)
     played.run(_progress(load.name))
     waits = sorted(image.ended - uploaded for image, uploaded in zip(played.images, played.uploaded, strict=True))
     ended = sorted(image.ended for image in played.images)
-    retries, resumptions = sum(image.entries for image in played.images), sum(played.resumed.values())
+    refused, resumptions = (sum(getattr(image, name) for image in played.images) for name in ("refused", "resumptions"))
     price = {name: price.of for name, price in costs.prices().by_name.items()}
-    billed = resumptions * HOUSEKEEPING_TRANSITIONS + (retries if load.workflow == STANDARD else 0)
+    billed = sum(image.entries for image in played.images)
     per_thousand = 1000 / load.simulated
     scenario = Scenario(load.name, load.images, math.inf, account_of(load))
     last = ended[-1]
@@ -215,7 +197,7 @@ def simulate(load: Load, seed: int = 1) -> dict:
             "P99": round(waits[len(waits) * 99 // 100], 1),
             "Longest": round(waits[-1]),
         },
-        "Retries": round(retries / load.simulated, 2),
+        "Refused": round(refused / load.simulated, 2),
         "BegunAgain": round(resumptions / load.simulated, 3),
         "UsdForWaiting": round((price["step_functions_transition"](billed) + _wasted(played, load)) * per_thousand, 3),
         "Curve": _curve(played.uploaded, ended, load),
@@ -238,9 +220,11 @@ def _wasted(played: Scaled, load: Load) -> float:
         return refused
     question = costs.Question(1, EXPRESS, labels=False, deleted=0, retried=0)
     processing = costs.estimate(question, costs.usage(), costs.prices()).by_service
-    again = sum(played.resumed.values()) * (processing["Lambda"] + processing["S3"])
-    waited = sum(min(LIMIT, image.ended - image.arrived) for image in played.images) + LIMIT * sum(
-        played.resumed.values()
+    resumptions = sum(image.resumptions for image in played.images)
+    again = resumptions * (processing["Lambda"] + processing["S3"])
+    waited = sum(
+        min(EXPRESS_SECONDS, image.ended - image.arrived) + EXPRESS_SECONDS * image.resumptions
+        for image in played.images
     )
     return refused + again + price["step_functions_gb_second"](waited * costs.EXPRESS_GB)
 
@@ -300,22 +284,18 @@ def loads() -> list[Load]:
     ]
 
 
-def machine() -> Machine:
-    """The deployed state machine."""
-    return Machine.from_asl(json.loads(DEFINITION.read_text()))
-
-
 def inputs() -> dict:
     """What the results rest on; tests/bench/test_scaling.py compares it with the code."""
+    machine = Machine.from_asl(read_definition())
     return {
         "Steps": {step: round(seconds, 3) for step, seconds in measured().items()},
-        "Transitions": machine().transitions,
+        "Transitions": machine.transitions,
         "Retries": {
             step.name: sorted(
                 f"{sorted(rule.errors)[0]} {rule.interval} {rule.backoff_rate} {rule.max_delay} {rule.max_attempts}"
                 for rule in step.rules
             )
-            for step in machine().steps
+            for step in machine.steps
         },
     }
 
@@ -337,7 +317,13 @@ def main() -> None:
         "Bindings": [vars_of(binding) for binding in bindings(costs.usage())],
         "Loads": results,
     }
-    TARGET.write_text(json.dumps(found, indent=1) + "\n")
+    TARGET.write_text(to_text(found))
+
+
+def to_text(found: dict) -> str:
+    """JSON with each curve on a line."""
+    text = json.dumps(found, indent=1)
+    return re.sub(r"\[\s+([\d.,\s]+?)\s+\]", lambda numbers: f"[{' '.join(numbers[1].split())}]", text) + "\n"
 
 
 def vars_of(binding: Binding) -> dict:

@@ -27,6 +27,7 @@ import boto3
 from samtranslator.yaml_helper import yaml_parse
 
 from bench import pictures
+from bench.quotas import DEFINITION
 from cli.api import Api, signed
 from local.stack import LocalStack
 
@@ -47,6 +48,9 @@ ASSUMED = {
     "BetweenStatesMs": 50,  # AWS states none
     "XrayLogBytes": 120,  # of the line with the trace's id that Lambda adds to REPORT
 }
+EXECUTION_BYTES = 300  # of an item in the table of executions, without the event
+SWEEP_LOG_BYTES = 1500  # of a sweep: three lines of Lambda's, one of ours, and two metrics
+SWEEP_METRICS = 2
 LIST_ENTRY_BYTES = 300  # of an entry of the index table, with DynamoDB's own
 LOG_EVENT_BYTES = 26  # that CloudWatch Logs adds to each event
 KB, READ_UNIT = 1024, 4096
@@ -400,7 +404,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.derive:
-        found = derived(json.loads(options.output.read_text()))
+        found = json.loads(options.output.read_text())
     else:
         with running() as measured:
             found = measure(measured, options.images, pictures.picture(PICTURE, ROOT / ".local" / "bench" / "pictures"))
@@ -408,17 +412,41 @@ def main() -> None:
         for operation in OPERATIONS:
             for name, function in found[operation]["Functions"].items():
                 function["InitProcessorMs"] = round(inits[name])
-    options.output.write_text(json.dumps(found, indent=2) + "\n")
+    options.output.write_text(json.dumps(derived(found), indent=2) + "\n")
 
 
 def derived(found: dict) -> dict:
-    """The measurement with what follows from the template as it is now."""
+    """The measurement with what follows from the template and the state machine as they are now."""
     resources = yaml_parse(TEMPLATE.read_text())["Resources"]
     for operation in OPERATIONS:
         for name, function in found[operation]["Functions"].items():
             function["MemoryMb"] = resources[name]["Properties"]["MemorySize"]
     found["Idle"] |= idle()
+    found["Express"] = express(found["Api"]["Functions"]["StatusFunction"], resources)
     return found
+
+
+def express(like: dict, resources: dict) -> dict:
+    """What an Express workflow adds: an item in the table of executions, and a sweep every minute.
+
+    A sweep reads that table once. It is taken to use as much as the status function, which reads a record.
+    """
+    event = json.dumps(json.loads((ROOT / "events" / "upload.json").read_text()), separators=(",", ":"))
+    tasks = Counter(
+        f"dynamodb:{state['Resource'].rsplit(':', 1)[-1].removesuffix('Item').capitalize()}Item"
+        for state in json.loads(DEFINITION.read_text())["States"].values()
+        if state.get("Arguments", {}).get("TableName") == "${ExecutionsTable}"
+    )
+    memory = resources["SweepFunction"]["Properties"]["MemorySize"]
+    return {
+        "Tasks": dict(tasks),
+        "WriteUnits": tasks.total() * math.ceil((len(event.encode()) + EXECUTION_BYTES) / KB),
+        "OrchestrationMs": tasks.total() * (ASSUMED["BetweenStatesMs"] + ASSUMED["DynamoDbMs"]),
+        "SweepsAMonth": 30 * 24 * 60,
+        "Sweep": {name: like[name] for name in ("ProcessorMs", "WaitMs")} | {"MemoryMb": memory},
+        "SweepLogBytes": SWEEP_LOG_BYTES,
+        "Metrics": SWEEP_METRICS,
+    }
 
 
 if __name__ == "__main__":

@@ -146,7 +146,8 @@ def usage() -> Document:
 def estimate(question: Question, measured: Document, prices: Prices) -> Estimate:
     """The bill for the uploads of one month, with the deletions and retries that come with them."""
     images, deletions = question.images, question.images * question.deleted
-    upload, deletion, idle = measured["Upload"], measured["Deletion"], measured["Idle"]
+    upload, deletion, idle, express = (measured[name] for name in ("Upload", "Deletion", "Idle", "Express"))
+    sweeps = express["SweepsAMonth"] if question.workflow == EXPRESS else 0
     price = {name: price.of for name, price in prices.by_name.items()}
     lines: list[Line] = []
 
@@ -159,7 +160,8 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
         add("Step Functions", "transitions of uploads", images * upload["Transitions"], "step_functions_transition")
         add("Step Functions", "retries", images * upload["Transitions"] * question.retried, "step_functions_transition")
     else:
-        seconds = images * express_seconds(upload, question)
+        longer = {"OrchestrationMs": upload["OrchestrationMs"] + express["OrchestrationMs"]}
+        seconds = images * express_seconds({**upload, **longer}, question)
         add("Step Functions", "executions of uploads", images, "step_functions_request")
         add("Step Functions", "GB-seconds of uploads", seconds * EXPRESS_GB, "step_functions_gb_second")
     # Housekeeping is a Standard workflow, whatever the stack's WorkflowType is.
@@ -175,6 +177,10 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
             gb_seconds += count * function["Invocations"] * function["MemoryMb"] / 1024 * ms / 1000
     add("Lambda", "invocations", runs, "lambda_request")
     add("Lambda", "GB-seconds", gb_seconds, f"lambda_gb_second_{question.architecture}")
+    sweep = express["Sweep"]
+    swept = sweeps * sweep["MemoryMb"] / 1024 * duration_ms(sweep, sweep["MemoryMb"]) / 1000
+    add("Lambda", "sweeps", sweeps, "lambda_request", monthly=True)
+    add("Lambda", "GB-seconds of sweeps", swept, f"lambda_gb_second_{question.architecture}", monthly=True)
 
     # ------------------------------------------------------------------------------------------- S3, DynamoDB, events
     for name, requests in (("s3_write", "S3Writes"), ("s3_read", "S3Reads")):
@@ -185,7 +191,9 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
     for kind in ("Write", "Read"):
         units = images * upload[f"{kind}Units"] + deletions * deletion[f"{kind}Units"]
         # An image is in the list of each of its labels.
-        units += (images + deletions) * upload["LabelEntries"] * question.labels if kind == "Write" else 0
+        if kind == "Write":
+            units += (images + deletions) * upload["LabelEntries"] * question.labels
+            units += images * express["WriteUnits"] * (question.workflow == EXPRESS)
         add("DynamoDB", f"{kind.lower()} request units", units, f"dynamodb_{kind.lower()}_unit")
     stored_gb = images * (1 - question.deleted) * upload["StoredBytes"] / GB
     add("DynamoDB", "storage for a month", stored_gb, "dynamodb_gb_month")
@@ -200,6 +208,8 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
     add("CloudWatch", "logs kept for a month", log_gb, "logs_gb_month")
     add("CloudWatch", "alarms", idle["Alarms"], "alarm_month", monthly=True)
     add("CloudWatch", "custom metrics", idle["Metrics"], "metric_month")
+    add("CloudWatch", "logs of sweeps", sweeps * express["SweepLogBytes"] / GB, "logs_gb", monthly=True)
+    add("CloudWatch", "metrics of sweeps", express["Metrics"] * bool(sweeps), "metric_month", monthly=True)
     add("CloudWatch", "dashboards", idle["Dashboards"], "dashboard_month", monthly=True)
     add("X-Ray", "traces", traces(images + deletions) * question.traces, "xray_trace")
     add("Rekognition", "images", images * question.rekognition_calls, "rekognition_image")

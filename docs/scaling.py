@@ -140,7 +140,7 @@ def loads() -> str:
         "drained after",
         "quota allows",
         "wait: median / 99 % / longest",
-        "retries an image",
+        "refused attempts an image",
         "begun again",
         "USD for waiting, per 1,000",
     )
@@ -155,7 +155,7 @@ def loads() -> str:
                 clock(load["DrainSeconds"]),
                 clock(load["QuotaAllowsSeconds"]),
                 f"{clock(wait['Median'])} / {clock(wait['P99'])} / {clock(wait['Longest'])}",
-                f"{load['Retries']:.1f}",
+                f"{load['Refused']:.1f}",
                 f"{load['BegunAgain']:.2f}",
                 f"{load['UsdForWaiting']:.2f}",
             )

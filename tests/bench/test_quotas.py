@@ -1,6 +1,5 @@
 """The simulation of bursts against an account's quotas, and the retry rules that it guards."""
 
-import json
 import math
 import random
 from collections import Counter
@@ -24,7 +23,8 @@ from bench.quotas import (
 )
 from imagepipeline import aws
 
-REAL = Machine.from_asl(json.loads(quotas.DEFINITION.read_text()))
+REAL = Machine.from_asl(quotas.read_definition())
+EXPRESS = Machine.express_from_asl(quotas.read_definition())
 STEPS = ("ValidateImage", "CreateThumbnails", "ExtractMetadata", "StoreResult")
 ONE_SECOND_EACH = Durations(dict.fromkeys(STEPS, 1.0), spread=0, between_steps=0, refused_call=0, calls_per_run=1)
 
@@ -249,3 +249,27 @@ def test_the_command_prints_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
     assert status == 0
     assert "| 100 at once; 10 executions, 5 calls/s | 0 | 0 |" in capsys.readouterr().out
+
+
+def test_an_express_workflow_resumes_what_five_minutes_are_not_enough_for():
+    scenario = Scenario("more than a new account takes", 1000, math.inf, Account(2))
+
+    result = simulate(EXPRESS, scenario)
+
+    assert result.failed == result.without_labels == 0
+    assert result.resumed > 0.5
+    assert result.drain > 6 * 60
+
+
+def test_an_express_workflow_resumes_nothing_where_quotas_suffice():
+    result = simulate(EXPRESS, Scenario("few", 100, 10, Account(100)))
+
+    assert (result.resumed, result.failed, result.transitions) == (0, 0, 0)
+
+
+def test_an_image_that_an_express_workflow_never_finishes_fails_in_the_end():
+    scenario = Scenario("nothing runs", 1, math.inf, Account(0))
+
+    (image,) = quotas.Simulation(EXPRESS, scenario, quotas.Durations(), seed=1).run().images
+
+    assert (image.status, image.resumptions) == ("FAILED", quotas.RESUMPTIONS)

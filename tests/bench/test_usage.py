@@ -22,13 +22,13 @@ AGAIN = "measure again: .venv/bin/python -m bench.usage"
 
 
 def test_transitions_are_those_of_the_state_machine():
-    definition = json.loads(quotas.DEFINITION.read_text())
+    definition = quotas.read_definition()
 
     assert UPLOAD["Transitions"] == Machine.from_asl(definition).transitions, AGAIN
 
 
 def test_tasks_are_those_of_the_state_machine():
-    definition = json.loads(quotas.DEFINITION.read_text())
+    definition = quotas.read_definition()
     states = definition["States"]
     path = quotas._walk(states, definition["StartAt"])
     resources = Counter(states[name]["Resource"].rsplit(":", 2)[-2] for name in path if states[name]["Type"] == "Task")

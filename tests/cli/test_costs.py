@@ -36,6 +36,14 @@ USED = {
         "LogBytes": 0,
         "OrchestrationMs": 0,
     },
+    "Express": {
+        "WriteUnits": 2,
+        "OrchestrationMs": 100,
+        "SweepsAMonth": 100,
+        "Sweep": {"ProcessorMs": 0, "WaitMs": 1000, "MemoryMb": 1024},
+        "SweepLogBytes": 0,
+        "Metrics": 2,
+    },
     "Idle": {"Alarms": 4, "Metrics": 1, "Dashboards": 1},
 }
 
@@ -81,7 +89,7 @@ def test_deletions_and_retries_are_billed():
 
 
 def test_an_express_execution_pays_for_its_duration():
-    milliseconds = 2 * 500 + 500 + 250
+    milliseconds = 2 * 500 + 500 + 250 + 100
 
     assert bill("step_functions_transition", workflow=EXPRESS) == 0
     assert bill("step_functions_request", workflow=EXPRESS) == 1000
@@ -93,6 +101,12 @@ def test_an_express_execution_pays_for_its_duration():
 def test_traces_and_mails_are_billed_on_request():
     assert bill("xray_trace", traces=True) == 1000
     assert bill("sns_email", mail=True) == 1000
+
+
+def test_express_pays_for_its_table_and_its_sweeps():
+    assert bill("dynamodb_write_unit", workflow=EXPRESS) == (6 + 2) * 1000
+    assert bill("lambda_gb_second_arm64", workflow=EXPRESS) == pytest.approx(3 * 0.5 * 1000 + 100)
+    assert bill("metric_month", workflow=EXPRESS) == 1 + 2
 
 
 def test_labels_cost_a_call_a_read_entries_and_a_longer_run():
