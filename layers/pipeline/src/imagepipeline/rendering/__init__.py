@@ -4,7 +4,8 @@
                                                         └── resizing ── … ── the next
 
 Profiles and orientation are applied after the first reduction, when fewer pixels are left. If all renditions are JPEGs,
-everything happens in their own YCbCr, with colours at the half resolution that a JPEG keeps.
+scaling happens in their own YCbCr, with colours at the half resolution that a JPEG keeps: from the beginning, unless an
+ICC profile has to be applied to RGB first.
 """
 
 from dataclasses import dataclass
@@ -85,6 +86,9 @@ def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Ren
     image, extent = modes.scalable(
         image, extent, decoding.sample_bits(header), base_size, is_grayscale=header.color_mode == "LA"
     )
+    if jpegs_only and image.mode == "RGB" and not profile:
+        image, extent = resizing.averaged(image, extent, base_size)
+        image = modes.for_jpeg(image)
     image = resizing.shrink(image, base_size, extent, half_chroma=jpegs_only, soft=soft)
     image, color_space, notes = _to_srgb(image, profile)
     image = modes.for_jpeg(image) if jpegs_only else modes.for_filters(image)

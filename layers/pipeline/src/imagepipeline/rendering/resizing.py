@@ -45,6 +45,12 @@ def shrink(
     return scale(image, size, extent)
 
 
+def averaged(image: Image.Image, extent: Extent, target: Size) -> tuple[Image.Image, Extent]:
+    """The image and its extent, averaged down as far as that is invisible at `target`."""
+    factor = _box_factor(extent, target)
+    return (image.reduce(factor) if factor > 1 else image), (extent[0] / factor, extent[1] / factor)
+
+
 def is_soft(stored: Size, extent: Extent, size: Size) -> bool:
     """Whether decoding averaged a picture of `stored` size to an `extent` that is only a little larger than `size`."""
     return extent != stored and extent[0] < _SOFT_UP_TO * size[0]
@@ -75,10 +81,7 @@ def _box_factor(extent: Extent, target: Size) -> int:
 
 
 def _lanczos(image: Image.Image, size: Size, extent: Extent) -> Image.Image:
-    factor = _box_factor(extent, size)
-    width, height = extent[0] / factor, extent[1] / factor
-    if factor > 1:
-        image = image.reduce(factor)
+    image, (width, height) = averaged(image, extent, size)
     # The height first: Pillow on its own scales the width first, which takes 10 % longer.
     image = _at_height(image, size[1], height)
     return image.resize(size, Image.Resampling.LANCZOS, (0, 0, width, size[1]))
