@@ -108,12 +108,7 @@ class Plan:
         return sum(line.usd for line in again) + sum(prices[name].of(count) for name, count in own.items())
 
     def start(self, stack: Stack) -> str:
-        """Start the run; returns its name. Raises SetupError if another is running, or this one cannot be started."""
-        if stack.is_express:
-            raise SetupError(
-                "a run waits for the executions that it starts, which is impossible with WorkflowType=EXPRESS: "
-                "use redrive, or deploy with STANDARD first"
-            )
+        """Start the run; returns its name. Raises SetupError if another is running, or this one would be too long."""
         if self.objects > LONGEST:
             raise SetupError(f"{self.objects:,} objects are too many for one run ({LONGEST:,}): give longer prefixes")
         if running := _latest(stack, "RUNNING"):

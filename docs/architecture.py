@@ -47,7 +47,7 @@ ALARMS = {
     "ApiErrorsAlarm": "errors for 15 minutes",
     "LatencyAlarm": "uploads take too long",
 }
-SERVICES = {"dynamodb": "DynamoDB", "sns": "SNS", "states": "Step Functions"}
+SERVICES = {"dynamodb": "DynamoDB", "sns": "SNS", "states": "Step Functions", "${StartAndWait}": "Step Functions"}
 
 # A panel of its own, so that the picture is readable on any page; in the colours that the reader's system prefers.
 STYLE = """

@@ -294,3 +294,18 @@ def wait_for_the_execution(_original: Callable, resource: str, input_data: dict)
     if nested["status"] != "SUCCEEDED":
         raise _ExecutionError("States.TaskFailed", json.dumps(described))
     return described | {"Output": json.loads(described["Output"])}
+
+
+@patch(stepfunctions, "_invoke_aws_sdk_integration(resource, input_data)")
+def run_an_express_execution(original: Callable, resource: str, input_data: dict) -> dict:
+    """aws-sdk:sfn:startSyncExecution waits for an Express execution, and succeeds however that ends."""
+    if not resource.endswith(":aws-sdk:sfn:startSyncExecution"):
+        return original(resource, input_data)
+    arn = stepfunctions._invoke_nested_start_execution(resource, input_data)["ExecutionArn"]
+    execution = stepfunctions._executions[arn]
+    while execution["status"] == "RUNNING":
+        time.sleep(POLL_SECONDS)
+    ended = {"ExecutionArn": arn, "Status": execution["status"]}
+    if execution["status"] == "SUCCEEDED":
+        return ended | {"Output": execution["output"]}
+    return ended | {"Error": execution.get("error"), "Cause": execution.get("cause")}

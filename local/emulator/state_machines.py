@@ -74,6 +74,8 @@ def permission(resource: str, arguments: dict) -> tuple[str, str]:
     call = call.split(".")[0]
     action = f"{service}:{call[:1].upper()}{call[1:]}"
     prefix = f"{get_region()}:{get_account_id()}"
+    if resource.endswith(":aws-sdk:sfn:startSyncExecution"):
+        return "states:StartSyncExecution", arguments.get("StateMachineArn", "*")
     match service:
         case "lambda":
             function = arguments.get("FunctionName", "")

@@ -2,15 +2,12 @@
 
 import dataclasses
 import json
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli import costs, reprocess
 from cli.failures import STUCK, UNANNOUNCED, in_stack
-from cli.problems import SetupError
 from cli.redrive import redrive
 from cli.stack import Stack
 from imagepipeline.s3_events import object_created
@@ -98,13 +95,6 @@ def test_what_the_sweep_left_is_listed(express: Stack, register: Callable[..., s
     found = {failure.key: failure.kind for failure in in_stack(express, NOW)}
 
     assert found == {"uploads/never-begun.jpg": STUCK, "uploads/silent.jpg": UNANNOUNCED}
-
-
-def test_a_run_that_could_not_wait_for_its_executions_is_not_started(express: Stack):
-    plan = reprocess.Plan("uploads/", (), Counter(), 1, 5, costs.Question(1, costs.EXPRESS))
-
-    with pytest.raises(SetupError, match="WorkflowType=EXPRESS"):
-        plan.start(express)
 
 
 def test_a_redrive_waits_for_an_execution_that_has_yet_to_register_itself(express: Stack):

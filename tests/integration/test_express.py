@@ -1,13 +1,16 @@
 """ImagePipeline as an Express workflow keeps its promises, although nothing says how its executions end."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 from botocore.exceptions import ClientError
 
+from cli.main import main
 from local.stack import LocalStack
 from tests.integration.conftest import Deployed
 from tests.integration.faults import EXPRESS_ENDS, Faults, settled_express, violations
+from tests.integration.test_reprocess import without_events
 
 WAIT_SCALE = 0.05  # five minutes are 15 seconds
 
@@ -37,6 +40,23 @@ def test_an_image_survives_the_end_of_its_execution_at_any_step(express: Deploye
         key = f"uploads/ended-{number}.jpg"
         assert express.record(key)["Status"] == "COMPLETED", (call, fault)
         assert violations(express, key, mails=2 if perhaps_told else 1) == [], (call, fault)
+
+
+def test_objects_from_before_the_stack_are_processed(express: Deployed, photo: bytes, monkeypatch, capsys):
+    for name, value in express.stack.environment.items():
+        monkeypatch.setenv(name, value)
+    with without_events(express):
+        for number in range(3):
+            express.put(f"uploads/archive/{number}.jpg", photo)
+        express.put("uploads/archive/text.jpg", b"not a picture")
+
+    status = main(["reprocess", "uploads/archive/", "--unrecorded", "--yes", "--json"])
+
+    run = json.loads(capsys.readouterr().out)
+    assert (status, run["Status"]) == (0, "SUCCEEDED")
+    assert (run["Completed"], run["Rejected"], run["Failed"]) == (3, 1, 0)
+    for number in range(3):
+        assert express.record(f"uploads/archive/{number}.jpg")["Status"] == "COMPLETED"
 
 
 def test_step_functions_says_nothing_about_an_express_execution(express: Deployed):

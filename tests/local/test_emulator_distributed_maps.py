@@ -201,3 +201,25 @@ def test_waiting_for_an_execution_needs_a_rule(emulator: Emulated):
     execution = emulator.run(emulator.state_machine(waiting(nested), START, without))
 
     assert "is not authorized to perform events:PutTargets" in execution["cause"]
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
+def test_an_express_execution_is_waited_for_and_no_failure_of_the_task(emulator: Emulated, status: str):
+    last = {"Type": "Fail", "Error": "Broken"} if status == "FAILED" else {"Type": "Pass", "End": True}
+    name, role = f"machine-{uuid4().hex}", emulator.role()
+    created = emulator.client("stepfunctions").create_state_machine(
+        name=name, type="EXPRESS", roleArn=role, definition=json.dumps({"StartAt": "Last", "States": {"Last": last}})
+    )
+    definition = waiting(created["stateMachineArn"])
+    task = definition["States"]["Wait"]
+    task["Resource"] = "arn:aws:states:::aws-sdk:sfn:startSyncExecution"
+    task["Arguments"]["Input"] = "{% $string($states.input) %}"
+    start = {"Effect": "Allow", "Action": "states:StartSyncExecution", "Resource": created["stateMachineArn"]}
+
+    execution = emulator.run(emulator.state_machine(definition, start), {"Of": "mine"})
+    refused = emulator.run(emulator.state_machine(definition, START), {"Of": "mine"})
+
+    ended = json.loads(execution["output"])
+    assert (execution["status"], ended["Status"]) == ("SUCCEEDED", status)
+    assert ended.get("Output") == ('{"Of": "mine"}' if status == "SUCCEEDED" else None)
+    assert "is not authorized to perform states:StartSyncExecution" in refused["cause"]

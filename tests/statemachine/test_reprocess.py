@@ -28,7 +28,7 @@ Run = Callable[..., dict]
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Runs a batch whose images end in these ways; returns the description of the execution."""
 
-    def run(ends: Ends) -> dict:
+    def run(ends: Ends, workflow: str = "STANDARD") -> dict:
         images = [
             {"Name": f"run-{number}", "Event": {"detail": {"object": {"key": f"uploads/{number}.jpg"}}}}
             for number in range(len(ends))
@@ -38,15 +38,19 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
             if ":lambda:" in resource:
                 assert arguments["Payload"] == {"Objects": INPUT["Items"], "Run": "run", "Selections": ["ALL"]}
                 return {"StatusCode": 200, "Payload": {"Images": images}}
-            end = ends[images.index({"Name": arguments["Name"], "Event": arguments["Input"]})]
+            sent = json.loads(arguments["Input"]) if workflow == "EXPRESS" else arguments["Input"]
+            end = ends[images.index({"Name": arguments["Name"], "Event": sent})]
+            if end == FAILED and workflow == "EXPRESS":
+                return {"Status": "FAILED", "Error": "Broken"}
             if isinstance(end, tuple):
                 raise stepfunctions._ExecutionError(*end)
-            return {"Status": "SUCCEEDED", "Output": end}
+            return {"Status": "SUCCEEDED", "Output": json.dumps(end) if workflow == "EXPRESS" else end}
 
         monkeypatch.setattr(stepfunctions, "_invoke_resource", perform)
         monkeypatch.setattr(stepfunctions, "time", SimpleNamespace(**vars(time) | {"sleep": lambda seconds: None}))
         definition = {"QueryLanguage": "JSONata", "StartAt": BATCH["StartAt"], "States": BATCH["States"]}
-        machine = _states("CreateStateMachine", name=f"batch-{uuid4().hex}", definition=json.dumps(definition))
+        deployed = json.dumps(definition).replace("${WorkflowType}", workflow)
+        machine = _states("CreateStateMachine", name=f"batch-{uuid4().hex}", definition=deployed)
         return _states("StartSyncExecution", stateMachineArn=machine["stateMachineArn"], input=json.dumps(INPUT))
 
     return run
@@ -73,6 +77,14 @@ def test_images_are_counted_by_their_outcome(run: Run, ends: Ends, outcomes: dic
     ended = run(ends)
 
     assert (ended["status"], json.loads(ended["output"])) == ("SUCCEEDED", outcomes)
+
+
+def test_images_of_an_express_workflow_are_counted_alike(run: Run):
+    completed = {"Outcome": "COMPLETED"}
+
+    ended = run([completed] * 3 + [FAILED, REJECTED, SUPERSEDED], "EXPRESS")
+
+    assert (ended["status"], json.loads(ended["output"])) == ("SUCCEEDED", {"C": 3, "F": 1, "R": 1, "S": 1})
 
 
 @pytest.mark.parametrize(("failures", "status"), [(1, "SUCCEEDED"), (2, "FAILED")])

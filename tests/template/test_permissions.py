@@ -113,13 +113,6 @@ ALLOWED = {
     "ReprocessRole": {
         "s3:ListBucket on UploadsBucket if {'StringLike': {'s3:prefix': 'uploads/*'}}",
         "lambda:InvokeFunction on SelectImagesFunction",
-        "states:StartExecution on ImagePipeline",
-        # Without states:StopExecution, what a stopped run has started is completed.
-        f"states:DescribeExecution on {OWN}:states:{HERE}:execution:${{ImagePipeline.Name}}:*",
-        *(
-            f"events:{action} on {OWN}:events:{HERE}:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
-            for action in ("PutTargets", "PutRule", "DescribeRule")
-        ),
         "states:StartExecution on Reprocess",
         *(
             f"states:{action} on {OWN}:states:{HERE}:execution:${{Reprocess.Name}}{executions}"
@@ -320,9 +313,26 @@ def test_an_express_workflow_may_register_its_executions_and_keep_an_event():
     }
 
 
-def written(deployment: Deployment) -> set[str]:
-    """What the role of ImagePipeline allows as deployed."""
-    (policy,) = deployment.resources["ImagePipelineRole"]["Policies"]
+def test_reprocessing_waits_for_executions_and_may_stop_none():
+    standard, express = (
+        written(Deployment(WorkflowType=workflow), "ReprocessRole") for workflow in ("STANDARD", "EXPRESS")
+    )
+
+    # Without states:StopExecution, what a stopped run has started is completed.
+    assert express - standard == {"states:StartSyncExecution on ImagePipeline"}
+    assert standard - express == {
+        "states:StartExecution on ImagePipeline",
+        f"states:DescribeExecution on {OWN}:states:{HERE}:execution:${{ImagePipeline.Name}}:*",
+        *(
+            f"events:{action} on {OWN}:events:{HERE}:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
+            for action in ("PutTargets", "PutRule", "DescribeRule")
+        ),
+    }
+
+
+def written(deployment: Deployment, role: str = "ImagePipelineRole") -> set[str]:
+    """What a role's own policy allows as deployed."""
+    (policy,) = deployment.resources[role]["Policies"]
     return {
         f"{action} on {text(resource)}"
         for statement in policy["PolicyDocument"]["Statement"]
