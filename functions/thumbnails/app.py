@@ -1,15 +1,19 @@
 """CreateThumbnails: creates every configured rendition from one download and one decode."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from time import perf_counter
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from imagepipeline import aws, config, objects, renditions
+from imagepipeline import analysis, aws, config, metering, objects, rekognition, renditions
+from imagepipeline.analysis import FACES
 from imagepipeline.description import describe
+from imagepipeline.geometry import Box, Size
 from imagepipeline.keys import rendition_key
 from imagepipeline.logs import keys_of, log_failures
 from imagepipeline.models import Execution, Header, Rendition, Upload
@@ -17,6 +21,7 @@ from imagepipeline.rendering import Encoded
 from imagepipeline.rendering.isolation import render
 
 logger = Logger()
+metrics = Metrics()
 aws.make_clients("s3")
 
 
@@ -25,12 +30,18 @@ def specs() -> tuple[renditions.RenditionSpec, ...]:
     return renditions.parse(config.text("RENDITIONS"))
 
 
+@cache
+def answers() -> Counter[str]:
+    """Of Rekognition, since the last count: see `aws.count_answers`."""
+    return aws.count_answers("rekognition")
+
+
 @logger.inject_lambda_context(clear_state=True)
 @log_failures(logger)
 def handler(event: dict, context: LambdaContext) -> dict:
-    """Takes `{"Event", "Execution", "Header"}`, returns `{"Renditions", "Picture"}`.
+    """Takes `{"Event", "Execution", "Header", "RetryCount"}`, returns `{"Renditions", "Picture"}`.
 
-    Raises DamagedImage and other ImageRejected.
+    Raises DamagedImage and other ImageRejected; with `cover:face`, RekognitionThrottled and RekognitionFailed.
     """
     upload, execution = Upload.from_event(event["Event"]), Execution.from_state(event["Execution"])
     logger.append_keys(**keys_of(upload.key, event))
@@ -38,7 +49,13 @@ def handler(event: dict, context: LambdaContext) -> dict:
     started = perf_counter()
     original = objects.UploadedObject(upload).read_all()
     read = perf_counter()
-    rendered = render(original, header, specs())
+    faces: dict = {}  # attributes of the record
+
+    def locate(jpeg: bytes, size: Size) -> Sequence[Box]:
+        faces.update(find_faces(jpeg, size, event))
+        return analysis.boxes(faces.get("Faces", []))
+
+    rendered = render(original, header, specs(), locate)
     finished = perf_counter()
     # At the same time, because writing is waiting, and waiting is billed. No thread is left when the next image forks.
     with ThreadPoolExecutor() as pool:
@@ -50,8 +67,27 @@ def handler(event: dict, context: LambdaContext) -> dict:
     sha256 = hashlib.sha256(original).hexdigest()
     return {
         "Renditions": {r.name: r.to_state() for r in stored},
-        "Picture": describe(header, rendered.picture, sha256, location=config.switch("RECORD_LOCATION")),
+        "Picture": describe(header, rendered.picture, sha256, location=config.switch("RECORD_LOCATION"))
+        | recorded(faces),
     }
+
+
+def find_faces(jpeg: bytes, size: Size, event: dict) -> dict:
+    """The record's attributes for the faces in an image, or why they are not known. Without any, crops are centred."""
+    if known := analysis.answers(event["Event"].get("Answers", {}), [FACES]):  # that `redrive` found in the record
+        return known
+    if not rekognition.is_large_enough(size):
+        return {}
+    counted = answers()
+    found, failures = rekognition.ask({FACES: rekognition.FACES_REQUEST}, {"Bytes": jpeg})
+    metering.publish_calls(metrics, counted)
+    rekognition.raise_while_retried(failures, event.get("RetryCount", 0))
+    return found | {one.error: rekognition.reason(error) for one, error in failures.items()}
+
+
+def recorded(faces: dict) -> dict:
+    """What the record says of faces that crops needed. Why they are not known belongs there in any case."""
+    return faces if config.switch("DETECT_FACES") or "Faces" not in faces else {}
 
 
 def store(upload: Upload, execution: Execution, encoded: Encoded) -> Rendition:

@@ -364,6 +364,20 @@ def test_a_redrive_asks_only_for_what_its_record_lacks(everything):
     assert described == event["Picture"] | known | {"Faces": [FACE]}
 
 
+@pytest.mark.parametrize(
+    "found", [{"Faces": [FACE]}, {"FacesError": {"Name": "RekognitionFailed", "Message": "AccessDenied"}}]
+)
+def test_faces_that_a_crop_needed_are_not_asked_for_again(everything, found):
+    picture = sample("metadata")["Picture"] | found
+    rekognition = Calls("rekognition")
+
+    described = metadata(Picture=picture)
+
+    assert sorted(rekognition.operations) == ["DetectLabels", "DetectModerationLabels"]
+    assert described.items() >= found.items()
+    assert {"Faces", "FacesError"} & described.keys() == found.keys()
+
+
 def test_a_redrive_forgets_answers_that_are_switched_off_now(setting):
     known = {"Labels": [], "Faces": [FACE]}
 

@@ -8,7 +8,15 @@ from PIL import Image
 
 from functions.thumbnails import app
 from imagepipeline import aws
-from imagepipeline.errors import ConfigError, DamagedImage, ServiceUnavailable, UploadGone, UploadReplaced
+from imagepipeline.errors import (
+    ConfigError,
+    DamagedImage,
+    RekognitionFailed,
+    RekognitionThrottled,
+    ServiceUnavailable,
+    UploadGone,
+    UploadReplaced,
+)
 from tests.functions.deployed import (
     THUMBNAILS_BUCKET,
     UPLOADS_BUCKET,
@@ -18,7 +26,7 @@ from tests.functions.deployed import (
     sample,
     upload,
 )
-from tests.in_memory import Calls, refuse
+from tests.in_memory import Calls, answer, refuse
 
 EXECUTION = sample("thumbnails")["Execution"]
 
@@ -278,3 +286,78 @@ def test_a_missing_bucket_is_named(setting):
 
     with pytest.raises(ConfigError, match=r"^THUMBNAILS_BUCKET: is not set$"):
         thumbnails(picture(40, 30), header(40, 30))
+
+
+# -------------------------------------------------------------------------------------------------- crops around faces
+
+FACE = {"BoundingBox": {"Left": 0.0, "Top": 0.2, "Width": 0.1, "Height": 0.3}, "Confidence": 99.9, "Landmarks": []}
+
+
+@pytest.fixture
+def face_crop(setting):
+    """A square that keeps faces, of pictures with a face at the left: red at the left, and blue at the right."""
+    setting("RENDITIONS", "card=100x100:cover:face whole=400x400")
+    answer("rekognition", "DetectFaces", {"FaceDetails": [FACE]})
+
+
+def face_thumbnails(event_attributes: dict | None = None, **payload: object) -> dict:
+    event = upload(picture(400, 100)) | (event_attributes or {})
+    return invoke(app, {"Event": event, "Execution": EXECUTION, "Header": header(400, 100), **payload})
+
+
+def is_at_the_left(rendition: dict) -> bool:
+    """Whether the crop is all red; the middle of the picture is red and blue."""
+    right = opened(rendition).convert("RGB").getpixel((95, 50))
+    return right[0] > 200 > 50 > right[2]
+
+
+@pytest.mark.parametrize("detect", ["true", "false"])
+def test_a_crop_keeps_the_face_and_the_record_has_it_if_it_should(face_crop, setting, detect):
+    setting("DETECT_FACES", detect)
+    rekognition = Calls("rekognition")
+
+    answered = face_thumbnails()
+
+    [asked] = rekognition.of("DetectFaces")
+    assert Image.open(io.BytesIO(asked["Image"]["Bytes"])).size == (400, 100)
+    assert is_at_the_left(answered["Renditions"]["card"])
+    assert ("Faces" in answered["Picture"]) == (detect == "true")
+
+
+def test_a_picture_without_faces_is_cropped_from_the_centre(face_crop):
+    refuse("rekognition", "DetectFaces", "AccessDeniedException")
+
+    with pytest.raises(RekognitionFailed):
+        face_thumbnails()
+    answered = face_thumbnails(RetryCount=2)
+
+    assert not is_at_the_left(answered["Renditions"]["card"])
+    assert answered["Picture"]["FacesError"]["Name"] == "RekognitionFailed"
+
+
+def test_throttling_is_waited_for_before_a_crop(face_crop):
+    refuse("rekognition", "DetectFaces", "ThrottlingException")
+
+    with pytest.raises(RekognitionThrottled):
+        face_thumbnails(RetryCount=198)
+    assert all_stored() == []
+    assert face_thumbnails(RetryCount=199)["Picture"]["FacesError"]["Name"] == "RekognitionThrottled"
+
+
+def test_a_redrive_crops_around_faces_that_the_record_has(face_crop):
+    rekognition = Calls("rekognition")
+
+    answered = face_thumbnails({"Answers": {"Faces": [FACE]}})
+
+    assert rekognition.operations == []
+    assert is_at_the_left(answered["Renditions"]["card"])
+
+
+def test_a_picture_too_small_for_rekognition_is_cropped_from_the_centre(face_crop):
+    rekognition = Calls("rekognition")
+
+    event = {"Event": upload(picture(400, 79)), "Execution": EXECUTION, "Header": header(400, 79)}
+    answered = invoke(app, event)
+
+    assert rekognition.operations == []
+    assert "FacesError" not in answered["Picture"]

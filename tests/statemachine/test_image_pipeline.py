@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from functions.metadata.app import RETRIES
 from imagepipeline import analysis, errors
 from imagepipeline.errors import (
     EmptyFile,
@@ -20,6 +19,7 @@ from imagepipeline.errors import (
 )
 from imagepipeline.keys import MAX_KEY_BYTES, comparable
 from imagepipeline.models import Upload
+from imagepipeline.rekognition import RETRIES
 from tests.event_schema import require_valid
 from tests.statemachine.machine import DEFINITIONS, Execution, Fault, Outcome, StateMachine
 
@@ -277,7 +277,7 @@ def test_each_function_receives_the_event_and_earlier_results(pipeline: StateMac
     execution = sent["store"]["Execution"]
     caller = {"Arn": execution["Arn"]}
     assert sent["validate"] == {"Event": event, "Execution": caller}
-    assert sent["thumbnails"] == {"Event": event, "Execution": execution, "Header": HEADER}
+    assert sent["thumbnails"] == {"Event": event, "Execution": execution, "Header": HEADER, "RetryCount": 0}
     described = {"Event": event, "Execution": caller, "Picture": PICTURE, "Renditions": RENDITIONS}
     assert sent["metadata"] == described | {"RetryCount": 0}
     assert sent["store"].items() >= {"Event": event, "Metadata": METADATA, "Renditions": RENDITIONS}.items()
@@ -370,14 +370,29 @@ def test_a_step_that_fails_for_good_names_each_answer_that_is_missing(
     assert record.items() >= known.items()
 
 
+@pytest.mark.parametrize("attribute", ["Faces", "FacesError"])
+def test_faces_that_were_asked_for_before_are_kept_when_the_step_fails(deploy, attribute: str):
+    pipeline = pipeline_with(deploy, DetectFaces="true")
+    known = {"Faces": [{"Confidence": 99}], "FacesError": {"Name": "RekognitionFailed", "Message": "AccessDenied"}}
+    rendered = {"Renditions": RENDITIONS, "Picture": PICTURE | {attribute: known[attribute]}}
+
+    pipeline.run(uploaded(), {"thumbnails": [rendered], "metadata": 3 * [CRASH]})
+
+    record = pipeline.record(KEY)
+    assert record[attribute] == known[attribute]
+    assert {"Faces", "FacesError"} & record.keys() == {attribute}
+    assert record["LabelsError"]["Name"] == "KeyError"
+
+
 def test_a_function_learns_how_often_it_was_tried(pipeline: StateMachine):
     execution = pipeline.run(uploaded(), {"metadata": 2 * [BUSY_REKOGNITION]})
 
     assert [call.arguments["RetryCount"] for call in execution.calls_of("metadata")] == [0, 1, 2]
 
 
-def test_the_metadata_function_knows_which_attempt_is_the_last():
-    rules = json.loads((DEFINITIONS / "image_pipeline.asl.json").read_text())["States"]["ExtractMetadata"]["Retry"]
+@pytest.mark.parametrize("state", ["CreateThumbnails", "ExtractMetadata"])
+def test_a_function_that_asks_rekognition_knows_which_attempt_is_the_last(state: str):
+    rules = json.loads((DEFINITIONS / "image_pipeline.asl.json").read_text())["States"][state]["Retry"]
 
     for error, retries in RETRIES.items():
         rule = next(rule for rule in rules if {error.__name__, "States.ALL"} & set(rule["ErrorEquals"]))

@@ -96,6 +96,8 @@ class Deployment:
                 return self._decided(one) == self._decided(other)
             case {"Fn::Not": [condition]}:
                 return not self._decided(condition)
+            case {"Fn::Join": [separator, {"Fn::Split": [old, whole]}]}:
+                return str(self._decided(whole)).replace(old, separator)
             case {"Fn::If": [condition, yes, no]}:
                 return self._decided(yes if self._holds(condition) else no)
             case dict():

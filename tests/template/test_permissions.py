@@ -227,6 +227,23 @@ def test_rekognition_may_be_asked_exactly_what_is_switched_on(parameters: dict[s
     }
 
 
+@pytest.mark.parametrize(
+    ("wanted", "allowed"),
+    [
+        ("small=100x100", False),
+        ("face=100x100:cover", False),
+        ("a=9x9:cover:face", True),
+        ("a=9x9:cover b=9x9:face:webp:cover", True),
+    ],
+)
+def test_faces_may_be_detected_for_crops_exactly_if_a_rendition_needs_it(wanted: str, allowed: bool):
+    (policy,) = Deployment(Renditions=wanted).resources["ThumbnailsFunctionRole"]["Policies"]
+
+    actions = {action for statement in policy["PolicyDocument"]["Statement"] for action in listed(statement["Action"])}
+
+    assert ("rekognition:DetectFaces" in actions) == allowed
+
+
 def may_decrypt(deployment: Deployment) -> dict[str, str]:
     """The keys that roles may decrypt with, through S3 alone, by the role."""
     statements = [

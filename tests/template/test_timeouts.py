@@ -11,7 +11,7 @@ FUNCTIONS = of_type("AWS::Lambda::Function")
 # itself. Rekognition is asked all questions at the same time.
 CALLS = {
     "ValidateFunction": ["s3", "s3"],
-    "ThumbnailsFunction": ["s3", "s3 write"],
+    "ThumbnailsFunction": ["s3", "rekognition", "s3 write"],
     "MetadataFunction": ["s3", "rekognition"],
     "StoreFunction": ["dynamodb", "s3", "dynamodb", "s3", "dynamodb"],
     "ResolveCurrentVersionFunction": ["s3", "dynamodb"],

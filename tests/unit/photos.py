@@ -7,7 +7,7 @@ from PIL import Image, ImageChops, ImageStat
 from imagepipeline import renditions
 from imagepipeline.probing import probe
 from imagepipeline.probing.ranges import InMemory
-from imagepipeline.rendering import Rendered, render
+from imagepipeline.rendering import Locate, Rendered, render
 
 ORIENTATIONS = range(1, 9)
 
@@ -30,9 +30,9 @@ def seen(stored: Image.Image, orientation: int) -> Image.Image:
     return _SEEN[orientation](stored)
 
 
-def rendered(data: bytes, wanted: str = "small=30x30") -> Rendered:
+def rendered(data: bytes, wanted: str = "small=30x30", locate: Locate | None = None) -> Rendered:
     """What the pipeline makes of a file, as its functions do: probed, then rendered."""
-    return render(data, probe(InMemory(data)), renditions.parse(wanted))
+    return render(data, probe(InMemory(data)), renditions.parse(wanted), locate)
 
 
 def rendition(data: bytes, wanted: str = "small=30x30") -> Image.Image:

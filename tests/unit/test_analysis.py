@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagepipeline.analysis import ANALYSES, FACES, LABELS, MODERATION, WHOLE, answers, in_picture, missing, visible
+from imagepipeline.analysis import ANALYSES, FACES, LABELS, MODERATION, answers, in_picture, missing, visible
 
 REASON = {"Name": "RekognitionFailed", "Message": "InternalServerError"}
 
@@ -95,7 +95,7 @@ sides = st.integers(1, 5000)
 @pytest.mark.parametrize(
     ("picture", "crop", "shown"),
     [
-        ((640, 480), (320, 240), WHOLE),
+        ((640, 480), (320, 240), (0, 0, 1, 1)),
         ((400, 100), (50, 50), (0.375, 0, 0.25, 1)),
         ((100, 400), (50, 50), (0, 0.375, 1, 0.25)),
     ],

@@ -21,7 +21,7 @@ def test_every_parameter_is_in_the_table_with_its_default():
     assert table == {name: value for name, value in defaults.items() if name not in ONLY_FOR_THE_LOCAL_RUN}
 
 
-@pytest.mark.parametrize("option", renditions.FITS + renditions.FORMATS + renditions.FILTERS)
+@pytest.mark.parametrize("option", renditions.FITS + renditions.FOCUSES + renditions.FORMATS + renditions.FILTERS)
 def test_every_option_of_a_rendition_is_documented(option: str):
     assert re.search(rf"^\| .*`{option}`.*\|$", README, re.M)
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from imagepipeline import exif, limits, renditions
-from imagepipeline.errors import DamagedImage, TooComplex
+from imagepipeline.errors import DamagedImage, RekognitionThrottled, TooComplex
 from imagepipeline.models import Header
 from imagepipeline.probing import probe_whole
 from imagepipeline.rendering import isolation
@@ -47,6 +47,34 @@ def while_rendering(monkeypatch):
 
 def rendered(file=JPEG):
     return isolation.render(file, probe_whole(file), SPECS)
+
+
+CROPPED = renditions.parse("face=10x20:cover:face middle=10x20:cover whole=20x20")
+
+
+def test_faces_are_located_in_this_process_before_the_worker_crops():
+    asked = []
+
+    def locate(jpeg, size):
+        asked.append((os.getpid(), size))
+        return [(0.9, 0.1, 0.1, 0.5)]
+
+    first, second = (isolation.render(JPEG, probe_whole(JPEG), CROPPED, locate).renditions for _ in range(2))
+
+    assert asked == [(os.getpid(), (40, 30))] * 2
+    assert first["face"].data == second["face"].data != first["middle"].data
+    assert isolation.render(JPEG, probe_whole(JPEG), CROPPED).renditions["face"].data == first["middle"].data
+
+
+def test_an_error_of_rekognition_ends_the_worker_that_waits_for_it():
+    def locate(jpeg, size):
+        raise RekognitionThrottled("slow down")
+
+    with pytest.raises(RekognitionThrottled):
+        isolation.render(JPEG, probe_whole(JPEG), CROPPED, locate)
+
+    assert worker() is None
+    assert rendered().renditions
 
 
 def worker():

@@ -10,10 +10,16 @@ from PIL import Image, ImageFilter, ImageStat
 from imagepipeline import geometry
 from imagepipeline.renditions import MAX_SIDE, RenditionSpec
 from tests.unit import samples
-from tests.unit.photos import distance, rendered, rendition, scaled
+from tests.unit.photos import distance, opened, rendered, rendition, scaled
 
 SIDES = st.integers(1, 20_000)
 BOX_SIDES = st.integers(1, MAX_SIDE)
+
+
+def _file(image: Image.Image, format_name: str = "JPEG") -> bytes:
+    file = io.BytesIO()
+    image.save(file, format_name)
+    return file.getvalue()
 
 
 def _box(width: int, height: int, fit: str) -> RenditionSpec:
@@ -49,11 +55,105 @@ def test_cover_fills_a_crop_of_the_boxs_shape(width, height, box_width, box_heig
 def test_a_crop_is_within_the_picture_and_in_its_middle(width, height, box_width, box_height, fit):
     plan = geometry.plan((width, height), _box(box_width, box_height, fit))
 
-    left, upper, right, lower = geometry.center(plan.scaled, plan.size)
+    left, upper, right, lower = geometry.around(plan.scaled, plan.size, ())
 
     assert (right - left, lower - upper) == plan.size
     assert 0 <= plan.scaled[0] - right - left <= 1
     assert 0 <= plan.scaled[1] - lower - upper <= 1
+
+
+FRACTIONS = st.floats(-0.1, 1.1)
+FACES = st.lists(st.tuples(FRACTIONS, FRACTIONS, st.floats(0.01, 0.6), st.floats(0.01, 0.6)), max_size=5)
+
+
+@given(SIDES, SIDES, BOX_SIDES, BOX_SIDES, FACES)
+def test_a_crop_around_faces_is_within_the_picture(width, height, box_width, box_height, faces):
+    plan = geometry.plan((width, height), _box(box_width, box_height, "cover"))
+
+    left, upper, right, lower = geometry.around(plan.scaled, plan.size, faces)
+
+    assert (right - left, lower - upper) == plan.size
+    assert 0 <= left < right <= plan.scaled[0]
+    assert 0 <= upper < lower <= plan.scaled[1]
+
+
+def face(left: float, width: float = 0.1, top: float = 0.1, height: float = 0.2) -> geometry.Box:
+    return left, top, width, height
+
+
+@pytest.mark.parametrize(
+    ("faces", "left"),
+    [
+        ([], 400),
+        ([face(0.45)], 400),
+        ([face(0.1)], 50),
+        ([face(0.9)], 800),
+        ([face(-0.05)], 0),
+        ([face(0.1), face(0.2)], 100),
+        ([face(0.1), face(0.8)], 50),
+        ([face(0.1), face(0.8), face(0.19)], 95),
+        ([face(0.3, width=0.4)], 400),
+        ([face(0.5, width=0.4)], 600),
+    ],
+    ids=[
+        "no face",
+        "in the middle",
+        "at the left",
+        "at the right",
+        "beyond the edge",
+        "two that fit together",
+        "two that do not fit: the larger",
+        "a third that fits beside the largest",
+        "a face wider than the crop",
+        "such a face at the side",
+    ],
+)
+def test_a_crop_is_centred_on_the_largest_faces_that_fit(faces, left):
+    assert geometry.around((1000, 200), (200, 200), faces) == (left, 0, left + 200, 200)
+
+
+def test_a_tall_picture_is_cropped_around_faces_too():
+    assert geometry.around((200, 1000), (200, 200), [face(0.4, top=0.05, height=0.1)]) == (0, 0, 200, 200)
+    assert geometry.around((200, 1000), (200, 200), [face(0.4, top=0.6, height=0.1)]) == (0, 550, 200, 750)
+
+
+@pytest.mark.parametrize("draw", ["JPEG", "PNG"])
+def test_a_crop_keeps_the_face_and_others_stay_in_the_centre(draw):
+    picture = Image.new("RGB", (1200, 400), "white")
+    picture.paste("red", (1000, 100, 1150, 300))
+    seen = []
+
+    def locate(jpeg, size):
+        seen.append((Image.open(io.BytesIO(jpeg)), size))
+        return [(1000 / 1200, 100 / 400, 150 / 1200, 200 / 400)]
+
+    result = rendered(_file(picture, draw), "face=200x200:cover:face middle=200x200:cover", locate)
+
+    [(examined, size)] = seen
+    face, middle = (opened(result.renditions[name].data).convert("RGB") for name in ("face", "middle"))
+    assert (examined.format, examined.size, size) == ("JPEG", (1200, 400), (1200, 400))
+    assert face.getpixel((137, 100))[1] < 50  # red
+    assert middle.getextrema()[1][0] > 200  # white everywhere
+
+
+@pytest.mark.parametrize("wanted", ["box=200x200:cover", "box=200x200", "box=400x100:cover:face"])
+def test_nobody_is_asked_for_faces_unless_a_crop_depends_on_them(wanted):
+    def locate(jpeg, size):
+        raise AssertionError
+
+    assert rendered(_file(Image.new("RGB", (800, 200))), wanted, locate).renditions
+
+
+def test_faces_are_looked_for_in_more_than_a_small_rendition_needs():
+    sizes = []
+
+    def locate(jpeg, size):
+        sizes.append(size)
+        return []
+
+    rendered(_file(Image.new("RGB", (3000, 2000))), "tiny=50x50:cover:face", locate)
+
+    assert sizes == [(1280, 853)]
 
 
 @given(
@@ -76,7 +176,7 @@ def test_any_picture_in_any_box_looks_like_its_original(size, box, kind, fit):
 
     shown = samples.photo(*size, "L" if mode == "I;16" else mode)
     shown = shown.convert("RGBA") if shown.has_transparency_data else shown.convert("RGB")
-    expected = scaled(shown, plan.scaled).crop(geometry.center(plan.scaled, plan.size))
+    expected = scaled(shown, plan.scaled).crop(geometry.around(plan.scaled, plan.size, ()))
     assert small.size == plan.size
     assert distance(small.convert(expected.mode), expected) < 4
 

@@ -54,13 +54,15 @@ def test_each_format_has_a_quality_of_its_own(format_name, quality):
         ("Medium=640x480", '"Medium" in "Medium=640x480" is not a name: 1 to 32 of a-z, 0-9 and "-"'),
         ("=640x480", '"" in "=640x480" is not a name'),
         ("a=1x1 b=2x2 a=3x3", 'the name "a" is given to 2 renditions'),
-        ("a=1x1:gif", '"gif" in "a=1x1:gif" is not one of inside, cover, jpeg, webp, avif, png, grayscale'),
+        ("a=1x1:gif", '"gif" in "a=1x1:gif" is not one of inside, cover, face, jpeg, webp, avif, png, grayscale'),
         ("a=1x1:", '"" in "a=1x1:" is not one of'),
         ("a=1x1:q=0", '"q=0" in "a=1x1:q=0" is not a quality from q=1 to q=100'),
         ("a=1x1:q=101", '"q=101" in "a=1x1:q=101" is not a quality from q=1 to q=100'),
         ("a=1x1:webp:jpeg", '"a=1x1:webp:jpeg" has more than one format: webp, jpeg'),
         ("a=1x1:q=3:q=4", '"a=1x1:q=3:q=4" has more than one quality: q=3, q=4'),
         ("a=1x1:cover:inside", '"a=1x1:cover:inside" has more than one fit: cover, inside'),
+        ("a=1x1:face", '"face" in "a=1x1:face" needs cover: write cover:face'),
+        ("a=1x1:inside:face", '"face" in "a=1x1:inside:face" needs cover: write cover:face'),
         ("a=1x1:blur:blur", '"blur" is twice in "a=1x1:blur:blur"'),
         ("a=1x1:png:q=80", '"q=80" in "a=1x1:png:q=80": PNG is lossless, leave the quality out'),
     ],
@@ -78,20 +80,23 @@ _FILTERS = st.lists(st.sampled_from(renditions.FILTERS), unique=True)
 @st.composite
 def _specs(draw):
     format_name = draw(st.sampled_from(renditions.FORMATS)).upper()
+    fit = draw(st.sampled_from(renditions.FITS))
     return RenditionSpec(
         draw(_NAMES),
         draw(_SIDES),
         draw(_SIDES),
-        draw(st.sampled_from(renditions.FITS)),
+        fit,
         format_name,
         None if format_name == "PNG" else draw(st.integers(1, 100)),
         tuple(draw(_FILTERS)),
+        draw(st.sampled_from([None, *renditions.FOCUSES])) if fit == "cover" else None,
     )
 
 
 def _written(spec):
     quality = [f"q={spec.quality}"] if spec.quality else []
-    options = [spec.fit, spec.format.lower(), *quality, *spec.filters]
+    focus = [spec.focus] if spec.focus else []
+    options = [spec.fit, *focus, spec.format.lower(), *quality, *spec.filters]
     return f"{spec.name}={spec.width}x{spec.height}:" + ":".join(options)
 
 

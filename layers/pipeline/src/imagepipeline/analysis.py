@@ -3,16 +3,13 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from imagepipeline.geometry import Box
 from imagepipeline.models import JsonObject
 
 # Of an image in the record. They bound it, because a notification contains it four times in 256 KiB.
 MAX_FACES = 20
 LANDMARKS = ("eyeLeft", "eyeRight", "nose", "mouthLeft", "mouthRight")  # of each face
 MAX_MODERATION_LABELS = 50  # about as many as Rekognition's taxonomy has
-
-# A box, (left, top, width, height), as fractions of a picture's width and height.
-type Box = tuple[float, float, float, float]
-WHOLE: Box = (0, 0, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +101,11 @@ def answers(record: JsonObject, analyses: Iterable[Analysis] = ANALYSES) -> Json
 def missing(record: JsonObject) -> list[Analysis]:
     """The analyses whose answers a record should hold and does not."""
     return [analysis for analysis in ANALYSES if analysis.error in record]
+
+
+def boxes(faces: Iterable[JsonObject]) -> list[Box]:
+    """Where the faces of a record are."""
+    return [(box["Left"], box["Top"], box["Width"], box["Height"]) for box in (face["BoundingBox"] for face in faces)]
 
 
 def visible(picture: tuple[int, int], crop: tuple[int, int]) -> Box:

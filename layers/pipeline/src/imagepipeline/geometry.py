@@ -1,5 +1,6 @@
 """Sizes and crops of renditions, in whole pixels. Pure arithmetic, standard library only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagepipeline.renditions import RenditionSpec
@@ -8,11 +9,13 @@ type Size = tuple[int, int]  # width, height in pixels
 # How far a picture reaches in an image that was reduced by a whole number. If a side is not a multiple of that number,
 # the picture covers only part of the last column or row, and scaling the whole image would shift everything.
 type Extent = tuple[float, float]
+# A box, (left, top, width, height), as fractions of a picture's width and height. It may reach beyond the picture.
+type Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one rendition is made from the upright picture: scaled as a whole, then cropped to the centre."""
+    """How one rendition is made from the upright picture: scaled as a whole, then cropped."""
 
     scaled: Size  # of the whole picture
     size: Size  # of the rendition: at most `scaled`
@@ -54,7 +57,23 @@ def scale(size: Size, factor: float) -> Size:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def center(outer: Size, inner: Size) -> tuple[int, int, int, int]:
-    """The box (left, upper, right, lower) of `inner` in the middle of `outer`."""
-    left, upper = (outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2
+def around(outer: Size, inner: Size, faces: Sequence[Box]) -> tuple[int, int, int, int]:
+    """The box (left, upper, right, lower) of `inner` in `outer` that shows the largest faces; the middle without any.
+
+    `faces` come largest first. The first is always kept, and each other if it fits into the box beside those that are
+    kept already. The box is centred on what is kept, as far as the picture reaches.
+    """
+    left = _start(outer[0], inner[0], [(face[0], face[0] + face[2]) for face in faces])
+    upper = _start(outer[1], inner[1], [(face[1], face[1] + face[3]) for face in faces])
     return left, upper, left + inner[0], upper + inner[1]
+
+
+def _start(outer: int, inner: int, faces: Sequence[tuple[float, float]]) -> int:
+    """Where `inner` pixels begin in a row of `outer`, in which each face is an interval of fractions."""
+    if not faces:
+        return (outer - inner) // 2
+    first, last = faces[0]
+    for start, end in faces[1:]:
+        if round((max(last, end) - min(first, start)) * outer) <= inner:
+            first, last = min(first, start), max(last, end)
+    return min(max(0, round(((first + last) * outer - inner) / 2)), outer - inner)

@@ -10,6 +10,7 @@ from imagepipeline import aws, objects
 from imagepipeline.analysis import Analysis
 from imagepipeline.errors import RekognitionFailed, RekognitionThrottled
 from imagepipeline.models import JsonObject, Rendition
+from imagepipeline.printable import printable
 
 # "Guidelines and quotas" in Rekognition's developer guide: it reads JPEG and PNG of up to 15 MB in S3, or 5 MB in the
 # request, with at least 80 pixels on each side.
@@ -24,6 +25,12 @@ _SIDE_IN_REQUEST = 1920
 
 THROTTLED = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException"})
 
+# How often the state machine tries again after each error: the MaxAttempts of its rules. The last attempt has to return
+# the answers that came, because an error would leave the state machine without them.
+RETRIES = {RekognitionThrottled: 199, RekognitionFailed: 2}
+
+FACES_REQUEST = {"Attributes": ["DEFAULT"]}  # no age, gender or emotion
+
 type Failures = dict[Analysis, RekognitionThrottled | RekognitionFailed]
 
 
@@ -37,7 +44,7 @@ def best_rendition(renditions: list[Rendition], undistorted: frozenset[str]) -> 
     return max(
         renditions,
         key=lambda r: (
-            is_large_enough(r),
+            is_large_enough(r.size),
             r.name in undistorted,
             min(max(r.width, r.height), _ENOUGH),
             _is_readable(r),
@@ -46,9 +53,9 @@ def best_rendition(renditions: list[Rendition], undistorted: frozenset[str]) -> 
     )
 
 
-def is_large_enough(rendition: Rendition) -> bool:
+def is_large_enough(size: tuple[int, int]) -> bool:
     """Whether Rekognition examines an image of this size."""
-    return min(rendition.width, rendition.height) >= SMALLEST_SIDE
+    return min(size) >= SMALLEST_SIDE
 
 
 def _is_readable(rendition: Rendition) -> bool:
@@ -56,15 +63,13 @@ def _is_readable(rendition: Rendition) -> bool:
     return rendition.format in READABLE_FORMATS and rendition.bytes <= MAX_OBJECT_BYTES
 
 
-def ask(requests: Mapping[Analysis, JsonObject], bucket: str, rendition: Rendition) -> tuple[JsonObject, Failures]:
-    """Asks for each analysis, with the parameters of its request, all at the same time.
+def ask(requests: Mapping[Analysis, JsonObject], image: JsonObject) -> tuple[JsonObject, Failures]:
+    """Asks for each analysis of an image, with the parameters of its request, all at the same time.
 
-    Returns the record's attributes for the answers that came, and why the others did not. Raises ServiceUnavailable if
-    S3 does not return a rendition that must be converted first.
+    Returns the record's attributes for the answers that came, and why the others did not.
     """
     if not requests:
         return {}, {}
-    image = _as_rekognition_reads_it(bucket, rendition)
     found: JsonObject = {}
     failed: Failures = {}
     with ThreadPoolExecutor(len(requests)) as pool:
@@ -75,6 +80,18 @@ def ask(requests: Mapping[Analysis, JsonObject], bucket: str, rendition: Renditi
             except (RekognitionThrottled, RekognitionFailed) as error:
                 failed[analysis] = error
     return found, failed
+
+
+def raise_while_retried(failures: Failures, retries: int) -> None:
+    """Raises the error that the state machine retries longest, unless this was its last attempt."""
+    for error in sorted(failures.values(), key=lambda error: -RETRIES[type(error)]):
+        if retries < RETRIES[type(error)]:
+            raise error
+
+
+def reason(error: Exception) -> JsonObject:
+    """An error as the record names it."""
+    return {"Name": type(error).__name__, "Message": printable(str(error), 1000)}
 
 
 def _call(analysis: Analysis, image: JsonObject, request: JsonObject) -> JsonObject:
@@ -88,7 +105,11 @@ def _call(analysis: Analysis, image: JsonObject, request: JsonObject) -> JsonObj
         raise RekognitionFailed(aws.reason(error)) from error
 
 
-def _as_rekognition_reads_it(bucket: str, rendition: Rendition) -> JsonObject:
+def image_of(bucket: str, rendition: Rendition) -> JsonObject:
+    """The rendition as a request names or contains it.
+
+    Raises ServiceUnavailable if S3 does not return a rendition that must be converted first.
+    """
     if _is_readable(rendition):
         return {"S3Object": {"Bucket": bucket, "Name": rendition.key}}
     # Pillow is imported here because only stacks without a rendition in JPEG or PNG need it.

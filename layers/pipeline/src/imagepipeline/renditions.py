@@ -5,8 +5,9 @@
 Renditions are separated by spaces. Each is a name, a box in pixels, then options in any order, each after a colon.
 
 fit      `inside` (default): the whole image, scaled to fit into the box. `cover`: the image fills the box and is
-         cropped from the centre. Neither enlarges: of an image smaller than the box, `inside` keeps the size, and
-         `cover` gives the largest crop with the aspect ratio of the box.
+         cropped from the centre. `cover:face` crops so that the largest faces stay in the picture. Nothing is enlarged:
+         of an image smaller than the box, `inside` keeps the size, and `cover` gives the largest crop with the aspect
+         ratio of the box.
 format   `jpeg` (default), `webp`, `avif`, `png`
 quality  `q=1` to `q=100`; the default depends on the format (`DEFAULT_QUALITY`). PNG is lossless and has none.
 filters  `grayscale`, `sepia`, `blur`, `sharpen`, `autocontrast`: any number, applied in the order written
@@ -21,6 +22,7 @@ from imagepipeline.errors import ConfigError
 DEFAULT = "small=100x100 medium=640x480 large=1280x1280"
 
 FITS = ("inside", "cover")
+FOCUSES = ("face",)  # of `cover`, instead of the centre
 FORMATS = ("jpeg", "webp", "avif", "png")
 FILTERS = ("grayscale", "sepia", "blur", "sharpen", "autocontrast")
 # About the same visible quality on the scale of each encoder; docs/encoders.md has the measurements.
@@ -32,7 +34,7 @@ MAX_RENDITIONS = 12  # each takes about 200 bytes of state data and of the recor
 _NAME = "[a-z0-9-]{1,32}"
 _SIDE = "(?:[1-9][0-9]{0,2}|[1-3][0-9]{3}|40[0-8][0-9]|409[0-6])"
 _QUALITY = "q=(?:[1-9][0-9]?|100)"
-_OPTION = f"(?:{'|'.join(FITS + FORMATS + FILTERS)}|{_QUALITY})"
+_OPTION = f"(?:{'|'.join(FITS + FOCUSES + FORMATS + FILTERS)}|{_QUALITY})"
 _RENDITION = f"{_NAME}={_SIDE}x{_SIDE}(?::{_OPTION})*"
 
 # For the template's AllowedPattern, which CloudFormation matches against the whole value. It accepts everything that
@@ -51,6 +53,7 @@ class RenditionSpec:
     format: str = "JPEG"  # "JPEG", "WEBP", "AVIF" or "PNG"
     quality: int | None = DEFAULT_QUALITY["JPEG"]  # 1 to 100; None for PNG
     filters: tuple[str, ...] = ()
+    focus: str | None = None  # of `cover`: "face", or None for the centre
 
     @property
     def undistorted(self) -> bool:
@@ -97,25 +100,29 @@ def _parse_box(box: str, token: str) -> tuple[int, int]:
 def _parse_options(options: list[str], token: str) -> dict[str, Any]:
     """Keyword arguments for RenditionSpec."""
     fits = [option for option in options if option in FITS]
+    focuses = [option for option in options if option in FOCUSES]
     formats = [option for option in options if option in FORMATS]
     filters = [option for option in options if option in FILTERS]
     qualities = [option for option in options if re.fullmatch(_QUALITY, option)]
     for option in options:
         if option.startswith("q=") and option not in qualities:
             raise _error(f'"{option}" in "{token}" is not a quality from q=1 to q=100')
-        if option not in fits + formats + filters + qualities:
-            known = ", ".join((*FITS, *FORMATS, *FILTERS, "q=80"))
+        if option not in fits + focuses + formats + filters + qualities:
+            known = ", ".join((*FITS, *FOCUSES, *FORMATS, *FILTERS, "q=80"))
             raise _error(f'"{option}" in "{token}" is not one of {known}')
         if options.count(option) > 1:
             raise _error(f'"{option}" is twice in "{token}"')
     for kind, chosen in (("fit", fits), ("format", formats), ("quality", qualities)):
         if len(chosen) > 1:
             raise _error(f'"{token}" has more than one {kind}: {", ".join(chosen)}')
+    if focuses and fits != ["cover"]:
+        raise _error(f'"{focuses[0]}" in "{token}" needs cover: write cover:{focuses[0]}')
     format_name = (formats or ["jpeg"])[0].upper()
     if qualities and format_name == "PNG":
         raise _error(f'"{qualities[0]}" in "{token}": PNG is lossless, leave the quality out')
     return {
         "fit": (fits or ["inside"])[0],
+        "focus": (focuses or [None])[0],
         "format": format_name,
         "quality": int(qualities[0][2:]) if qualities else DEFAULT_QUALITY.get(format_name),
         "filters": tuple(filters),

@@ -8,6 +8,7 @@ scaling happens in their own YCbCr, with colours at the half resolution that a J
 ICC profile has to be applied to RGB first.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -63,8 +64,17 @@ class Rendered:
     picture: Picture
 
 
-def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Rendered:
+# Finds the faces in a JPEG of the given size; largest first.
+type Locate = Callable[[bytes, geometry.Size], Sequence[geometry.Box]]
+
+# The JPEG in which faces are located. Rekognition detects faces of at least 40 pixels in a picture of 1920 by 1080.
+_EXAMINED = RenditionSpec("examined", 1280, 1280, quality=85)
+
+
+def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...], locate: Locate | None = None) -> Rendered:
     """All renditions of the image in `data`, whose header has passed the limits.
+
+    `locate` is called once, and only if a crop depends on faces. Without it, such a crop is from the centre.
 
     Raises DamagedImage if the content is truncated, broken, or not what the header promised, TooComplex if decoding it
     would exceed a limit, and UnsupportedFormat for a layout that no decoder here understands.
@@ -72,14 +82,15 @@ def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Ren
     limits.check_contents(header, data)
     image = decoding.open_image(data, header)
     stored_size = image.size
-    extent = decoding.decode(image, header, specs)
+    needed = (*specs, _EXAMINED) if any(spec.focus for spec in specs) else specs
+    extent = decoding.decode(image, header, needed)
     orientation, profile = decoding.orientation(image, header, data), decoding.profile(image, header, data)
     exif = decoding.raw_exif(image, header, data)
 
     turn = 1 if decoding.is_upright_once_decoded(header) else orientation
     picture_size = geometry.upright(stored_size, turn)
     plans = {spec: geometry.plan(picture_size, spec) for spec in specs}
-    base_size = geometry.upright(geometry.largest(picture_size, specs), turn)
+    base_size = geometry.upright(geometry.largest(picture_size, needed), turn)
     jpegs_only = all(spec.format == "JPEG" and not spec.filters for spec in specs)
 
     soft = resizing.is_soft(stored_size, extent, base_size)
@@ -94,10 +105,14 @@ def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Ren
     image = modes.for_jpeg(image) if jpegs_only else modes.for_filters(image)
     image = image.transpose(_TRANSPOSE[turn]) if turn in _TRANSPOSE else image
 
+    faces = ()
+    if locate and any(spec.focus and plans[spec].size != plans[spec].scaled for spec in specs):
+        examined = resizing.shrink(image, geometry.plan(picture_size, _EXAMINED).size, half_chroma=jpegs_only)
+        faces = locate(encoding.encode(modes.flattened(examined), _EXAMINED), examined.size)
     encoded = {}
     for spec in sorted(specs, key=lambda spec: geometry.area(plans[spec].scaled), reverse=True):
         image = resizing.shrink(image, plans[spec].scaled, half_chroma=jpegs_only)
-        encoded[spec.name] = _finish(image, plans[spec], spec)
+        encoded[spec.name] = _finish(image, plans[spec], spec, faces if spec.focus else ())
 
     picture = Picture(
         *picture_size,
@@ -122,10 +137,10 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, st
     return profiles.to_srgb(image, profile)
 
 
-def _finish(image: Image.Image, plan: geometry.Plan, spec: RenditionSpec) -> Encoded:
+def _finish(image: Image.Image, plan: geometry.Plan, spec: RenditionSpec, faces: Sequence[geometry.Box]) -> Encoded:
     """The rendition, from the whole picture at the planned scale."""
     if plan.size != plan.scaled:
-        image = image.crop(geometry.center(plan.scaled, plan.size))
+        image = image.crop(geometry.around(plan.scaled, plan.size, faces))
     image = modes.flattened(image) if spec.format == "JPEG" else modes.unmultiplied(image)
     if spec.filters:
         # Imported here, because most deployments use no filter, and a cold start should not pay for it.

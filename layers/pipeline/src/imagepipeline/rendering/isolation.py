@@ -14,6 +14,7 @@ import signal
 import socket
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +22,9 @@ from typing import Never, cast
 
 from imagepipeline import errors, limits
 from imagepipeline.errors import DamagedImage, ImageRejected, TooComplex
+from imagepipeline.geometry import Box, Size
 from imagepipeline.models import Header
-from imagepipeline.rendering import Rendered, decoding
+from imagepipeline.rendering import Locate, Rendered, decoding
 from imagepipeline.rendering import render as render_here
 from imagepipeline.renditions import RenditionSpec
 
@@ -44,6 +46,14 @@ class WorkerFailed(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
+class _Question:
+    """What a worker asks before it crops: where the faces in this JPEG are."""
+
+    jpeg: bytes
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     """What a worker says of one file: exactly one of the first three is set."""
 
@@ -53,16 +63,21 @@ class _Answer:
     peak_bytes: int = 0  # of resident memory since the worker began, less what it inherited beyond the usual
 
 
-def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> Rendered:
+def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...], locate: Locate | None = None) -> Rendered:
     """All renditions of the image in `data`, as `rendering.render` makes them, by the worker process.
 
-    Raises the same errors, TooComplex if the budget runs out, and DamagedImage if the decoder crashes.
+    The worker, which has no connections, asks for faces, and `locate` is called in this process. Raises the same
+    errors, those of `locate`, TooComplex if the budget runs out, and DamagedImage if the decoder crashes.
     """
     if limits.decoding_bytes(header) > _LARGE_BYTES:
         end_worker()
     worker = _Worker.waiting if _Worker.waiting and _Worker.waiting.is_running() else _Worker(header)
     _Worker.waiting = None
-    answer = worker.ask(data, header, specs)
+    try:
+        answer = worker.ask(data, header, specs, locate)
+    except Exception:  # of `locate`, while the worker waits
+        worker.end()
+        raise
     if answer.rendered and answer.peak_bytes <= _REUSABLE_BYTES and header.format not in _CRASHABLE:
         _Worker.waiting = worker
     else:
@@ -108,13 +123,13 @@ class _Worker:
             self.end()
         return not ended
 
-    def ask(self, data: bytes, header: Header, specs: tuple[RenditionSpec, ...]) -> _Answer:
+    def ask(self, data: bytes, header: Header, specs: tuple[RenditionSpec, ...], locate: Locate | None) -> _Answer:
         """The worker's answer. If it ends without one, the answer is a rejection that follows from how it ended."""
         try:
-            pickle.dump((data, header, specs), self._stream)
-            self._stream.flush()
-            # The worker has this process's credentials: by what is unpickled it gains nothing.
-            return cast(_Answer, pickle.load(self._stream))  # noqa: S301
+            answer = self._exchange((data, header, specs, locate is not None))
+            while isinstance(answer, _Question):
+                answer = self._exchange(cast(Locate, locate)(answer.jpeg, answer.size))
+            return answer
         except TimeoutError:
             seconds = limits.WALL_CLOCK_SECONDS
             return _rejected(TooComplex(f"the {header.format} was not decoded within {seconds} seconds"))
@@ -122,6 +137,12 @@ class _Worker:
             _, status = os.waitpid(self._process, 0)
             self._process = 0
             return _rejected(_explain(status, header, limits.processor_seconds(specs)))
+
+    def _exchange(self, message: object) -> _Question | _Answer:
+        pickle.dump(message, self._stream)
+        self._stream.flush()
+        # The worker has this process's credentials: by what is unpickled it gains nothing.
+        return cast(_Question | _Answer, pickle.load(self._stream))  # noqa: S301
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
@@ -160,9 +181,15 @@ def _serve(connection: socket.socket) -> Never:
         _limit(resource.RLIMIT_CORE, 0)
         surplus = _surplus()
         stream = connection.makefile("rwb")
+
+        def locate(jpeg: bytes, size: Size) -> Sequence[Box]:
+            pickle.dump(_Question(jpeg, size), stream)
+            stream.flush()
+            return cast(Sequence[Box], pickle.load(stream))  # noqa: S301 (from the function's process)
+
         while True:
-            data, header, specs = pickle.load(stream)  # noqa: S301 (from the function's process)
-            pickle.dump(_answer(data, header, specs, surplus), stream)
+            data, header, specs, locates = pickle.load(stream)  # noqa: S301 (from the function's process)
+            pickle.dump(_answer(data, header, specs, locate if locates else None, surplus), stream)
             stream.flush()
     finally:
         # Nothing else: what would be cleaned up is the function's process's to clean up.
@@ -187,11 +214,13 @@ def _surplus() -> _Surplus:
     return _Surplus(max(0, data - _INHERITED_BYTES), max(0, resident - _INHERITED_BYTES))
 
 
-def _answer(data: bytes, header: Header, specs: tuple[RenditionSpec, ...], surplus: _Surplus) -> _Answer:
+def _answer(
+    data: bytes, header: Header, specs: tuple[RenditionSpec, ...], locate: Locate | None, surplus: _Surplus
+) -> _Answer:
     _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + limits.processor_seconds(specs))
     _limit(resource.RLIMIT_DATA, surplus.data + limits.worker_bytes(len(data)))
     try:
-        rendered = render_here(data, header, specs)
+        rendered = render_here(data, header, specs, locate)
     except ImageRejected as rejection:
         return _rejected(rejection)
     except MemoryError:
