@@ -65,7 +65,7 @@ def located(detectors: Detectors, image: Image.Image) -> list[geometry.Box]:
 
 
 def draw(photo: Image.Image, examples: list[tuple[Pixels, str]], detectors: Detectors) -> Image.Image:
-    """A row for each example: the picture with its face outlined, the crop from the centre, and that of `cover:face`."""
+    """A row for each example: the picture with its face outlined, and the crops of `cover` and of `cover:face`."""
     rows = []
     for window, shape in examples:
         picture = photo.crop(window)

@@ -248,7 +248,8 @@ def test_metrics_of_the_functions_are_those_that_alarms_watch():
         for alarm in of_type("AWS::CloudWatch::Alarm").values()
         if alarm["Namespace"] == "ImagePipeline"
     }
-    code = "".join(app.read_text() for app in (REPOSITORY / "functions").glob("*/app.py"))
+    sources = [*REPOSITORY.glob("functions/*/app.py"), *REPOSITORY.glob("layers/pipeline/src/imagepipeline/*.py")]
+    code = "".join(source.read_text() for source in sources)
 
     assert watched
     assert all(f'"{name}"' in code for name in watched)

@@ -23,6 +23,7 @@ EDGE = {
         "aws",
         "config",
         "rekognition",
+        "metering",
         "objects",
         "records",
         "cleanup",
