@@ -152,7 +152,7 @@ class Account:
     """An AWS account's quotas."""
 
     executions: int  # concurrent Lambda executions
-    calls: float = math.inf  # Rekognition calls a second
+    calls: float = math.inf  # Rekognition calls a second, of each operation
     bucket: float | None = None  # calls that may come at once after a pause; None for a second's calls
 
 
@@ -183,6 +183,8 @@ class Durations:
     between_steps: float = 0.05  # for Step Functions to go on, while another image may take the execution
     refused_call: float = 0.1  # how long Rekognition takes to refuse a call
     calls_per_run: int = 3  # total_max_attempts in imagepipeline/aws.py
+    questions: int = 1  # operations of Rekognition that a run calls at the same time: labels, faces, moderation
+    keeps_answers: bool = True  # whether a run asks only for what earlier runs of the image were refused
 
 
 def measured(*, labels: bool = True) -> dict[str, float]:
@@ -232,8 +234,8 @@ class Image:
     """One upload on its way through the steps."""
 
     __slots__ = (
-        *("arrived", "ended", "entries", "has_labels", "position", "refused", "retries", "status", "step", "steps"),
-        *("deadline", "resumptions"),
+        *("answered", "arrived", "asking", "ended", "entries", "has_labels", "position", "refused", "retries"),
+        *("status", "step", "steps", "deadline", "resumptions"),
     )
 
     def __init__(self, arrived: float, steps: tuple[Step, ...], deadline: float) -> None:
@@ -244,6 +246,8 @@ class Image:
         self.ended = math.nan
         self.status = ""  # COMPLETED, FAILED or TIMED_OUT
         self.has_labels = True
+        self.answered: set[int] = set()  # questions to Rekognition
+        self.asking = 0  # calls of the current run that have not ended
         self.refused = 0  # attempts refused by Lambda or, all calls of the attempt, by Rekognition
         self.position = 0
         self.entries = 0  # transitions beyond those of an image that completes without a retry
@@ -267,7 +271,9 @@ class Simulation:
         self._ended_early: list[tuple[float, int, Image]] = []  # a heap, by when they are to be resumed
         self.free = scenario.account.executions
         self.most = MOST  # executions that one sweep resumes
-        self.rekognition = TokenBucket(scenario.account.calls, scenario.account.bucket)
+        account = scenario.account
+        self.rekognition = [TokenBucket(account.calls, account.bucket) for _ in range(durations.questions)]
+        self.answers = 0  # of Rekognition, each of which is billed
         self.refused_runs = 0  # runs of the metadata function that ended in RekognitionThrottled
         self.refused_seconds = 0.0  # their billed duration
         self._order = 0  # breaks ties in order of scheduling
@@ -300,24 +306,45 @@ class Simulation:
         else:
             self.free -= 1
             if image.step.name == REKOGNITION_STEP:
-                self._call(now, image, now, 1)
+                self._ask(now, image)
             else:
                 self._schedule(now + self._duration(image), self._succeed, image)
 
-    def _call(self, now: float, image: Image, started: float, call: int) -> None:
+    def _ask(self, now: float, image: Image) -> None:
+        """Asks Rekognition all questions that are open, at the same time."""
+        if not self.durations.keeps_answers:
+            image.answered.clear()
+        open_questions = [number for number in range(self.durations.questions) if number not in image.answered]
+        image.asking = len(open_questions)
+        for question in open_questions:
+            self._call(now, image, now, 1, question)
+
+    def _call(self, now: float, image: Image, started: float, call: int, question: int) -> None:
         """Calls Rekognition for the `call`th time in a run that started at `started`."""
-        if self.rekognition.take(now):
-            self._schedule(now + self._duration(image), self._succeed, image)
+        if self.rekognition[question].take(now):
+            self.answers += 1
+            image.answered.add(question)
+            self._schedule(now + self._duration(image), lambda t, i: self._end_call(t, i, started), image)
             return
         answered = now + self.durations.refused_call
         if call < self.durations.calls_per_run:
             # botocore's standard mode: a random part of 1, 2, 4, … seconds.
             pause = self.rng.random() * 2 ** (call - 1)
-            self._schedule(answered + pause, lambda t, i: self._call(t, i, started, call + 1), image)
+            self._schedule(answered + pause, lambda t, i: self._call(t, i, started, call + 1, question), image)
+        else:
+            self._schedule(answered, lambda t, i: self._end_call(t, i, started), image)
+
+    def _end_call(self, now: float, image: Image, started: float) -> None:
+        """Ends the run with its last call."""
+        image.asking -= 1
+        if image.asking:
+            return
+        if len(image.answered) == self.durations.questions:
+            self._succeed(now, image)
         else:
             self.refused_runs += 1
-            self.refused_seconds += answered - started
-            self._schedule(answered, self._throttled, image)
+            self.refused_seconds += now - started
+            self._throttled(now, image)
 
     def _duration(self, image: Image) -> float:
         spread = self.durations.spread
@@ -406,6 +433,7 @@ class Result:
     transitions: float  # billed, an image
     transitions_cost: float  # USD per 1,000 images
     refused_runs_cost: float  # USD per 1,000 images: Lambda's bill for runs that Rekognition refused
+    answers: float  # of Rekognition, billed, an image
     drain: float  # seconds from the first upload to the last end
     ideal: float  # seconds that the quotas need
     wait_median: float  # seconds from upload to end
@@ -454,6 +482,7 @@ def simulate(
         transitions=transitions,
         transitions_cost=1000 * transitions * TRANSITION_PRICE,
         refused_runs_cost=1000 * runs_cost / len(images),
+        answers=played.answers / len(images),
         drain=max(image.ended for image in images),
         ideal=ideal_drain(scenario, durations),
         wait_median=statistics.median(waits),
@@ -474,6 +503,7 @@ COLUMNS = {
     "transitions an image": lambda r: f"{r.transitions:.1f}",
     "USD per 1,000 images": lambda r: f"{r.transitions_cost:.2f}",
     "refused runs, USD per 1,000": lambda r: f"{r.refused_runs_cost:.2f}",
+    "answers an image": lambda r: f"{r.answers:.1f}",
     "drained after": lambda r: _clock(r.drain),
     "quota allows": lambda r: _clock(r.ideal),
     "ratio": lambda r: f"{r.ratio:.2f}",
@@ -518,6 +548,8 @@ def main() -> int:
     parser.add_argument("--workflow", choices=("STANDARD", "EXPRESS"), default="STANDARD", help="WorkflowType")
     parser.add_argument("--definition", type=Path, default=DEFINITION, help="another state machine definition")
     parser.add_argument("--calls-per-run", type=int, default=3, help="times that botocore calls Rekognition in a run")
+    parser.add_argument("--questions", type=int, default=1, choices=(1, 2, 3), help="labels, faces, moderation")
+    parser.add_argument("--forget", action="store_true", help="ask all of them again after one was refused")
     parser.add_argument("--bucket", type=float, help="calls that Rekognition's bucket holds (default: a second's)")
     parser.add_argument(
         "--seconds", action="append", default=[], metavar="STEP=SECONDS", help="another mean duration of a step"
@@ -526,7 +558,9 @@ def main() -> int:
 
     read = Machine.express_from_asl if options.workflow == "EXPRESS" else Machine.from_asl
     machine = read(read_definition(options.definition))
-    durations = Durations(calls_per_run=options.calls_per_run)
+    durations = Durations(
+        calls_per_run=options.calls_per_run, questions=options.questions, keeps_answers=not options.forget
+    )
     for setting in options.seconds:
         step, _, seconds = setting.partition("=")
         if step not in durations.steps:

@@ -3,6 +3,7 @@
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -166,6 +167,21 @@ def test_two_images_share_one_rekognition_call():
     assert result.without_labels == 0
     # 0.5 s of 0.5 GB and one request, over two images.
     assert result.refused_runs_cost == pytest.approx(1000 * (0.25 * 13.3334e-6 + 0.2e-6) / 2)
+
+
+@pytest.mark.parametrize(("keeps_answers", "billed"), [(True, 3), (False, 5)])
+def test_an_answer_is_billed_once_unless_it_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, keeps_answers: bool, billed: int
+):
+    durations = replace(ONE_SECOND_EACH, questions=3, keeps_answers=keeps_answers)
+    machine = Machine.from_asl(definition(retry(REKOGNITION_THROTTLED, IntervalSeconds=10)))
+    played = Simulation(machine, at_once(1, 1), durations, seed=1)
+    refused_once = iter([False])
+    monkeypatch.setattr(played.rekognition[1], "take", lambda now: next(refused_once, True))
+
+    played.run()
+
+    assert (played.answers, played.refused_runs) == (billed, 1)
 
 
 def test_an_image_goes_on_without_labels_when_rekognition_stays_busy():
