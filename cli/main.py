@@ -287,7 +287,9 @@ def _parser() -> argparse.ArgumentParser:
     costing.add_argument(
         "--labels", type=_switch, default=True, metavar="true|false", help="the stack's DetectLabels (default: true)"
     )
-    costing.add_argument("--faces", action="store_true", help="with the stack's DetectFaces")
+    costing.add_argument(
+        "--faces", action="store_true", help="with the stack's DetectFaces, or a rendition with cover:face"
+    )
     costing.add_argument("--moderation", action="store_true", help="with the stack's Moderation")
     costing.add_argument("--mail", action="store_true", help="with an e-mail for each image")
     costing.add_argument("--traces", action="store_true", help="with traces in X-Ray (the stack's TraceRequests)")

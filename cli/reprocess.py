@@ -155,7 +155,7 @@ def _question_about(parameters: Mapping[str, str]) -> costs.Question:
         1,
         workflow=parameters.get("WorkflowType", costs.STANDARD),
         labels=parameters.get("DetectLabels") == "true",
-        faces=parameters.get("DetectFaces") == "true",
+        faces=parameters.get("DetectFaces") == "true" or ":face" in parameters.get("Renditions", ""),
         moderation=parameters.get("Moderation", "off") != "off",
         mail=bool(parameters.get("NotificationEmail")) and parameters.get("NotifyOn") == "all",
         deleted=0,
