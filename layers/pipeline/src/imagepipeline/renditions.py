@@ -122,7 +122,7 @@ def _parse_options(options: list[str], token: str) -> dict[str, Any]:
         raise _error(f'"{qualities[0]}" in "{token}": PNG is lossless, leave the quality out')
     return {
         "fit": (fits or ["inside"])[0],
-        "focus": (focuses or [None])[0],
+        "focus": focuses[0] if focuses else None,
         "format": format_name,
         "quality": int(qualities[0][2:]) if qualities else DEFAULT_QUALITY.get(format_name),
         "filters": tuple(filters),

@@ -105,7 +105,7 @@ def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...], locate
     image = modes.for_jpeg(image) if jpegs_only else modes.for_filters(image)
     image = image.transpose(_TRANSPOSE[turn]) if turn in _TRANSPOSE else image
 
-    faces = ()
+    faces: Sequence[geometry.Box] = ()
     if locate and any(spec.focus and plans[spec].size != plans[spec].scaled for spec in specs):
         examined = resizing.shrink(image, geometry.plan(picture_size, _EXAMINED).size, half_chroma=jpegs_only)
         faces = locate(encoding.encode(modes.flattened(examined), _EXAMINED), examined.size)
