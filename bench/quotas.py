@@ -246,7 +246,6 @@ class Image:
         self.ended = math.nan
         self.status = ""  # COMPLETED, FAILED or TIMED_OUT
         self.has_labels = True
-        self.answered: set[int] = set()  # questions to Rekognition
         self.asking = 0  # calls of the current run that have not ended
         self.refused = 0  # attempts refused by Lambda or, all calls of the attempt, by Rekognition
         self.position = 0
@@ -255,6 +254,7 @@ class Image:
 
     def enter(self, step: Step) -> None:
         self.step = step
+        self.answered: set[int] = set()  # questions to Rekognition
         self.retries = [0] * len(step.rules)
 
 

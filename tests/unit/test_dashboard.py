@@ -62,7 +62,9 @@ def test_the_dashboard_shows_every_alarm():
 
 
 def test_the_dashboard_watches_metrics_that_the_functions_publish():
-    code = "".join(app.read_text() for app in (SCRIPT["REPOSITORY"] / "functions").glob("*/app.py"))
+    folder = SCRIPT["REPOSITORY"]
+    sources = [*folder.glob("functions/*/app.py"), *folder.glob("layers/pipeline/src/imagepipeline/*.py")]
+    code = "".join(source.read_text() for source in sources)
     named = re.findall(r'"ImagePipeline", "(\w+)"|MetricName=\\"(\w+)\\"', json.dumps(BODY))
 
     assert len(named) > 8
