@@ -34,6 +34,7 @@ from cli.costs import table
 from imagepipeline import aws, lists
 from imagepipeline.api import index
 from imagepipeline.api.listings import Listing, Position
+from imagepipeline.errors import ServiceUnavailable
 from imagepipeline.records import to_item
 from local.stack import LocalStack
 
@@ -44,6 +45,7 @@ KEY = "uploads/bench/cat.png"
 CONNECTIONS = 32
 PAGE = 100  # images: the most that a page has
 SIZES = (100, 10_000)  # records in the table
+PATIENCE = 50  # attempts to read a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +282,15 @@ def units_of(tables: tuple[str, str], listing: Listing, record: dict) -> float:
         ),
         "reads",
     )
-    index.read_page(*tables, listing)
+    for attempt in range(PATIENCE):
+        entries.clear()
+        reads.clear()
+        try:
+            index.read_page(*tables, listing)
+            break
+        except ServiceUnavailable:  # the emulator's table is slow when it is large
+            if attempt == PATIENCE - 1:
+                raise
     events.unregister("after-call.dynamodb.Query", unique_id="entries")
     events.unregister("provide-client-params.dynamodb.BatchGetItem", unique_id="reads")
     return page_units(entries, [to_item(record)] * len(reads))
