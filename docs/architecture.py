@@ -41,6 +41,7 @@ ALARMS = {
     "UndeliveredWebhooksAlarm": "the queue is not empty",
     "UnindexedChangesAlarm": "UnindexedChangesQueue has some",
     "PausedUploadsAlarm": "uploads have waited for ten days",
+    "StuckRecordsAlarm": "recovery does not get on",
     "RekognitionThrottledAlarm": "calls refused for an hour",
     "FunctionErrorsAlarm": "failures for 15 minutes",
     "FunctionThrottlesAlarm": "invocations refused for an hour",

@@ -69,7 +69,7 @@ def dashboard() -> dict:
     """The dashboard of the template. Resources have their logical names, and the stack is called image-pipeline."""
     template = (REPOSITORY / "template.yaml").read_text(encoding="utf-8")
     body, values = re.search(r"DashboardBody: !Sub\n {8}- \|-\n(.*?)\n {8}- (.*?)\n\n", template, re.S).groups()
-    substitutions = dict(re.findall(r'^ +(\w+): (?:!If \[\w+, )?"([\d.]+)"', values, re.M))
+    substitutions = dict(re.findall(r'^ +(\w+): (?:!If \[(?:ExpressWanted, "[\d.]+"|\w+), )?"([\d.]+)"', values, re.M))
     substitutions |= {"AWS::StackName": STACK, "AWS::Region": "us-east-1", "OptionalAlarms": ', "LatencyAlarm"'}
 
     def substitute(found: re.Match) -> str:

@@ -83,6 +83,10 @@ def test_prices_are_those_of_the_price_table():
     assert float(SUBSTITUTED["Execution"]) == pytest.approx(6 * usd("step_functions_transition"))
     assert float(SUBSTITUTED["GBSecond"]) == usd("lambda_gb_second_arm64")
     assert float(SUBSTITUTED["Invocation"]) == pytest.approx(usd("lambda_request"))
+    express = Deployment(WorkflowType="EXPRESS").resources["Dashboard"]["DashboardBody"]["Fn::Sub"][1]
+    estimate = costs.estimate(costs.Question(1_000_000, costs.EXPRESS), costs.usage(), costs.prices())
+    paid = sum(line.usd for line in estimate.lines if line.service == "Step Functions" and "uploads" in line.what)
+    assert float(express["Execution"]) == pytest.approx(paid / 1_000_000, rel=0.2)
     assert float(SUBSTITUTED["RekognitionCall"]) == usd("rekognition_image")
     x86 = Deployment(Architecture="x86_64").resources["Dashboard"]["DashboardBody"]["Fn::Sub"][1]
     assert float(x86["GBSecond"]) == usd("lambda_gb_second_x86_64")
