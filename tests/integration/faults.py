@@ -204,7 +204,7 @@ def settled_express(deployed: Deployed, key: str) -> None:
         running = [found for found in deployed.executions_of(key, "Housekeeping") if found["status"] == "RUNNING"]
         return not running and not deployed.registered(key) and deployed.record(key) is not None
 
-    deployed.eventually(ended)
+    deployed.eventually(ended, patience=300)
 
 
 def settled(deployed: Deployed, key: str) -> list[dict]:

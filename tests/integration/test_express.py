@@ -12,7 +12,8 @@ from tests.integration.conftest import Deployed
 from tests.integration.faults import EXPRESS_ENDS, Faults, settled_express, violations
 from tests.integration.test_reprocess import without_events
 
-WAIT_SCALE = 0.05  # five minutes are 15 seconds
+WAIT_SCALE = 0.1  # five minutes are 30 seconds, in which an image is processed even on a busy machine
+PATIENCE = 300  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,8 @@ def test_an_image_survives_the_end_of_its_execution_at_any_step(express: Deploye
     for number, (call, fault, _) in enumerate(EXPRESS_ENDS):
         faults.ask(f"express:{call}", fault)
         express.put(f"uploads/ended-{number}.jpg", photo)
-        express.eventually(lambda: express.sweep() == 0 and not faults.left())
+        # Without a sweep, because an execution that is started in place of another would meet the next fault.
+        express.eventually(lambda: not faults.left(), PATIENCE)
     for number in range(len(EXPRESS_ENDS)):
         settled_express(express, f"uploads/ended-{number}.jpg")
 
