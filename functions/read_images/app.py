@@ -5,9 +5,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagepipeline import aws, config, records
 from imagepipeline.api import index, storage
-from imagepipeline.api.http import Refused, Request, answer, refusal
+from imagepipeline.api.http import Refused, Request, answer, respond
 from imagepipeline.api.listings import PARAMETERS, Listing
-from imagepipeline.errors import ServiceUnavailable
 from imagepipeline.printable import printable_key
 from imagepipeline.quarantine import HELD, without_held_renditions
 
@@ -20,13 +19,7 @@ aws.make_clients("s3", "dynamodb")
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict, context: LambdaContext) -> dict:
     """Takes an HTTP API request (payload format 2.0), which the API has authorized."""
-    try:
-        return ROUTES[event["routeKey"]](event)
-    except Refused as error:
-        return refusal(error)
-    except ServiceUnavailable:
-        logger.exception("nothing read")
-        return answer(503, {"message": BUSY})
+    return respond(ROUTES, event, logger, BUSY)
 
 
 def get_images(event: dict) -> dict:

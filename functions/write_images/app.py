@@ -11,8 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagepipeline import aws, config, quarantine, records
 from imagepipeline.api import decisions, storage, uploads
-from imagepipeline.api.http import Refused, Request, answer, decoded_base64, refusal
-from imagepipeline.errors import ServiceUnavailable
+from imagepipeline.api.http import Refused, Request, answer, decoded_base64, respond
 from imagepipeline.printable import printable_key
 
 BUSY = "AWS can't be reached right now; try again in a moment."
@@ -24,13 +23,7 @@ aws.make_clients("s3")
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict, context: LambdaContext) -> dict:
     """Takes an HTTP API request (payload format 2.0), which the API has authorized."""
-    try:
-        return ROUTES[event["routeKey"]](event)
-    except Refused as error:
-        return refusal(error)
-    except ServiceUnavailable:
-        logger.exception("nothing written")
-        return answer(503, {"message": BUSY})
+    return respond(ROUTES, event, logger, BUSY)
 
 
 def create_upload(event: dict) -> dict:

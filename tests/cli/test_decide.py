@@ -2,11 +2,13 @@
 
 import json
 import threading
+import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from cli.decide import decide
+from cli.following import Result
 from cli.main import main
 from cli.stack import Stack
 from imagepipeline.quarantine import Action
@@ -31,6 +33,17 @@ HELD = {
 
 def run(*arguments: str) -> int:
     return main([*arguments, "--stack", "photos"])
+
+
+def release(stack: Stack, machines: StateMachinesStandIn) -> tuple[threading.Thread, list[Result]]:
+    """Starts to release an image, and returns when its execution runs, which the stand-in leaves running."""
+    write(stack, KEY, **HELD)
+    machines.answers[KEY] = None
+    results: list[Result] = []
+    releasing = threading.Thread(target=lambda: results.extend(decide(stack, [KEY], Action.RELEASE, timeout=20)))
+    releasing.start()
+    wait_until(machines.started)
+    return releasing, results
 
 
 @pytest.mark.parametrize(("command", "status"), [("release", "COMPLETED"), ("reject", "REJECTED")])
@@ -84,12 +97,7 @@ def test_a_sequencer_is_about_one_image(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_decision_that_was_overtaken_is_reported(machines: StateMachinesStandIn, stack: Stack) -> None:
-    write(stack, KEY, **HELD)
-    machines.answers[KEY] = None
-    results: list = []
-    run = threading.Thread(target=lambda: results.extend(decide(stack, [KEY], Action.RELEASE, timeout=20)))
-    run.start()
-    wait_until(machines.started)
+    run, results = release(stack, machines)
 
     write(stack, KEY, **HELD | {"Sequencer": "0B".ljust(64, "0")})
     machines.answers.clear()
@@ -101,12 +109,7 @@ def test_a_decision_that_was_overtaken_is_reported(machines: StateMachinesStandI
 def test_a_decision_about_an_image_that_is_deleted_meanwhile_leaves_nothing(
     machines: StateMachinesStandIn, stack: Stack
 ) -> None:
-    write(stack, KEY, **HELD)
-    machines.answers[KEY] = None
-    results: list = []
-    run = threading.Thread(target=lambda: results.extend(decide(stack, [KEY], Action.RELEASE, timeout=20)))
-    run.start()
-    wait_until(machines.started)
+    run, results = release(stack, machines)
 
     stack.dynamodb.delete_item(TableName=stack.outputs["ImagesTable"], Key={"ImageKey": {"S": KEY}})
     machines.answers.clear()
@@ -118,16 +121,11 @@ def test_a_decision_about_an_image_that_is_deleted_meanwhile_leaves_nothing(
 def test_an_interrupted_decision_is_followed_until_another_execution_applies_it(
     machines: StateMachinesStandIn, stack: Stack
 ) -> None:
-    write(stack, KEY, **HELD)
-    machines.answers[KEY] = None
-    results: list = []
-    run = threading.Thread(target=lambda: results.extend(decide(stack, [KEY], Action.RELEASE, timeout=20)))
-    run.start()
-    wait_until(machines.started)
+    run, results = release(stack, machines)
     [execution] = machines.executions("ImagePipeline")
 
     machines.end(execution.execution_arn, "ABORTED")
-    threading.Event().wait(1)
+    time.sleep(0.3)
     assert results == []
     write(stack, KEY, **HELD | {"Status": "COMPLETED"})
     run.join()

@@ -3,9 +3,12 @@
 import base64
 import binascii
 import json
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
+from imagepipeline.errors import ServiceUnavailable
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
 from imagepipeline.models import JsonObject
 
@@ -110,6 +113,14 @@ def answer(status: int, body: JsonObject | None = None, **headers: str) -> JsonO
     return response
 
 
-def refusal(error: Refused) -> JsonObject:
-    """The response to a request that was refused."""
-    return answer(error.status, {"message": str(error), **error.details})
+def respond(
+    routes: Mapping[str, Callable[[JsonObject], JsonObject]], event: JsonObject, logger: logging.Logger, busy: str
+) -> JsonObject:
+    """The response of the request's route, to a request that it refused, or 503 with the message `busy`."""
+    try:
+        return routes[event["routeKey"]](event)
+    except Refused as error:
+        return answer(error.status, {"message": str(error), **error.details})
+    except ServiceUnavailable:
+        logger.exception("service unavailable")
+        return answer(503, {"message": busy})
