@@ -165,6 +165,8 @@ def test_an_image_without_labels_gets_them_when_rekognition_is_back(deployed, ph
     record = deployed.record(key)
     assert "LabelsError" not in record
     assert "Labels" in record
+    redriven = json.loads(deployed.executions_of(key)[-1]["input"])
+    assert redriven["Answers"].items() >= {"Faces": [], "ModerationLabels": []}.items()
     assert renditions_of(deployed, key) == named(record)
 
 

@@ -126,6 +126,7 @@ SCENARIOS = [
     completed("a Lambda quota that is used up for a day is waited for", validate=99 * [THROTTLED]),
     completed("an S3 that does not answer is waited for", thumbnails=6 * [BUSY_S3]),
     completed("a Rekognition quota that is used up for a day is waited for", metadata=99 * [BUSY_REKOGNITION]),
+    completed("a Rekognition quota is waited for before a crop, too", thumbnails=99 * [BUSY_REKOGNITION]),
     completed("a busy table is waited for", **{"dynamodb:putItem": 6 * [BUSY_TABLE]}),
     completed("renditions that are hard to remove are waited for", store=10 * [RenditionsNotRemoved("SlowDown")]),
     completed("a busy topic is waited for", **{"sns:publish": 7 * [BUSY_TOPIC]}),
