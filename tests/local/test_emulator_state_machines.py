@@ -260,14 +260,15 @@ def test_an_assign_uses_the_variables_from_before_the_state(patched: Emulated):
     assert json.loads(execution["output"]) == [2, 1]
 
 
-def test_starting_an_execution_twice_raises_awss_error(patched: Emulated):
+def test_starting_another_execution_of_the_same_name_raises_awss_error(patched: Emulated):
     child = patched.state_machine({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
     start = {
         "Type": "Task",
         "Resource": "arn:aws:states:::states:startExecution",
         "Arguments": {"StateMachineArn": child, "Name": "same", "Input": "{% $states.context.Execution.Id %}"},
     }
-    states = {"First": start | {"Next": "Second"}, "Second": start | {"End": True}}
+    other = {"Arguments": start["Arguments"] | {"Input": "other"}}
+    states = {"First": start | {"Next": "Second"}, "Second": start | other | {"End": True}}
     allow = {"Effect": "Allow", "Action": "states:StartExecution", "Resource": child}
 
     execution = patched.run(
