@@ -132,6 +132,9 @@ def fail_tasks(original: Callable, resource: str, input_data: dict) -> object:
     service = action.split(":")[0]
     execution = current_execution()
     if execution and is_express(execution):
+        # A retry may come before Step Functions' thread sees that the execution has ended.
+        if execution["status"] != "RUNNING":
+            raise stepfunctions._ExecutionError("States.Timeout", MESSAGE)
         call = f"lambda:{target.rsplit(':', 1)[-1]}" if service == "lambda" else action
         match take(f"express:{call}"):
             case "end":
