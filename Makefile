@@ -1,6 +1,8 @@
 PORT ?= 4566
 PYTHON := .venv/bin/python
 export SAM_CLI_TELEMETRY := 0
+# Handed to the shell as it is, because a value may have quotes of its own.
+export PARAMETERS
 # Compiling every module anew takes longer than most commands.
 unexport PYTHONDONTWRITEBYTECODE
 # The layers' Makefiles call uv and python3.13.
@@ -18,7 +20,7 @@ setup:  ## Make the environments (every target does, when needed)
 	@./setup.sh
 
 local: setup  ## Run the whole system on this machine [PORT=4566] [PARAMETERS="MaxPixels=1000000"]
-	@$(PYTHON) -m local up --port $(PORT) --parameters '$(PARAMETERS)'
+	@$(PYTHON) -m local up --port $(PORT) --parameters "$$PARAMETERS"
 
 down: setup  ## Stop the local run; stored data remains in .local [PORT=4566]
 	@$(PYTHON) -m local down --port $(PORT)
