@@ -446,7 +446,7 @@ class Result:
 
     @property
     def meets_requirements(self) -> bool:
-        return not self.failed and not self.without_labels and self.refused_median <= 12 and self.ratio <= 1.4
+        return not self.failed and not self.without_labels and self.refused_median <= 12 and self.ratio <= 1.3
 
 
 def ideal_drain(scenario: Scenario, durations: Durations) -> float:

@@ -219,9 +219,12 @@ def _wasted(played: Scaled, load: Load) -> float:
     if load.workflow == STANDARD:
         return refused
     question = costs.Question(1, EXPRESS, labels=False, deleted=0, retried=0)
-    processing = costs.estimate(question, costs.usage(), costs.prices()).by_service
-    resumptions = sum(image.resumptions for image in played.images)
-    again = resumptions * (processing["Lambda"] + processing["S3"])
+    processing = sum(
+        line.usd
+        for line in costs.estimate(question, costs.usage(), costs.prices()).lines
+        if line.service in ("Lambda", "S3") and not line.monthly  # not what the sweeps cost, whatever they find
+    )
+    again = sum(image.resumptions for image in played.images) * processing
     waited = sum(
         min(EXPRESS_SECONDS, image.ended - image.arrived) + EXPRESS_SECONDS * image.resumptions
         for image in played.images

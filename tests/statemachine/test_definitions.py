@@ -258,7 +258,7 @@ def test_a_task_is_retried_for_any_reason_a_bounded_number_of_times(machine: str
         if rule["MaxAttempts"] > 0:
             assert rule["JitterStrategy"] == "FULL"
         if rule["MaxAttempts"] > 2:
-            assert rule["MaxDelaySeconds"] <= (750 if set(rule["ErrorEquals"]) <= QUOTAS else 60)
+            assert rule["MaxDelaySeconds"] <= (600 if set(rule["ErrorEquals"]) <= QUOTAS else 60)
 
 
 @pytest.mark.parametrize(("machine", "name"), TASKS)
