@@ -58,7 +58,7 @@ def _mosaic(width: int, height: int) -> Image.Image:
     """The photos side by side, enlarged and sharpened, under fine noise, as a sensor's: always the same pixels but
     for the noise."""
     photos = [Image.open(path).convert("RGB") for path in sorted(PHOTOS.glob("*.*[gp]"))]
-    dice = random.Random(f"{width}x{height}")  # noqa: S311
+    dice = random.Random(f"{width}x{height}")
     tile = width // _TILES_ACROSS
     mosaic = Image.new("RGB", (width, height))
     places = [(x, y) for y in range(0, height, tile) for x in range(0, width, tile)]

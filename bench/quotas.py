@@ -264,7 +264,7 @@ class Simulation:
     def __init__(self, machine: Machine, scenario: Scenario, durations: Durations, seed: int) -> None:
         self.machine = machine
         self.durations = durations
-        self.rng = random.Random(seed)  # noqa: S311 (not for secrets)
+        self.rng = random.Random(seed)
         limit = EXPRESS_SECONDS if machine.express else machine.timeout
         arrivals = (n / scenario.rate for n in range(scenario.images))
         self.images = [Image(arrived, machine.steps, arrived + limit) for arrived in arrivals]

@@ -21,7 +21,7 @@ def main() -> None:
             start = _cpu_ms()
             files = render(data)
             answer = {"ms": _cpu_ms() - start}
-        except Exception as error:  # noqa: BLE001  reported: a format that a rival can't read is a result
+        except Exception as error:  # noqa: BLE001 (a format that a rival cannot read is a result)
             answer = {"error": str(error).strip().splitlines()[0][:80]}
         else:
             for name, content in files.items() if request["into"] else ():

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import boto3
 from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.httpsession import URLLib3Session
 
 PART_FROM = 8 * 2**20  # bytes; a larger file is sent in parts, of which each is read and repeated by itself
@@ -98,8 +98,9 @@ class Api:
 
     def rendition(self, key: str, name: str) -> bytes:
         """The file of a rendition."""
-        _, headers, _ = self._authorized("GET", self._url("/renditions", {"key": key, "name": name}))
-        return self._send("GET", headers["Location"])[2]
+        found = self._authorized(AWSRequest("GET", self._url("/renditions", {"key": key, "name": name})))
+        file: bytes = self._send(AWSRequest("GET", found.headers["Location"])).content
+        return file
 
     def delete(self, key: str) -> Accepted:
         """Delete an image; the pipeline removes its record and renditions."""
@@ -122,7 +123,7 @@ class Api:
         ]
         texts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n\r\n')
         body = "".join(texts).encode() + data + f"\r\n--{boundary}--\r\n".encode()
-        self._send("POST", url, body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+        self._send(AWSRequest("POST", url, {"Content-Type": f"multipart/form-data; boundary={boundary}"}, body))
 
     def _send_parts(self, created: dict[str, Any], file: Path) -> None:
         size = created["Parts"][0]["Bytes"]  # all but the last have the same
@@ -131,11 +132,11 @@ class Api:
             with file.open("rb") as source:
                 for part in missing:
                     source.seek((part["PartNumber"] - 1) * size)
-                    self._send("PUT", part["Url"], source.read(part["Bytes"]))
-            status, _, body = self._authorized("POST", created["CompleteUrl"], accepted=(202, 409))
-            if status == 202:
+                    self._send(AWSRequest("PUT", part["Url"], data=source.read(part["Bytes"])))
+            answer = self._authorized(AWSRequest("POST", created["CompleteUrl"]), accepted=(202, 409))
+            if answer.status_code == 202:
                 return
-            missing = json.loads(body)["Parts"]
+            missing = json.loads(answer.content)["Parts"]
         raise Rejected(409, "S3 did not keep all parts")
 
     # --------------------------------------------------------------------------------------------------------- requests
@@ -154,35 +155,19 @@ class Api:
         content_type: str = "",
     ) -> dict[str, Any]:
         headers = {"Content-Type": content_type} if content_type else {}
-        answer: dict[str, Any] = json.loads(
-            self._authorized(method, self._url(path, parameters or {}), body, headers)[2]
-        )
+        request = AWSRequest(method, self._url(path, parameters or {}), headers, body)
+        answer: dict[str, Any] = json.loads(self._authorized(request).content)
         return answer
 
-    def _authorized(
-        self,
-        method: str,
-        url: str,
-        body: bytes = b"",
-        headers: dict[str, str] | None = None,
-        accepted: tuple[int, ...] = (),
-    ) -> tuple[int, dict[str, str], bytes]:
-        request = AWSRequest(method, url, headers or {}, body)
+    def _authorized(self, request: AWSRequest, accepted: tuple[int, ...] = ()) -> AWSResponse:
         self.authorize(request)
-        return self._send(method, url, body, dict(request.headers.items()), accepted)
+        return self._send(request, accepted)
 
-    def _send(
-        self,
-        method: str,
-        url: str,
-        body: bytes = b"",
-        headers: dict[str, str] | None = None,
-        accepted: tuple[int, ...] = (),
-    ) -> tuple[int, dict[str, str], bytes]:
-        response = self._http.send(AWSRequest(method, url, headers or {}, body).prepare())
+    def _send(self, request: AWSRequest, accepted: tuple[int, ...] = ()) -> AWSResponse:
+        response: AWSResponse = self._http.send(request.prepare())
         if response.status_code >= 400 and response.status_code not in accepted:
             raise Rejected(response.status_code, _message(response.content))
-        return response.status_code, dict(response.headers), response.content
+        return response
 
 
 def _message(body: bytes) -> str:

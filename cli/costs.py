@@ -5,6 +5,7 @@ explains what each line is, and what the figures leave out.
 """
 
 import json
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -232,11 +233,11 @@ def processor_share(memory_mb: int) -> float:
 
 def express_seconds(operation: Document, question: Question) -> float:
     """Billed seconds of an execution: its functions one after another, its own calls, and the way between states."""
-    ms = sum(
+    ms: float = operation["OrchestrationMs"] + sum(
         function["Invocations"] * duration_ms(function, function["MemoryMb"], rekognition=_calls(function, question))
         for function in operation["Functions"].values()
     )
-    return -(-(ms + operation["OrchestrationMs"]) // 100) / 10
+    return math.ceil(ms / 100) / 10
 
 
 def traces(executions: float) -> float:

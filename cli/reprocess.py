@@ -237,7 +237,7 @@ def _latest(stack: Stack, status: str = "") -> str:
 def observe(stack: Stack, name: str) -> Progress:
     """What has become of a run so far. Raises SetupError if it does not exist."""
     run = _described(stack, name)
-    counts = next((each["itemCounts"] for each in _map_runs(stack, name)), {})
+    counts: Document = next((each["itemCounts"] for each in _map_runs(stack, name)), {})
     reason = ": ".join(filter(None, (run.get("error"), run.get("cause"))))
     return Progress(
         name,

@@ -288,15 +288,15 @@ def upload_for(seconds: int, stack) -> None:
 
     photos = [photo.read_bytes() for photo in sorted((REPOSITORY / "local" / "photos").glob("*.[jp]*g"))]
     bad = [b"", b"<html>not an image</html>", photos[0][:9000], b"GIF89a" + bytes(20)]
-    chance, s3, began, number = random.Random(7), stack.client("s3"), time.monotonic(), 0  # noqa: S311
+    chance, s3, began, number = random.Random(7), stack.client("s3"), time.monotonic(), 0
     while (elapsed := time.monotonic() - began) < seconds - 8:
         body = chance.choice(bad) if chance.random() < 1 / 6 else chance.choice(photos)
         s3.put_object(Bucket=stack.outputs["UploadsBucket"], Key=f"uploads/{number:04}.jpg", Body=body)
         number += 1
         if number == 40:
             fault = json.dumps({"DetectLabels": {"Error": "ThrottlingException", "Count": 12}}).encode()
-            asked = urllib.request.Request(f"{stack.rekognition_url}/_faults", fault, method="PUT")  # noqa: S310
-            urllib.request.urlopen(asked, timeout=5).close()  # noqa: S310
+            asked = urllib.request.Request(f"{stack.rekognition_url}/_faults", fault, method="PUT")
+            urllib.request.urlopen(asked, timeout=5).close()
         # More uploads in the middle of the run than at its ends.
         time.sleep(chance.uniform(0.5, 1.5) * (2 - 1.2 * (1 - abs(2 * elapsed / seconds - 1))))
     time.sleep(8)  # until the last images are completed

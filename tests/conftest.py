@@ -14,7 +14,7 @@ for name in [name for name in os.environ if name.startswith(("AWS_", "IMAGE_PIPE
 # Clients are made while a handler is imported.
 os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
 os.environ["AWS_ACCESS_KEY_ID"] = "test"
-os.environ["AWS_SECRET_ACCESS_KEY"] = "test"  # noqa: S105
+os.environ["AWS_SECRET_ACCESS_KEY"] = "test"
 # The template's Globals; Powertools reads them while a handler is imported.
 os.environ["POWERTOOLS_SERVICE_NAME"] = "image-pipeline"
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "ImagePipeline"

@@ -88,7 +88,7 @@ def originals() -> tuple[tuple[str, bytes], ...]:
 
 def broken(seed: int, case: int) -> tuple[str, bytes]:
     """One of the originals with something wrong, and its format's name."""
-    chance = random.Random(f"{seed}/{case}")  # noqa: S311 (not for secrets)
+    chance = random.Random(f"{seed}/{case}")
     format_name, original = chance.choice(originals())
     data = bytearray(original)
     for _ in range(chance.choice((1, 1, 2, 3, 8))):
@@ -278,7 +278,7 @@ def cost(data: bytes) -> Cost:
 
 def costliest(format_name: str, seed: int, seconds: float) -> list[Cost]:
     """The files that took the most, by processor time and by memory, absolutely and for their size."""
-    chance = random.Random(f"{seed}/{format_name}")  # noqa: S311 (not for secrets)
+    chance = random.Random(f"{seed}/{format_name}")
     good = [data for name, data in originals() if name == format_name]
     # Made by another process: memory that this one holds would count as that of every process it forks.
     with multiprocessing.get_context("spawn").Pool(1) as pool:

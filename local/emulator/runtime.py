@@ -138,7 +138,7 @@ def peak_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     peak = 0
     for process in ("self", *_children):
-        with contextlib.suppress(OSError), open(f"/proc/{process}/status") as status:  # noqa: PTH123
+        with contextlib.suppress(OSError), open(f"/proc/{process}/status") as status:  # noqa: PTH123 (read repeatedly)
             found = re.search(r"VmHWM:\s+(\d+) kB", status.read())
             peak += int(found[1]) if found else 0
     return peak / 1024

@@ -142,7 +142,7 @@ def limit_and_jitter_delays(
     delay = retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** retry_counts.get(index, 0)
     delay = min(delay, retrier.get("MaxDelaySeconds", delay))
     if retrier.get("JitterStrategy") == "FULL":
-        delay = random.uniform(0, delay)  # noqa: S311 (not cryptographic)
+        delay = random.uniform(0, delay)
     return retrier | {"IntervalSeconds": delay, "BackoffRate": 1.0}, index
 
 

@@ -32,7 +32,7 @@ ONE_SECOND_EACH = Durations(dict.fromkeys(STEPS, 1.0), spread=0, between_steps=0
 
 @pytest.fixture
 def rng() -> random.Random:
-    return random.Random(1)  # noqa: S311 (not for secrets)
+    return random.Random(1)
 
 
 def at_once(images: int, executions: int, calls: float = math.inf) -> Scenario:

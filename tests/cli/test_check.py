@@ -218,6 +218,7 @@ def test_an_interrupted_run_removes_everything(stack: Stack, working: WorkingPip
 def test_a_signal_during_uploads_removes_everything(
     stack: Stack, working: WorkingPipeline, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     working.on_upload = lambda key: signal.raise_signal(number) if key.endswith("empty.jpg") else None
 
     status = main(["check", "--stack", "photos"])

@@ -32,7 +32,7 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 def send(method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Response:
-    request = urllib.request.Request(url, body, headers or {}, method=method)  # noqa: S310
+    request = urllib.request.Request(url, body, headers or {}, method=method)
     try:
         with _OPENER.open(request, timeout=60) as answer:
             return Response(answer.status, answer.headers, answer.read())

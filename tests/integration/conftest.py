@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 from PIL import Image
 
+from cli.main import main
 from imagepipeline import lists
 from imagepipeline.executions import OVERDUE_AFTER
+from imagepipeline.keys import renditions_prefix
 from imagepipeline.records import from_item
 from local.inbox import Mail
 from local.stack import LocalStack
@@ -23,6 +26,8 @@ from tests.event_schema import require_valid
 
 PHOTOS = Path(__file__).parents[2] / "local" / "photos"
 PARAMETERS = {"DetectFaces": "true", "Moderation": "record", "MonthlyBudget": "100"}  # of the stack
+Command = Callable[..., tuple[int, list[dict]]]
+
 PATIENCE = int(os.environ.get("TEST_PATIENCE", "60"))  # seconds; an image takes less than one on an idle machine
 
 
@@ -83,6 +88,10 @@ class Deployed:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.outputs["ThumbnailsBucket"])
         return {found["Key"] for page in pages for found in page.get("Contents", [])}
 
+    def renditions_of(self, key: str) -> set[str]:
+        """The keys of all renditions of an upload, and of those that it replaced."""
+        return {found for found in self.rendition_keys() if found.startswith(renditions_prefix(key))}
+
     def mails(self, key: str) -> list[Mail]:
         """The notifications about an upload."""
         return [mail for mail in self.stack.inbox.read() if mail.attributes["imageId"] == key]
@@ -97,9 +106,9 @@ class Deployed:
 
     def status(self, path: str) -> tuple[int, dict]:
         """The HTTP status and the body of GET <API>/<path>."""
-        request = urllib.request.Request(f"{self.outputs['ImageStatusApiEndpoint']}/{path}")  # noqa: S310
+        request = urllib.request.Request(f"{self.outputs['ImageStatusApiEndpoint']}/{path}")
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=30) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
@@ -240,5 +249,25 @@ def deployed(tmp_path_factory) -> Iterator[Deployed]:
 
 
 @pytest.fixture
+def key() -> str:
+    return f"uploads/{uuid4().hex}.jpg"
+
+
+@pytest.fixture
 def photo() -> bytes:
     return (PHOTOS / "coffee + saucer.jpg").read_bytes()
+
+
+@pytest.fixture
+def command(deployed, monkeypatch, capsys) -> Command:
+    """Runs `image-pipeline … --json`; gives the exit status and what it printed."""
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in deployed.stack.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> tuple[int, list[dict]]:
+        capsys.readouterr()
+        status = main([*arguments, "--json"])
+        return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return run

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 from PIL import Image
 
-from imagepipeline.keys import renditions_prefix
 from tests.integration.conftest import Deployed
 from tests.template.stack import definition
 
@@ -144,7 +143,7 @@ class Faults:
 
     def left(self) -> list[dict]:
         """The emulator's faults that have not happened yet."""
-        with urllib.request.urlopen(self._emulator, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(self._emulator, timeout=30) as answer:
             return json.load(answer)["faults"]
 
     def clear(self) -> None:
@@ -153,7 +152,7 @@ class Faults:
 
 
 def _request(url: str, method: str, body: bytes | None = None) -> None:
-    with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=30):  # noqa: S310
+    with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=30):
         pass
 
 
@@ -233,7 +232,7 @@ def violations(deployed: Deployed, key: str, mails: int = 1) -> list[str]:
     if notified and notified[-1].attributes["processing_status"] != outcome:
         wrong.append(f"{record['Status']}, but notified as {notified[-1].attributes['processing_status']}")
     named = {rendition["Key"] for rendition in record.get("Renditions", {}).values()}
-    stored = {stored for stored in deployed.rendition_keys() if stored.startswith(renditions_prefix(key))}
+    stored = deployed.renditions_of(key)
     if named != stored:
         wrong.append(f"the record names the renditions {sorted(named)}; stored are {sorted(stored)}")
     if (record["Status"] in ("COMPLETED", "HELD")) != bool(named):

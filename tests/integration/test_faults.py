@@ -7,7 +7,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 
@@ -23,11 +22,6 @@ def faults(deployed: Deployed) -> Iterator[Faults]:
     faults = Faults(deployed)
     yield faults
     faults.clear()
-
-
-@pytest.fixture
-def key() -> str:
-    return f"uploads/{uuid4().hex}.jpg"
 
 
 @pytest.mark.parametrize("case", [case for case in matrix.matrix() if case.quick], ids=str)

@@ -1,7 +1,6 @@
 """Replacing, repeating, deleting, aborting: a key's newest object has one record, one announcement, its renditions."""
 
 import json
-from uuid import uuid4
 
 import pytest
 
@@ -18,11 +17,6 @@ def rendition_keys_of(deployed, key: str) -> set[str]:
 
 def named(record: dict) -> set[str]:
     return {rendition["Key"] for rendition in record["Renditions"].values()}
-
-
-@pytest.fixture
-def key() -> str:
-    return f"uploads/{uuid4().hex}.jpg"
 
 
 def test_a_replaced_photo_leaves_no_renditions_behind(deployed, photo, key):

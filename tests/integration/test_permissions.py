@@ -1,7 +1,6 @@
 """What the deployed pipeline can only do with its permissions. tests.permissions takes them away, one by one."""
 
 import json
-from uuid import uuid4
 
 import pytest
 
@@ -13,11 +12,6 @@ pytestmark = pytest.mark.xdist_group("deployed")
 @pytest.fixture
 def photo() -> bytes:
     return (PHOTOS / "cat.png").read_bytes()
-
-
-@pytest.fixture
-def key() -> str:
-    return f"uploads/{uuid4().hex}.jpg"
 
 
 def succeeded(deployed: Deployed, key: str, count: int) -> bool:

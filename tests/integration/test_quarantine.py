@@ -2,13 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from uuid import uuid4
+from collections.abc import Iterator
 
 import pytest
 
 from cli.api import Api, Rejected, signed
-from cli.main import main
 from imagepipeline import quarantine
 from imagepipeline.keys import renditions_prefix
 from imagepipeline.quarantine import Action
@@ -19,8 +17,6 @@ from tests.integration.faults import FOR_GOOD, Faults, flagged_photo, settled, s
 
 pytestmark = pytest.mark.xdist_group("deployed")
 
-Command = Callable[..., tuple[int, list[dict]]]
-
 
 @pytest.fixture(scope="module", autouse=True)
 def quarantine_is_on(deployed: Deployed) -> Iterator[None]:
@@ -30,28 +26,8 @@ def quarantine_is_on(deployed: Deployed) -> Iterator[None]:
 
 
 @pytest.fixture
-def key() -> str:
-    return f"uploads/{uuid4().hex}.jpg"
-
-
-@pytest.fixture
 def client(deployed) -> Client:
     return Client(deployed.outputs["ImageStatusApiEndpoint"], ("test", "test"))
-
-
-@pytest.fixture
-def command(deployed, monkeypatch, capsys) -> Command:
-    """Runs `image-pipeline … --json`; gives the exit status and what it printed."""
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    for name, value in deployed.stack.environment.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str) -> tuple[int, list[dict]]:
-        capsys.readouterr()
-        status = main([*arguments, "--json"])
-        return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-    return run
 
 
 FLAGGED, CLEAN = flagged_photo(), small_photo()
@@ -64,10 +40,6 @@ def announced(deployed: Deployed, key: str) -> list[str]:
         require_valid(event)
         assert ("Renditions" in event["Record"]) == (event["Outcome"] == "COMPLETED")
     return [event["Outcome"] for event in found]
-
-
-def renditions_of(deployed: Deployed, key: str) -> set[str]:
-    return {found for found in deployed.rendition_keys() if found.startswith(renditions_prefix(key))}
 
 
 def decide(deployed: Deployed, decision: dict) -> None:
@@ -130,7 +102,7 @@ def test_an_image_that_could_not_be_examined_is_completed_when_it_is_redriven(de
 
 def test_a_rejected_image_loses_its_renditions_and_is_announced_once(deployed, key, command):
     held = deployed.process(key, FLAGGED)
-    assert renditions_of(deployed, key)
+    assert deployed.renditions_of(key)
 
     status, [result] = command("reject", key)
     assert (status, result["Status"], result["Error"]["Name"]) == (0, "REJECTED", "RejectedByModerator")
@@ -139,7 +111,7 @@ def test_a_rejected_image_loses_its_renditions_and_is_announced_once(deployed, k
     decide(deployed, quarantine.decision(deployed.outputs["UploadsBucket"], held, Action.RELEASE))  # too late
 
     assert deployed.record(key)["Status"] == "REJECTED"
-    assert renditions_of(deployed, key) == set()
+    assert deployed.renditions_of(key) == set()
     assert announced(deployed, key) == ["HELD", "REJECTED"]
 
 
@@ -152,7 +124,7 @@ def test_a_decision_is_not_about_the_upload_that_replaced_the_image(deployed, cl
 
     assert stale.status == 409
     assert deployed.record(key) == second
-    assert renditions_of(deployed, key) == {rendition["Key"] for rendition in second["Renditions"].values()}
+    assert deployed.renditions_of(key) == {rendition["Key"] for rendition in second["Renditions"].values()}
     assert announced(deployed, key) == ["HELD", "HELD"]
 
 
@@ -164,7 +136,7 @@ def test_a_decision_about_a_deleted_image_leaves_nothing_behind(deployed, key):
     decide(deployed, quarantine.decision(deployed.outputs["UploadsBucket"], held, Action.RELEASE))
 
     assert deployed.record(key) is None
-    assert renditions_of(deployed, key) == set()
+    assert deployed.renditions_of(key) == set()
     assert announced(deployed, key) == ["HELD"]
 
 

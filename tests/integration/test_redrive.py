@@ -2,45 +2,16 @@
 
 import json
 import urllib.request
-from collections.abc import Callable
-from uuid import uuid4
 
 import pytest
 
-from cli.main import main
-from imagepipeline.keys import renditions_prefix
+from tests.integration.conftest import Command
 
 pytestmark = pytest.mark.xdist_group("deployed")
-
-Command = Callable[..., tuple[int, list[dict]]]
-
-
-@pytest.fixture
-def key() -> str:
-    return f"uploads/{uuid4().hex}.jpg"
-
-
-@pytest.fixture
-def command(deployed, monkeypatch, capsys) -> Command:
-    """Runs `image-pipeline … --json`; gives the exit status and what it printed."""
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    for name, value in deployed.stack.environment.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str) -> tuple[int, list[dict]]:
-        capsys.readouterr()
-        status = main([*arguments, "--json"])
-        return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-    return run
 
 
 def listed(command: Command, key: str, *options: str) -> list[dict]:
     return [failure for failure in command("failures", *options)[1] if failure["ImageKey"] == key]
-
-
-def renditions_of(deployed, key: str) -> set[str]:
-    return {found for found in deployed.rendition_keys() if found.startswith(renditions_prefix(key))}
 
 
 def named(record: dict) -> set[str]:
@@ -60,7 +31,7 @@ def test_a_failed_image_is_listed_and_comes_through_when_it_is_redriven(deployed
     assert (status, result["Status"]) == (0, "COMPLETED")
     record = deployed.record(key)
     assert (record["Status"], record["ETag"], record["Bytes"]) == ("COMPLETED", failed["ETag"], len(photo))
-    assert renditions_of(deployed, key) == named(record)
+    assert deployed.renditions_of(key) == named(record)
     assert [mail.attributes["processing_status"] for mail in deployed.mails(key)] == ["FAILURE", "SUCCESS"]
     assert listed(command, key) == []
 
@@ -75,7 +46,7 @@ def test_a_second_redrive_makes_the_same_again_and_leaves_nothing_behind(deploye
     deployed.settled(key)
     record = deployed.record(key)
     assert record["Renditions"].keys() == first["Renditions"].keys()
-    assert renditions_of(deployed, key) == named(record)
+    assert deployed.renditions_of(key) == named(record)
     assert not named(record) & named(first)
 
 
@@ -87,7 +58,7 @@ def test_an_upload_after_a_redrive_is_newer_than_it(deployed, photo, key, comman
 
     deployed.settled(key)
     assert record["Status"] == "REJECTED"
-    assert renditions_of(deployed, key) == set()
+    assert deployed.renditions_of(key) == set()
 
 
 def test_a_record_that_outlived_its_object_goes_with_its_renditions(deployed, photo, key, command):
@@ -105,7 +76,7 @@ def test_a_record_that_outlived_its_object_goes_with_its_renditions(deployed, ph
 
     assert (status, result["Status"]) == (0, "REMOVED")
     assert deployed.record(key) is None
-    assert renditions_of(deployed, key) == set()
+    assert deployed.renditions_of(key) == set()
 
 
 def test_an_upload_of_which_no_event_came_is_processed(deployed, photo, key, command):
@@ -125,8 +96,8 @@ def test_an_upload_of_which_no_event_came_is_processed(deployed, photo, key, com
 
 
 def test_an_event_that_was_not_delivered_is_listed_started_and_taken_from_the_queue(deployed, photo, key, command):
-    urllib.request.urlopen(  # noqa: S310
-        urllib.request.Request(  # noqa: S310
+    urllib.request.urlopen(
+        urllib.request.Request(
             f"{deployed.stack.endpoint}/_local/faults?at=states:StartExecution&fault=denied&times=1", method="POST"
         )
     ).close()
@@ -150,11 +121,11 @@ def test_an_event_that_was_not_delivered_is_listed_started_and_taken_from_the_qu
 def test_an_image_without_labels_gets_them_when_rekognition_is_back(deployed, photo, key, command):
     faults = f"{deployed.stack.rekognition_url}/_faults"
     broken = json.dumps({"DetectLabels": {"Error": "InvalidImageFormatException"}}).encode()
-    urllib.request.urlopen(urllib.request.Request(faults, broken, method="PUT")).close()  # noqa: S310
+    urllib.request.urlopen(urllib.request.Request(faults, broken, method="PUT")).close()
     try:
         before = deployed.process(key, photo)
     finally:
-        urllib.request.urlopen(urllib.request.Request(faults, method="DELETE")).close()  # noqa: S310
+        urllib.request.urlopen(urllib.request.Request(faults, method="DELETE")).close()
     [failure] = listed(command, key)
 
     status, results = command("redrive", "--labels")
@@ -167,7 +138,7 @@ def test_an_image_without_labels_gets_them_when_rekognition_is_back(deployed, ph
     assert "Labels" in record
     redriven = json.loads(deployed.executions_of(key)[-1]["input"])
     assert redriven["Answers"].items() >= {"Faces": [], "ModerationLabels": []}.items()
-    assert renditions_of(deployed, key) == named(record)
+    assert deployed.renditions_of(key) == named(record)
 
 
 def test_a_rejection_is_listed_only_when_asked_for(deployed, key, command):
@@ -180,17 +151,15 @@ def test_a_rejection_is_listed_only_when_asked_for(deployed, key, command):
 
 def test_an_aborted_housekeeping_leaves_a_failure_until_it_is_redriven(deployed, photo, key, command):
     record = deployed.process(key, photo)
-    urllib.request.urlopen(  # noqa: S310
-        urllib.request.Request(  # noqa: S310
+    urllib.request.urlopen(
+        urllib.request.Request(
             f"{deployed.stack.endpoint}/_local/faults?at=lambda:*ResolveCurrentVersionFunction*&fault=denied&times=20",
             method="POST",
         )
     ).close()
     deployed.delete(key)
     [execution] = deployed.settled(key)[1:]
-    urllib.request.urlopen(  # noqa: S310
-        urllib.request.Request(f"{deployed.stack.endpoint}/_local/faults", method="DELETE")  # noqa: S310
-    ).close()
+    urllib.request.urlopen(urllib.request.Request(f"{deployed.stack.endpoint}/_local/faults", method="DELETE")).close()
     [failure] = listed(command, key)
 
     status, results = command("redrive", "--all")

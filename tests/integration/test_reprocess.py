@@ -1,20 +1,16 @@
 """Images in the bucket are processed again, a bounded number at a time, and never instead of newer ones."""
 
-import json
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from uuid import uuid4
 
 import pytest
 
-from cli.main import main
-from imagepipeline.keys import renditions_prefix
-from tests.integration.conftest import PHOTOS, Deployed
+from tests.integration.conftest import PHOTOS, Command, Deployed
 
 pytestmark = pytest.mark.xdist_group("deployed")
-
-Command = Callable[..., tuple[int, list[dict]]]
 
 
 @pytest.fixture
@@ -28,18 +24,8 @@ def prefix() -> str:
 
 
 @pytest.fixture
-def reprocess(deployed, monkeypatch, capsys) -> Command:
-    """Runs `image-pipeline reprocess … --json`; gives the exit status and what it printed."""
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    for name, value in deployed.stack.environment.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str) -> tuple[int, list[dict]]:
-        capsys.readouterr()
-        status = main(["reprocess", *arguments, "--json"])
-        return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-    return run
+def reprocess(command: Command) -> Command:
+    return partial(command, "reprocess")
 
 
 @contextmanager
@@ -56,7 +42,7 @@ def without_events(deployed: Deployed) -> Iterator[None]:
 
 def deny_validation(deployed: Deployed, *, times: int) -> None:
     fault = f"{deployed.stack.endpoint}/_local/faults?at=lambda:*ValidateFunction*&fault=denied&times={times}"
-    urllib.request.urlopen(urllib.request.Request(fault, method="POST")).close()  # noqa: S310
+    urllib.request.urlopen(urllib.request.Request(fault, method="POST")).close()
 
 
 def outcomes(run: dict) -> dict[str, int]:
@@ -101,7 +87,7 @@ def test_an_image_that_lacks_a_rendition_gets_it(deployed, photo, prefix, reproc
     assert after["Renditions"].keys() == complete["Renditions"].keys()
     assert after["Sequencer"] > incomplete["Sequencer"]
     named = {rendition["Key"] for rendition in after["Renditions"].values()}
-    assert {key for key in deployed.rendition_keys() if key.startswith(renditions_prefix(after["ImageKey"]))} == named
+    assert deployed.renditions_of(after["ImageKey"]) == named
 
 
 def test_a_run_is_stopped_and_resumed_and_uploads_go_first(deployed, photo, prefix, reprocess):

@@ -13,7 +13,7 @@ from tests.integration.clients import Client, send
 
 pytestmark = pytest.mark.xdist_group("tokens")
 
-PASSWORD = "correct Horse 7 battery!"  # noqa: S105
+PASSWORD = "correct Horse 7 battery!"
 ORIGIN = "https://app.test"
 
 

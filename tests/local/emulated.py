@@ -116,7 +116,7 @@ class Emulated:
 
         def complete() -> bool:
             status = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
-            assert "ROLLBACK" not in status and "FAILED" not in status, status  # noqa: PT018
+            assert "ROLLBACK" not in status and "FAILED" not in status, status  # noqa: PT018 (one condition)
             return status == "CREATE_COMPLETE"
 
         self.eventually(complete)

@@ -50,7 +50,7 @@ class StandIn:
     def faults(self, method: str, body: object = None) -> dict:
         """The response of /_faults. Raises urllib.error.HTTPError if it refuses."""
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/_faults", data, method=method)) as answer:  # noqa: S310
+        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/_faults", data, method=method)) as answer:
             return json.load(answer)
 
 

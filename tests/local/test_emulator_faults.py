@@ -30,8 +30,8 @@ class Faults:
         self.request("POST", "?" + urlencode({"at": at, "fault": fault, "times": times}))
 
     def request(self, method: str, query: str = "") -> list[dict]:
-        request = urllib.request.Request(self._url + query, method=method)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+        request = urllib.request.Request(self._url + query, method=method)
+        with urllib.request.urlopen(request, timeout=30) as response:
             return json.load(response)["faults"]
 
 

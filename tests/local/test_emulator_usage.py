@@ -48,7 +48,7 @@ def test_requests_are_counted_by_caller(emulator: Emulated):
 
     emulator.invoke(function)
 
-    with urllib.request.urlopen(f"{emulator.url}/_local/usage", timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{emulator.url}/_local/usage", timeout=10) as answer:
         requests = json.load(answer)
     assert requests[function.rsplit(":", 1)[-1]] == {"s3:ListBucket": 1}
     assert requests["client"]["s3:CreateBucket"] >= 1

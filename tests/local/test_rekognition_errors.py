@@ -119,7 +119,7 @@ def test_a_malformed_body_is_a_serialization_error(rekognition, body):
     headers = {"X-Amz-Target": "RekognitionService.DetectLabels", "Authorization": signature}
 
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(urllib.request.Request(rekognition.url, body.encode(), headers))  # noqa: S310
+        urllib.request.urlopen(urllib.request.Request(rekognition.url, body.encode(), headers))
 
     assert caught.value.status == 400
     assert caught.value.headers["x-amzn-ErrorType"] == "SerializationException"

@@ -93,7 +93,7 @@ class Torture:
 
     def day(self, deployed: Deployed, minutes: float, part: str = "day", **kind: bool) -> None:
         """Anything, at any time."""
-        day = Day(deployed, random.Random(f"{self.seed} {part}"), **kind)  # noqa: S311 (not for secrets)
+        day = Day(deployed, random.Random(f"{self.seed} {part}"), **kind)
         deadline = time.monotonic() + 60 * minutes
         with self.console.status(part) as status:
             while time.monotonic() < deadline:
@@ -121,7 +121,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.torture", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the days (default: any)")  # noqa: S311
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the days (default: any)")
     parser.add_argument("--minutes", type=float, default=6, help="of the days together (default: %(default)s)")
     parser.add_argument("--images", type=int, default=1000, help="in the burst (default: %(default)s)")
     parser.add_argument(

@@ -130,7 +130,7 @@ def test_every_interleaving_of_a_short_history_keeps_the_invariant(history: Hist
 @pytest.mark.parametrize("history", LONG, ids=str)
 @given(seed=st.integers(0, 2**64))
 def test_random_interleavings_of_longer_histories_keep_the_invariant(history: History, seed: int):
-    world, story = wander(history, random.Random(seed))  # noqa: S311 (not for secrets)
+    world, story = wander(history, random.Random(seed))
 
     assert problems(history, world) == [], "\n".join(story)
 
@@ -165,7 +165,7 @@ def test_only_an_unmarked_failure_is_announced_twice():
     history = History(("good", "good"), aborts=1, failures=1, duplicates=1)
 
     for seed in range(500):
-        world, story = wander(history, random.Random(seed))  # noqa: S311 (not for secrets)
+        world, story = wander(history, random.Random(seed))
         newest = [outcome for sequencer, _, outcome in world.announced if sequencer == world.record.sequencer]
         assert len(newest) == 1 or "mark" in world.lost, "\n".join(story)
 
@@ -188,7 +188,7 @@ def test_the_model_evaluates_conditions_as_dynamodb_does(name: str):
     values = {"sequencer": 20, "execution": "one", "abandoned": "none", "decidable": "HELD"}
     values |= {"earlier": "none", "earliest": "other"}
     with mock_aws():
-        table = boto3.client("dynamodb", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")  # noqa: S106
+        table = boto3.client("dynamodb", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
         table.create_table(
             TableName="images",
             BillingMode="PAY_PER_REQUEST",

@@ -142,7 +142,7 @@ class _Worker:
         pickle.dump(message, self._stream)
         self._stream.flush()
         # The worker has this process's credentials: by what is unpickled it gains nothing.
-        return cast(_Question | _Answer, pickle.load(self._stream))  # noqa: S301
+        return cast(_Question | _Answer, pickle.load(self._stream))  # noqa: S301 (from the worker)
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
