@@ -37,6 +37,7 @@ class _Upload(Followed):
 
     etag: str
     older: str  # sequencer of the record there was before
+    last_seen: str = 'there is no record of it yet; if uploads are paused, "image-pipeline resume" processes it'
     still_current: str = ""  # sequencer of another upload's record after which S3 was found to hold our object
 
 

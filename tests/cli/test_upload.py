@@ -82,7 +82,10 @@ def test_an_image_without_a_record_is_unfinished(pipeline: PipelineStandIn, stac
     [result] = upload_and_follow(stack, photos(cat=b"cat"), timeout=0.5)
 
     assert result.status == "UNFINISHED"
-    assert result.error["Message"] == "not finished after 0.5 s: there is no record of it yet"
+    assert result.error["Message"] == (
+        "not finished after 0.5 s: "
+        'there is no record of it yet; if uploads are paused, "image-pipeline resume" processes it'
+    )
 
 
 def test_the_record_of_an_earlier_identical_upload_is_ignored(
