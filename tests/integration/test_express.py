@@ -15,6 +15,8 @@ from tests.integration.test_reprocess import without_events
 WAIT_SCALE = 0.1  # five minutes are 30 seconds, in which an image is processed even on a busy machine
 PATIENCE = 300  # seconds
 
+pytestmark = pytest.mark.xdist_group("express")  # deployed once
+
 
 @pytest.fixture(scope="module")
 def express(tmp_path_factory) -> Iterator[Deployed]:
