@@ -28,7 +28,6 @@ MONTH_SECONDS = 30 * 86_400
 SAMPLED_A_SECOND, SAMPLED_OF_THE_REST = 1, 0.05
 GB = 2**30
 EXPRESS_GB = 64 / 1024  # 50 MB, the definition and the data, in chunks of 64 MB
-ITEM_OVERHEAD_BYTES = 100  # of DynamoDB's storage, for each item of a table and of an index
 
 Document = Mapping[str, Any]  # JSON
 

@@ -24,7 +24,6 @@ NEEDED = (*TO_OPERATE, "Reprocess")
 
 DEFAULT_TOLERATED = 10  # percent of the images
 LONGEST = 1_500_000  # objects in one run (statemachine/reprocess.asl.json)
-LONGEST_DAYS = 30  # the state machine's TimeoutSeconds
 BATCH = 100  # objects, the state machine's MaxItemsPerBatch
 MOST_AT_ONCE = 1000  # images
 _AT_ONCE_IN_A_BATCH = 10  # images; a batch that is nearly done leaves the others' places unused

@@ -45,11 +45,6 @@ def _transformed(image: Image.Image, profile: bytes) -> Image.Image:
     return transformed.convert("L") if mode == "L" else transformed
 
 
-def _made(image: Image.Image | None) -> Image.Image:
-    """What ImageCms returns, which is None only for a conversion in place."""
-    return cast(Image.Image, image)
-
-
 def _input_mode(profile: bytes, mode: str) -> str:
     """The mode in which Little CMS gets an image of `mode`: RGB profiles come with grayscale pictures, too."""
     if mode in ("CMYK", "LAB"):
