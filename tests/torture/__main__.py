@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -131,7 +130,10 @@ def main() -> int:
     options = parser.parse_args()
     parts = [options.only] if options.only else PARTS
     torture = Torture(Console(), options.seed)
-    stack = partial(LocalStack, parameters={"WorkflowType": options.workflow})
+
+    def stack(folder: Path, **parameters: str) -> LocalStack:
+        return LocalStack(folder, parameters={"WorkflowType": options.workflow, **parameters})
+
     matrix_waits = MATRIX_WAITS if options.workflow == "STANDARD" else DAY_WAITS
 
     if "rules" in parts:
@@ -153,9 +155,8 @@ def main() -> int:
                         torture.day(deployed, options.minutes / 3)
                         torture.day(deployed, options.minutes / 3, "day with versions", versioned=True)
                 if "day" in parts:
-                    parameters = {"Moderation": "quarantine"}
-                    with LocalStack(Path(folder, "moderated"), parameters=parameters) as stack:
-                        torture.day(Deployed(stack), options.minutes / 3, "moderated day", moderated=True)
+                    with stack(Path(folder, "moderated"), Moderation="quarantine") as own:
+                        torture.day(Deployed(own, DAY_WAITS), options.minutes / 3, "moderated day", moderated=True)
 
     torture.console.print(torture.summary)
     torture.console.print("nothing is wrong" if torture.wrong == 0 else f"{torture.wrong} things are wrong")
