@@ -190,6 +190,11 @@ class Deployed:
 
         return self.eventually(ended)
 
+    def idle(self) -> None:
+        """Wait until no execution of ImagePipeline is running."""
+        running = {"stateMachineArn": self.outputs["ImagePipeline"], "statusFilter": "RUNNING"}
+        self.eventually(lambda: not self.executions.list_executions(**running)["executions"])
+
     @contextmanager
     def function_setting(self, function: str, **variables: str) -> Iterator[None]:
         """Give a deployed function other environment variables within the context."""

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.xdist_group("deployed")
 
 @pytest.fixture
 def faults(deployed: Deployed) -> Iterator[Faults]:
+    deployed.idle()  # the execution of an earlier test's upload would meet the fault instead
     faults = Faults(deployed)
     yield faults
     faults.clear()

@@ -561,12 +561,13 @@ def locate(world: World, process: Process) -> tuple[World, Process]:
     found = current(world)
     if found and found.content.startswith("folder"):
         found = None
-    return world, process._replace(step="judge", seen=(found, tuple(version.id for version in world.versions)))
+    # Processes are sorted, and a tuple compares with a Version, which None does not.
+    return world, process._replace(step="judge", seen=(found or (), tuple(version.id for version in world.versions)))
 
 
 def judge(world: World, process: Process) -> tuple[World, Process]:
     found, listed = process.seen
-    answer = found and {"VersionId": found.id, "LastModified": EPOCH + timedelta(seconds=found.at)}
+    answer = {"VersionId": found.id, "LastModified": EPOCH + timedelta(seconds=found.at)} if found else None
     event = process.event
     action = ordering.resolve_current_version(
         answer, listed, as_read(world.record), event.version, EPOCH + timedelta(seconds=event.at)
