@@ -143,7 +143,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             torture.console.print("starting a system of its own")
             if "matrix" in parts:
-                with stack(Path(folder, "matrix")) as own:
+                with stack(Path(folder, "matrix"), DetectFaces="true", Moderation="record") as own:
                     torture.matrix(Deployed(own, matrix_waits))
             if parts != ["matrix"]:
                 os.environ["SFN_WAIT_SCALE"] = str(DAY_WAITS)
