@@ -86,6 +86,9 @@ def _outcome(stack: Stack, decision: _Decision, record: Record | None) -> Result
     if record is None:
         return decision.result(REMOVED)
     is_about_it = sequencer_of(record) == decision.sequencer
+    if is_about_it and record["Status"] == HELD and stack.may_be_unregistered(decision.since):
+        decision.last_seen = "its execution has not begun yet"
+        return None
     if is_about_it and status != "SUCCEEDED" and record["Status"] == HELD:
         decision.last_seen = f"its execution ended as {status}, and another one is to be started in its place"
         return None

@@ -2,7 +2,7 @@
 
 import json
 import threading
-import time
+
 from collections import defaultdict
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
@@ -29,7 +29,6 @@ from imagepipeline.keys import before_every_event
 
 IN_FLIGHT = 100  # keys started and not finished: leaves most of an account's Lambda concurrency to new uploads
 _LONGEST_PAUSE = 5.0  # seconds between two looks at one key
-_REGISTERED_AFTER = 10.0  # seconds at most, from the start of an Express execution
 
 
 @dataclass(slots=True, kw_only=True)
@@ -179,9 +178,7 @@ def _outcome(stack: Stack, run: _Run, record: Record | None) -> Result | None:
 
 def _is_running(stack: Stack, run: _Run) -> bool:
     """Whether the execution of ImagePipeline that was started has yet to end."""
-    if stack.is_express and time.monotonic() - run.since < _REGISTERED_AFTER:
-        return True
-    return stack.execution_status(run.execution) == "RUNNING"
+    return stack.may_be_unregistered(run.since) or stack.execution_status(run.execution) == "RUNNING"
 
 
 def _is_announced(stack: Stack, record: Record) -> bool:

@@ -21,6 +21,7 @@ from imagepipeline.executions import RegisteredExecution
 
 URL_SECONDS = 900
 KEYS_PER_READ = 100  # BatchGetItem's limit
+REGISTERED_AFTER = 10.0  # seconds at most, from the start of an Express execution
 MAX_CONNECTIONS = 16  # at least one for each upload in progress, and one to follow them
 
 Record = dict[str, Any]
@@ -169,6 +170,10 @@ class Stack:
     def is_express(self) -> bool:
         """Whether ImagePipeline is an Express workflow, about whose executions Step Functions cannot be asked."""
         return "ExecutionsTable" in self.outputs
+
+    def may_be_unregistered(self, since: float) -> bool:
+        """Whether an execution that was started at `since`, by time.monotonic(), may have yet to register itself."""
+        return self.is_express and time.monotonic() - since < REGISTERED_AFTER
 
     def registered(self) -> Iterator[tuple[RegisteredExecution, str]]:
         """The executions of an Express workflow that have not succeeded yet, each with its input, as JSON."""

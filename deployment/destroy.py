@@ -19,7 +19,7 @@ from deployment.sam import sam
 from deployment.target import Target, options_of_a_target
 from imagepipeline.executions import LIMIT
 
-_LONGEST_WAIT = 300  # seconds; most executions take a few, and Housekeeping waits 130 for functions that still write
+_LONGEST_WAIT = 300  # seconds; most executions take a few, and Housekeeping waits 170 for functions that still write
 _PAUSE = 2  # seconds between two looks at them
 
 

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cli.decide import decide
 from cli.failures import STUCK, UNANNOUNCED, in_stack
 from cli.redrive import redrive
 from cli.stack import Stack
+from imagepipeline.quarantine import Action
 from imagepipeline.s3_events import object_created
 from tests.cli.stand_in import RENDITIONS, StateMachinesStandIn, write
 
@@ -95,6 +98,19 @@ def test_what_the_sweep_left_is_listed(express: Stack, register: Callable[..., s
     found = {failure.key: failure.kind for failure in in_stack(express, NOW)}
 
     assert found == {"uploads/never-begun.jpg": STUCK, "uploads/silent.jpg": UNANNOUNCED}
+
+
+def test_a_decision_waits_for_an_execution_that_has_yet_to_register_itself(express: Stack):
+    record = {"Sequencer": "0A".ljust(64, "0"), "VersionId": "null", "ETag": "e", "Bytes": 5, "Renditions": RENDITIONS}
+    why = {"Name": "Flagged", "Message": "Weapons 93 %"}
+    write(express, "uploads/a.jpg", **record, Status="HELD", HeldBecause=why)
+    applied = threading.Timer(0.5, write, [express, "uploads/a.jpg"], record)
+    applied.start()
+
+    (result,) = decide(express, ["uploads/a.jpg"], Action.RELEASE, timeout=20)
+
+    applied.join()
+    assert result.status == "COMPLETED"
 
 
 def test_a_redrive_waits_for_an_execution_that_has_yet_to_register_itself(express: Stack):

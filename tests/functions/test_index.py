@@ -41,6 +41,16 @@ def test_a_replaced_image_leaves_the_lists_of_its_old_labels():
     assert indexed() == {"all": [KEY], "label#dog": [KEY], "label#animal": [KEY]}
 
 
+def test_states_with_different_confidences_are_removed_at_once():
+    put(labelled("Cat"))
+    surer = COMPLETED | {"Labels": [{"Name": "Cat", "Confidence": 99}]}
+    aws.client("dynamodb").delete_item(TableName=IMAGES_TABLE, Key={"ImageKey": {"S": KEY}})
+
+    deliver(KEY, records.to_item(labelled("Cat")), records.to_item(surer))
+
+    assert indexed() == {}
+
+
 def test_a_deleted_image_is_in_no_list():
     put(labelled("Cat", LabelsError=WHY))
     remove(KEY)

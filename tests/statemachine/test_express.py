@@ -152,6 +152,18 @@ def test_the_version_that_was_being_processed_is_processed_again(pipeline: State
     assert pipeline.record(KEY)["Sequencer"] == comparable(NEWER)
 
 
+def test_what_an_event_says_beside_the_upload_survives_a_resumption(pipeline: StateMachine):
+    """The reason makes the image count in the metrics, and the decision keeps a released image from being held."""
+    pipeline.put(**left_behind())
+    event = resumed() | {"Decision": {"Action": "RELEASE"}, "Answers": {"Labels": []}}
+
+    execution = pipeline.run(event)
+
+    (call,) = execution.calls_of("store")
+    assert call.arguments["Event"] == {name: value for name, value in event.items() if name != "Abandoned"}
+    assert call.arguments["Event"]["detail"]["reason"] == "PutObject"
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_an_image_is_taken_over_from_an_execution_that_nobody_took_over_from(pipeline: StateMachine, place: int):
     """The execution between had been started in its place, and ended before it took over."""

@@ -3,7 +3,7 @@
 import pytest
 
 from imagepipeline import aws
-from tests.template.stack import of_type
+from tests.template.stack import definition, of_type
 
 FUNCTIONS = of_type("AWS::Lambda::Function")
 # The calls that may follow one another although each hardly succeeds, the last of which fails. ValidateFunction,
@@ -64,3 +64,9 @@ def longest(call: str) -> float:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_service_that_does_not_respond_fails_before_the_function_times_out(function: str):
     assert sum(map(longest, CALLS[function])) + WORK[function] <= FUNCTIONS[function]["Timeout"]
+
+
+def test_housekeeping_waits_for_every_function_that_may_still_write_renditions():
+    wait = definition("housekeeping")["States"]["WaitForStragglers"]["Seconds"]
+
+    assert wait > FUNCTIONS["ThumbnailsFunction"]["Timeout"]

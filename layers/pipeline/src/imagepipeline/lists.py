@@ -73,8 +73,9 @@ def entries(record: JsonObject | None) -> set[Entry]:
 
 
 def changes(earlier: Iterable[JsonObject], current: JsonObject | None) -> tuple[set[Entry], set[Entry]]:
-    """The entries to write and to remove for a record that had these earlier states."""
+    """The entries to write and to remove for a record that had these earlier states, one for each place at most."""
     wanted = entries(current)
     places = {(entry.list_name, entry.position) for entry in wanted}
-    had = {entry for state in earlier for entry in entries(state)}
-    return wanted, {entry for entry in had if (entry.list_name, entry.position) not in places}
+    # Two states may have had a label with different confidences, and DynamoDB refuses to delete one item twice.
+    had = {(entry.list_name, entry.position): entry for state in earlier for entry in entries(state)}
+    return wanted, {entry for place, entry in had.items() if place not in places}

@@ -20,6 +20,8 @@ SMALLEST_SIDE = 80
 
 # Pixels on the longest side: VGA, the smallest size that its developer guide recommends.
 _ENOUGH = 640
+# Half of that. A smaller rendition of the whole image shows less than a large crop.
+_SHOWS_DETAIL = 320
 # Images in a request are reduced to this size: at quality 90, even pure noise stays below 5 MB.
 _SIDE_IN_REQUEST = 1920
 
@@ -37,15 +39,15 @@ type Failures = dict[Analysis, RekognitionThrottled | RekognitionFailed]
 def best_rendition(renditions: list[Rendition], undistorted: frozenset[str]) -> Rendition:
     """The rendition in which Rekognition can detect most.
 
-    Renditions that are large enough for Rekognition come first; then those that are `undistorted`, which means neither
-    cropped nor filtered; then the larger ones. Of those with at least 640 pixels, one in a format that Rekognition
-    reads comes before one that must be converted.
+    Renditions that are large enough for Rekognition come first; then those of at least 320 pixels that are
+    `undistorted`, which means neither cropped nor filtered; then the larger ones. Of those with at least 640 pixels, one
+    in a format that Rekognition reads comes before one that must be converted.
     """
     return max(
         renditions,
         key=lambda r: (
             is_large_enough(r.size),
-            r.name in undistorted,
+            r.name in undistorted and max(r.size) >= _SHOWS_DETAIL,
             min(max(r.width, r.height), _ENOUGH),
             _is_readable(r),
             r.width * r.height,
