@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from cli.events import Event
+from cli.problems import SetupError
 from cli.stack import Client, Document, Stack
 from imagepipeline import pausing
 
@@ -51,7 +52,7 @@ class Switch:
     def release(
         self, stop: threading.Event, on_start: Callable[[int], None], *, settling: float = SETTLING
     ) -> tuple[int, int]:
-        """Start an execution for each event in the queue, until it has been empty for `settling` seconds.
+        """Start an execution for each event in the queue, until it is empty, and for at least `settling` seconds.
 
         Returns how many were started, and how many messages are no uploads' events and stay in the queue. A message is
         deleted after its execution started. If this ends in between, the next run starts another execution for the
@@ -64,14 +65,17 @@ class Switch:
         return drain.started, len(drain.foreign)
 
     def _target(self) -> Document:
-        [target] = self.events.list_targets_by_rule(Rule=self.stack.outputs["UploadsRule"])["Targets"]
-        found: Document = target
-        return found
+        rule = self.stack.outputs["UploadsRule"]
+        targets: list[Document] = self.events.list_targets_by_rule(Rule=rule)["Targets"]
+        if len(targets) != 1:
+            raise SetupError(f"the rule {rule} has {len(targets)} targets instead of one: correct it, or deploy again")
+        return targets[0]
 
     def _put(self, target: Document) -> None:
         answer = self.events.put_targets(Rule=self.stack.outputs["UploadsRule"], Targets=[target])
         if answer["FailedEntryCount"]:
-            raise RuntimeError(f"EventBridge did not change the target: {answer['FailedEntries']}")
+            reason = answer["FailedEntries"][0]["ErrorMessage"]
+            raise SetupError(f"EventBridge did not change where uploads are sent: {reason}; run the command again")
 
     def _queue_arn(self) -> str:
         return self._attributes(["QueueArn"])["QueueArn"]

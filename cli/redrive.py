@@ -2,7 +2,6 @@
 
 import json
 import threading
-
 from collections import defaultdict
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field

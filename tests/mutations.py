@@ -85,7 +85,7 @@ IN_PYTHON = [
     (LISTS, 'return "AnnouncedAt" not in record', "return False"),
     (LISTS, 'name.endswith("Error")', 'name == "LabelsError"'),
     (LISTS, "for state in earlier for entry in entries(state)", "for state in () for entry in entries(state)"),
-    (LISTS, " if (entry.list_name, entry.position) not in places", ""),
+    (LISTS, " if place not in places", ""),
     (INDEX, 'record and record["ReceivedAt"] == position.received_at and listing.shows(record)', "record"),
     (QUARANTINE, "if not MODERATION.is_answered(description):", 'if "ModerationLabels" not in description:'),
     (QUARANTINE, "if not MODERATION.is_answered(description):", "if MODERATION.error in description:"),

@@ -171,3 +171,12 @@ def test_the_command_fails_if_messages_are_left(stack: Stack, capsys):
     assert main(["resume", "--stack", "photos", "--settling", "0.01"]) == 1
 
     assert "not events of uploads" in capsys.readouterr().err
+
+
+def test_a_rule_without_its_target_is_named(stack: Stack, switch: Switch, capsys: pytest.CaptureFixture[str]):
+    rule = stack.outputs["UploadsRule"]
+    switch.events.remove_targets(Rule=rule, Ids=["Pipeline"])
+
+    assert main(["pause", "--stack", "photos"]) == 2
+
+    assert f"the rule {rule} has 0 targets instead of one: correct it, or deploy again" in capsys.readouterr().err

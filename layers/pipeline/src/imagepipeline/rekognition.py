@@ -40,8 +40,8 @@ def best_rendition(renditions: list[Rendition], undistorted: frozenset[str]) -> 
     """The rendition in which Rekognition can detect most.
 
     Renditions that are large enough for Rekognition come first; then those of at least 320 pixels that are
-    `undistorted`, which means neither cropped nor filtered; then the larger ones. Of those with at least 640 pixels, one
-    in a format that Rekognition reads comes before one that must be converted.
+    `undistorted`, which means neither cropped nor filtered; then the larger ones. Of those with at least 640 pixels,
+    one in a format that Rekognition reads comes before one that must be converted.
     """
     return max(
         renditions,
