@@ -38,7 +38,7 @@ DECODING_SECONDS = 10
 # Encoding takes time for each pixel of a rendition, which the deployment chooses, whatever the file is.
 _ENCODING_SECONDS_PER_MEGAPIXEL = {"AVIF": 1.0}
 _ENCODING_SECONDS_PER_MEGAPIXEL_OTHERS = 0.2
-WALL_CLOCK_SECONDS = 90  # of the function's 120: a decoder in a deadlock takes no processor time
+WALL_CLOCK_SECONDS = 90  # of the function's 160: a decoder in a deadlock takes no processor time
 
 # libjpeg-turbo decodes a scan of 100 MP in about 0.1 s. Encoders write 10 scans, and optimisers up to 20.
 MAX_SCANS = 100
