@@ -122,9 +122,9 @@ def _parser() -> argparse.ArgumentParser:
         "failures",
         parents=[common],
         help="list failures, their reasons and what to do",
-        description="List images that failed, are stuck, were not announced or lack an answer of Rekognition, events "
-        "that were not delivered, and data that was not removed. Reads the records that an index names, and the queue "
-        "of undelivered events, whose messages are hidden from other readers for that time.",
+        description="List images that failed, are stuck, were not announced, lack an answer of Rekognition or wait for "
+        "a moderator; events that were not delivered; and data that was not removed. Reads the records that an index "
+        "names, and the queue of undelivered events, whose messages are hidden from other readers for that time.",
     )
     failing.add_argument("--rejected", action="store_true", help="also list files that the pipeline rejected")
     failing.set_defaults(command=_failures)
@@ -153,9 +153,9 @@ def _parser() -> argparse.ArgumentParser:
     reindexing = commands.add_parser(
         "reindex",
         parents=[common],
-        help="derive the lists by label, and of what needs attention, again",
-        description="Remove entries of the index table that no record accounts for, and have the index function index "
-        "every record again. Needed once after an update from a version without the index table, and after the alarm "
+        help="build the index table again: the lists of images by label, and of those that need attention",
+        description="Remove entries of the index table to which no record corresponds, and have every record indexed "
+        "again. Needed once after an update from a version without the index table, and after the alarm "
         "UnindexedChangesAlarm. Sets the attribute ReindexedAt of every record. Repeating it is safe.",
     )
     reindexing.set_defaults(command=_reindex)
@@ -166,7 +166,8 @@ def _parser() -> argparse.ArgumentParser:
         help="process many images again, or those that were in the bucket before the stack",
         description="Process the images under a prefix again. The stack does it: Step Functions lists the bucket and "
         "processes a bounded number of images at a time, and goes on when this command ends. First prints how many "
-        "images there are, how long it takes and what it costs, and asks. Newer uploads have priority.",
+        "images there are, how long it takes and what it costs, and asks for confirmation. Newer uploads "
+        "have priority.",
     )
     reprocessing.add_argument(
         "prefix", nargs="?", type=_key, metavar="PREFIX", help=f"for example {UPLOADS_PREFIX}2019/, or {UPLOADS_PREFIX}"
@@ -176,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="selections",
         action="append_const",
         const=Selection.MISSING_RENDITIONS,
-        help="only images whose records lack a rendition that is configured now, and images that failed",
+        help="only images whose records lack one of the stack's Renditions, and images that failed",
     )
     reprocessing.add_argument(
         "--unrecorded",
@@ -201,10 +202,10 @@ def _parser() -> argparse.ArgumentParser:
     reprocessing.add_argument("--no-follow", dest="follow", action="store_false", help="start the run and return")
     existing = reprocessing.add_mutually_exclusive_group()
     for action, does in (
-        ("status", "show how far a run is, and what failed"),
+        ("status", "show the progress of a run, and what failed"),
         ("follow", "follow a run to its end"),
-        ("stop", "start no further images; those in progress are completed"),
-        ("resume", "go on with a run that was stopped or failed"),
+        ("stop", "stop a run: start no further images; those in progress are completed"),
+        ("resume", "continue a run that was stopped or failed"),
     ):
         existing.add_argument(
             f"--{action}",
@@ -217,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     reprocessing.set_defaults(command=_reprocess, action=None)
 
     for action, what in (
-        (Action.RELEASE, "show images that are held for review"),
+        (Action.RELEASE, "complete images that are held for review"),
         (Action.REJECT, "reject images that are held for review, and remove their renditions"),
     ):
         deciding = commands.add_parser(
@@ -241,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
         parents=[common],
         help="have new uploads wait",
         description="Have the events of new uploads wait in a queue, for up to 14 days. Images that are being "
-        "processed are completed, and deletions are followed. MonthlyBudget does the same when the budget is spent.",
+        "processed are completed, and deletions take effect at once. MonthlyBudget pauses when the budget is spent.",
     )
     stopping.set_defaults(command=_pause)
 
@@ -249,8 +250,8 @@ def _parser() -> argparse.ArgumentParser:
         "resume",
         parents=[common],
         help="process the uploads that wait, and new ones",
-        description="Have new uploads processed again, and start an execution for each upload that waits. If it is "
-        "interrupted, run it again: what was not started yet still waits.",
+        description="Have new uploads processed again, and start an execution for each upload that waits. If the "
+        "command is interrupted, run it again: uploads that were not started still wait.",
     )
     resuming.add_argument(
         "--settling",
@@ -265,10 +266,10 @@ def _parser() -> argparse.ArgumentParser:
         "check",
         parents=[common, following],
         help="check that a deployed stack keeps its promises",
-        description="Upload photos and bad files under a prefix of their own, check records, renditions, notices, "
-        "the status API, replacement and deletion, and remove everything, also after Ctrl-C. Prints one line for each "
-        "promise, then the stack's answers to the questions that docs/aws.md leaves open. Subscribers of the stack's "
-        "notifications receive about twenty. The exit status is 0 only if no promise is broken.",
+        description="Upload photos and invalid files under a prefix of their own, check records, renditions, "
+        "notifications, the status API, replacement and deletion, and remove everything, also after Ctrl-C. Prints one "
+        "line for each promise, then answers to questions of docs/aws.md. Subscribers of the stack's notifications "
+        "receive about twenty of them. The exit status is 0 only if no promise is broken.",
     )
     checking.add_argument("paths", nargs="*", type=_path, metavar="PHOTO", help="photos of your own to upload, too")
     checking.add_argument("--keep", action="store_true", help="do not remove the uploads and their results")
