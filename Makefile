@@ -16,7 +16,7 @@ LINTERS := ruff mypy cfn-lint sam-validate statelint checkov
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-setup:  ## Make the environments (every target does, when needed)
+setup:  ## Create the environments (every target does so when needed)
 	@./setup.sh
 
 local: setup  ## Run the whole system on this machine [PORT=4566] [PARAMETERS="MaxPixels=1000000"]
@@ -25,14 +25,14 @@ local: setup  ## Run the whole system on this machine [PORT=4566] [PARAMETERS="M
 down: setup  ## Stop the local run; stored data remains in .local [PORT=4566]
 	@$(PYTHON) -m local down --port $(PORT)
 
-test: lint  ## Check everything, then run every test, on this machine alone
+test: lint  ## Run the linters, then every test, on this machine alone
 	@$(PYTHON) -m pytest -n auto --dist loadgroup
 
 unit: setup  ## Run the tests that need neither the emulator nor other processes
 	@$(PYTHON) -m pytest -n auto --dist loadgroup -m "not slow" --hypothesis-profile=quick \
 		--ignore=tests/integration --ignore=tests/local
 
-torture: setup  ## Let everything go wrong, on a system of its own, for about fifteen minutes [OPTIONS="--seed 7"]
+torture: setup  ## Random uploads and faults on a system of its own, for about fifteen minutes [OPTIONS="--seed 7"]
 	@$(PYTHON) -m tests.torture $(OPTIONS)
 
 lint: setup  ## Check style, types, template and state machines
@@ -78,7 +78,7 @@ audit: setup  ## Look up known vulnerabilities of the locked packages, where the
 		echo "$$found"; test $$status -eq 0 || failed=1; \
 	done; test -z "$$failed"
 
-bench: setup  ## Measure the imaging core against its rivals
+bench: setup  ## Compare the speed of rendering with other libraries
 	@$(PYTHON) -m bench
 
 simulate: setup  ## Simulate bursts of uploads against an account's quotas [OPTIONS="--seed 7"]
@@ -87,5 +87,5 @@ simulate: setup  ## Simulate bursts of uploads against an account's quotas [OPTI
 deploy: setup  ## Build and deploy to your AWS account [OPTIONS="--guided"]
 	@$(WITH_TOOLS) python -m deployment.deploy $(OPTIONS)
 
-destroy: setup  ## Empty the stack's buckets and delete the stack, after asking [OPTIONS="--stack-name N"]
+destroy: setup  ## Delete the stack and all its data, after asking for confirmation [OPTIONS="--stack-name N"]
 	@$(PYTHON) -m deployment.destroy $(OPTIONS)
