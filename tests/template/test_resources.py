@@ -14,6 +14,13 @@ from tests.template.stack import REPOSITORY, Deployment, folder_of, listed, of_t
 
 FUNCTIONS = of_type("AWS::Lambda::Function")
 STATE_MACHINES = of_type("AWS::StepFunctions::StateMachine")
+# Step Functions does not count an execution that it ends for its time as failed.
+TIMED_STATE_MACHINES = [
+    name
+    for name in STATE_MACHINES
+    if "TimeoutSeconds"
+    in (REPOSITORY / source()["Resources"][name]["Properties"]["DefinitionUri"]).read_text().partition('"States"')[0]
+]
 RULES = {name: rule for name, rule in of_type("AWS::Events::Rule").items() if "EventPattern" in rule}
 DEAD_LETTER_QUEUES = sorted(of_type("AWS::SQS::Queue").keys() - {"PausedUploadsQueue"})
 BUCKETS = of_type("AWS::S3::Bucket")
@@ -147,17 +154,28 @@ def test_a_spent_budget_is_announced_to_the_topic_that_pauses_the_pipeline():
     [notification] = budget["NotificationsWithSubscribers"]
     assert budget["Budget"]["BudgetLimit"] == {"Amount": "100", "Unit": "USD"}
     assert notification["Notification"].items() >= {"NotificationType": "ACTUAL", "Threshold": 100}.items()
-    [subscriber] = notification["Subscribers"]
+    [subscriber] = notification["Subscribers"]  # AWS Budgets accepts one topic
     assert (subscriber["SubscriptionType"], text(subscriber["Address"])) == ("SNS", "BudgetTopic")
     assert Deployment(MonthlyBudget="100").resources["BudgetSubscription"]["Protocol"] == "lambda"
 
 
-def test_whoever_has_mail_is_warned_before_the_budget_is_spent():
+def test_whoever_has_mail_is_told_before_and_when_the_budget_is_spent():
     deployment = Deployment(MonthlyBudget="100", NotificationEmail="ann@example.com")
-    warning, _ = deployment.resources["Budget"]["NotificationsWithSubscribers"]
+    warning, spent = deployment.resources["Budget"]["NotificationsWithSubscribers"]
 
+    mail = {"SubscriptionType": "EMAIL", "Address": "ann@example.com"}
     assert warning["Notification"]["Threshold"] == 80
-    assert warning["Subscribers"] == [{"SubscriptionType": "EMAIL", "Address": "ann@example.com"}]
+    assert warning["Subscribers"] == [mail]
+    assert mail in spent["Subscribers"]  # whether or not the pipeline could be paused
+    assert len(spent["Subscribers"]) == 2
+
+
+def test_a_budget_that_could_not_pause_the_pipeline_raises_an_alarm():
+    alarm = Deployment(MonthlyBudget="100").resources["FailedPauseAlarm"]
+
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("AWS/Lambda", "Errors", "Sum")
+    assert [(one["Name"], text(one["Value"])) for one in alarm["Dimensions"]] == [("FunctionName", "PauseFunction")]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
 
 
 def test_the_budget_counts_the_stack_and_what_has_no_tags():
@@ -171,9 +189,9 @@ def test_the_budget_counts_the_stack_and_what_has_no_tags():
 def test_nothing_of_a_budget_is_deployed_without_one():
     added = Deployment(MonthlyBudget="100").resources.keys() - Deployment().resources.keys()
 
-    assert added == {"Budget"} | {name for name in source()["Resources"] if name.startswith(("Budget", "Pause"))} - {
-        name for name in source()["Resources"] if name.startswith("Paused")
-    }
+    prefixed = {name for name in source()["Resources"] if name.startswith(("Budget", "Pause"))}
+    of_every_stack = {name for name in prefixed if name.startswith("Paused")}
+    assert added == prefixed - of_every_stack | {"FailedPauseAlarm"}
 
 
 def test_uploads_that_wait_are_reported_days_before_they_are_lost():
@@ -193,6 +211,7 @@ def test_uploads_that_wait_are_reported_days_before_they_are_lost():
 @pytest.mark.parametrize(
     ("namespace", "metric", "dimension", "of"),
     [("AWS/States", "ExecutionsFailed", "StateMachineArn", name) for name in STATE_MACHINES]
+    + [("AWS/States", "ExecutionsTimedOut", "StateMachineArn", name) for name in TIMED_STATE_MACHINES]
     + [("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name) for name in DEAD_LETTER_QUEUES],
 )
 def test_whatever_fails_without_an_image_to_tell_of_raises_an_alarm(namespace, metric, dimension, of):
@@ -200,11 +219,11 @@ def test_whatever_fails_without_an_image_to_tell_of_raises_an_alarm(namespace, m
         alarm
         for alarm in of_type("AWS::CloudWatch::Alarm").values()
         if [(one["Name"], text(one["Value"])) for one in alarm.get("Dimensions", [])] == [(dimension, of)]
+        and (alarm["Namespace"], alarm["MetricName"]) == (namespace, metric)
     ]
 
-    assert (alarm["Namespace"], alarm["MetricName"]) == (namespace, metric)
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
-    assert alarm["Statistic"] == ("Sum" if metric == "ExecutionsFailed" else "Maximum")
+    assert alarm["Statistic"] == ("Sum" if namespace == "AWS/States" else "Maximum")
     assert alarm["TreatMissingData"] == "notBreaching"
     assert [text(action) for action in alarm["AlarmActions"]] == ["AlarmsTopic"]
 
