@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import scaling
-from bench.quotas import EXPRESS_SECONDS, Account
+from bench.quotas import EXPRESS_SECONDS, Account, Machine, read_definition
 from bench.scaling import DAY, Load, Scaled, simulate
 from cli import costs
 from cli.costs import EXPRESS, STANDARD
@@ -43,6 +43,18 @@ def test_pictures_and_table_are_up_to_date():
     for file, drawn in script["pictures"]().items():
         assert file.read_text(encoding="utf-8") == drawn, "run .venv/bin/python -m docs.scaling"
         assert file.name in page
+
+
+@pytest.mark.parametrize("error", ["Lambda.TooManyRequestsException", "RekognitionThrottled"])
+def test_pages_state_how_long_a_step_is_tried_again(error: str):
+    step = next(step for step in Machine.from_asl(read_definition()).steps if step.name == "ExtractMetadata")
+    rule = step.rules[step.first_match(error)]
+
+    waits = (min(rule.interval * rule.backoff_rate**n, rule.max_delay) for n in range(rule.max_attempts))
+    assert sum(waits) / 2 / 3600 == pytest.approx(8, abs=0.5)  # half of each, on average
+
+    assert "tried again for about eight hours: see" in (DOCS / "scaling.md").read_text(encoding="utf-8")
+    assert "last 8 hours, for Lambda and for Rekognition" in (DOCS / "quotas.md").read_text(encoding="utf-8")
 
 
 def test_no_simulated_image_fails_or_lacks_labels():
