@@ -49,7 +49,7 @@ class Tuned:
 def tune(name: str, function: Document, prices: Prices) -> Tuned:
     """A function's runs at every size, on arm64."""
     waited = function.get("RekognitionMs", 0)
-    ms = {size: duration_ms(function, size, rekognition=1) for size in SIZES}
+    ms = {size: duration_ms(function, size, rekognition=True) for size in SIZES}
     gb_second, request = (prices.by_name[name].of for name in ("lambda_gb_second_arm64", "lambda_request"))
     return Tuned(
         name,

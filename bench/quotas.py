@@ -191,7 +191,7 @@ def measured(*, labels: bool = True) -> dict[str, float]:
     """Seconds of each step for a photo of 12 megapixels: its processor time at its memory size, and its waiting."""
     functions = costs.usage()["Upload"]["Functions"]
     return {
-        step: costs.duration_ms(functions[name], functions[name]["MemoryMb"], rekognition=int(labels)) / 1000
+        step: costs.duration_ms(functions[name], functions[name]["MemoryMb"], rekognition=labels) / 1000
         for step, name in FUNCTIONS.items()
     }
 

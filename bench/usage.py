@@ -24,22 +24,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
-from samtranslator.yaml_helper import yaml_parse
 
 from bench import pictures
 from bench.quotas import DEFINITION
+from bench.template import Deployment
 from cli.api import Api, signed
 from local.stack import LocalStack
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "cli" / "usage.json"
-TEMPLATE = ROOT / "template.yaml"
 PICTURE = "JPEG 12 MP"
 PATIENCE_SECONDS = 120
 SETTLING_SECONDS = 4  # for the index function, which follows the table
 
-# Milliseconds from sending a request to the last byte of its answer, within a Region.
+# What is not measured. `LabelsAnImage` is added from the template: the default of LabelsMaxCount, the most that there
+# can be, because AWS does not say how many labels an image has on average.
 ASSUMED = {
+    # Milliseconds from sending a request to the last byte of its answer, within a Region.
     "S3Ms": 100,  # "roughly 100-200 milliseconds": Performance Design Patterns for Amazon S3
     "S3BytesPerMs": 85_000,  # "85-90 MB/s for each concurrent request", ibid.
     "DynamoDbMs": 10,  # "single-digit millisecond"
@@ -47,16 +48,20 @@ ASSUMED = {
     "SnsMs": 30,  # AWS states none
     "BetweenStatesMs": 50,  # AWS states none
     "XrayLogBytes": 120,  # of the line with the trace's id that Lambda adds to REPORT
+    "LabelBytes": 40,  # of a label in a record: its name, of about 15 characters, and its confidence
+    "ListEntryBytes": 300,  # of an entry of the index table, with DynamoDB's own
 }
 EXECUTION_BYTES = 300  # of an item in the table of executions, without the event
 SWEEP_LOG_BYTES = 1500  # of a sweep: three lines of Lambda's, one of ours, and two metrics
 SWEEP_METRICS = 2
-LIST_ENTRY_BYTES = 300  # of an entry of the index table, with DynamoDB's own
+ITEM_BYTES = 100  # that DynamoDB adds to the size of each stored item
 LOG_EVENT_BYTES = 26  # that CloudWatch Logs adds to each event
 KB, READ_UNIT = 1024, 4096
 
 # Requests that a function sends at the same time, so that it waits for one of them.
 AT_ONCE = {"ThumbnailsFunction": "s3:PutObject"}
+# Functions that wait for Rekognition: for all answers about a rendition at the same time, and for faces to crop around.
+WAITS_FOR_REKOGNITION = {"MetadataFunction": "RekognitionMs", "ThumbnailsFunction": "FaceCropsMs"}
 # Reasons of rejections and failures, of which each is a metric, and none is measured here.
 REASONS = 5
 OPERATIONS = ("Upload", "Deletion", "Api")
@@ -166,7 +171,7 @@ def units(requests: dict[str, Counter], record: dict) -> dict[str, int]:
         ("states", "dynamodb:PutItem"): begun + 1,
         ("StoreFunction", "dynamodb:PutItem"): complete + 2,
         ("states", "dynamodb:DeleteItem"): complete + 1,
-        # An entry of the index table in the list of all images. Those in lists of labels are `LabelEntries`.
+        # An entry of the index table in the list of all images. Those in lists of labels are `LabelsAnImage`.
         ("IndexFunction", "dynamodb:BatchWriteItem"): 1,
     }
     written = read = 0
@@ -204,7 +209,7 @@ def bill(measured: Measured, machine: str, count: int, record: dict, sizes: dict
 def functions_of(measured: Measured, count: int, sizes: dict[str, int]) -> tuple[dict[str, dict], int]:
     """What each function took in an invocation, and the bytes of all their logs; `sizes` are bytes read and written."""
     requests = measured.requests()
-    template = yaml_parse(TEMPLATE.read_text())["Resources"]
+    deployed = Deployment().resources
     functions, log_bytes = {}, 0
     for name, group in measured.groups.items():
         lines = measured.log(group)
@@ -218,15 +223,15 @@ def functions_of(measured: Measured, count: int, sizes: dict[str, int]) -> tuple
         }
         functions[name] = {
             "Invocations": round(len(reports) / count, 3),
-            "MemoryMb": template[name]["Properties"]["MemorySize"],
+            "MemoryMb": deployed[name]["MemorySize"],
             "ProcessorMs": round(statistics.median(found["Processor Time"] for found in reports), 1),
             "PeakMb": max(found["Max Memory Used"] for found in reports),
             "WaitMs": round(wait_ms(calls | {AT_ONCE.get(name, ""): 1}) + sizes.get(name, 0) / ASSUMED["S3BytesPerMs"]),
             "Requests": calls,
         }
         # Not counted, because the stand-in for Rekognition is another server.
-        if "DETECT_LABELS" in template[name]["Properties"].get("Environment", {}).get("Variables", {}):
-            functions[name]["RekognitionMs"] = ASSUMED["RekognitionMs"]
+        if name in WAITS_FOR_REKOGNITION:
+            functions[name][WAITS_FOR_REKOGNITION[name]] = ASSUMED["RekognitionMs"]
     return functions, log_bytes
 
 
@@ -261,13 +266,13 @@ def metrics(lines: list[str]) -> set[str]:
     return found
 
 
-def idle() -> dict:
-    """What costs something while nothing is uploaded: unconditional alarms, by their metrics, and dashboards."""
-    resources = [found for found in yaml_parse(TEMPLATE.read_text())["Resources"].values() if "Condition" not in found]
-    alarms = [found["Properties"] for found in resources if found["Type"] == "AWS::CloudWatch::Alarm"]
+def idle(**parameters: str) -> dict:
+    """What costs something while nothing is uploaded: alarms, by their metrics, and dashboards."""
+    deployment = Deployment(**parameters)
+    alarms = deployment.of_type("AWS::CloudWatch::Alarm")
     return {
         "Alarms": sum(sum("MetricStat" in metric for metric in alarm.get("Metrics", [])) or 1 for alarm in alarms),
-        "Dashboards": sum(found["Type"] == "AWS::CloudWatch::Dashboard" for found in resources),
+        "Dashboards": len(deployment.of_type("AWS::CloudWatch::Dashboard")),
     }
 
 
@@ -298,7 +303,8 @@ def measure(measured: Measured, images: int, photo: Path) -> dict:
         upload(key)
         print(f"\r{number} of {images} uploaded", end="", file=sys.stderr, flush=True)
     time.sleep(SETTLING_SECONDS)
-    record = measured.item(keys[-1])
+    # Without labels, which are assumed: how many the stand-in finds says nothing about photos.
+    record = measured.item(keys[-1]) | {"Labels": {"L": []}}
     renditions = sum(int(found["M"]["Bytes"]["N"]) for found in record["Renditions"]["M"].values())
     original = photo.stat().st_size
     lines = [line for group in measured.groups.values() for line in measured.log(group)]
@@ -307,9 +313,9 @@ def measure(measured: Measured, images: int, photo: Path) -> dict:
     uploads |= {
         "StoredBytes": item_bytes(record)
         + item_bytes({name: record[name] for name in INDEXED})
-        + 200
-        + LIST_ENTRY_BYTES,
-        "LabelEntries": len(record["Labels"]["L"]),
+        + 2 * ITEM_BYTES
+        + ASSUMED["ListEntryBytes"],
+        "BackedUpBytes": item_bytes(record) + ITEM_BYTES,
         "RecordBytes": item_bytes(record),
         "OriginalBytes": original,
         "RenditionBytes": renditions,
@@ -335,7 +341,7 @@ def measure(measured: Measured, images: int, photo: Path) -> dict:
         "Machine": f"{platform.machine()}, {_processor()}",
         "Picture": f"{PICTURE}, {original:,} bytes, the three default renditions",
         "Images": images,
-        "Assumed": ASSUMED,
+        "Assumed": dict(ASSUMED),
         "Upload": uploads,
         "Deletion": deletions,
         "Api": {"Functions": measure_api(measured, images, photo)},
@@ -417,17 +423,18 @@ def main() -> None:
 
 def derived(found: dict) -> dict:
     """The measurement with what follows from the template and the state machine as they are now."""
-    resources = yaml_parse(TEMPLATE.read_text())["Resources"]
+    deployment = Deployment()
     for operation in OPERATIONS:
         for name, function in found[operation]["Functions"].items():
-            function["MemoryMb"] = resources[name]["Properties"]["MemorySize"]
+            function["MemoryMb"] = deployment.resources[name]["MemorySize"]
+    found["Assumed"]["LabelsAnImage"] = int(deployment.parameters["LabelsMaxCount"])
     found["Idle"] |= idle()
-    found["Express"] = express(found["Api"]["Functions"]["StatusFunction"], resources)
+    found["Express"] = express(found["Api"]["Functions"]["StatusFunction"])
     return found
 
 
-def express(like: dict, resources: dict) -> dict:
-    """What an Express workflow adds: an item in the table of executions, and a sweep every minute.
+def express(like: dict) -> dict:
+    """What an Express workflow adds: an item in the table of executions, a sweep every minute, and what watches both.
 
     A sweep reads that table once. It is taken to use as much as the status function, which reads a record.
     """
@@ -437,7 +444,7 @@ def express(like: dict, resources: dict) -> dict:
         for state in json.loads(DEFINITION.read_text())["States"].values()
         if state.get("Arguments", {}).get("TableName") == "${ExecutionsTable}"
     )
-    memory = resources["SweepFunction"]["Properties"]["MemorySize"]
+    memory = Deployment(WorkflowType="EXPRESS").resources["SweepFunction"]["MemorySize"]
     return {
         "Tasks": dict(tasks),
         "WriteUnits": tasks.total() * math.ceil((len(event.encode()) + EXECUTION_BYTES) / KB),
@@ -446,6 +453,7 @@ def express(like: dict, resources: dict) -> dict:
         "Sweep": {name: like[name] for name in ("ProcessorMs", "WaitMs")} | {"MemoryMb": memory},
         "SweepLogBytes": SWEEP_LOG_BYTES,
         "Metrics": SWEEP_METRICS,
+        "Alarms": idle(WorkflowType="EXPRESS")["Alarms"] - idle()["Alarms"],
     }
 
 

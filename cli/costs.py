@@ -94,7 +94,8 @@ class Question:
     images: int
     workflow: str = STANDARD
     labels: bool = True
-    faces: bool = False
+    faces: bool = False  # DetectFaces
+    face_crops: bool = False  # a rendition with cover:face
     moderation: bool = False
     mail: bool = False
     traces: bool = False
@@ -104,8 +105,13 @@ class Question:
 
     @property
     def rekognition_calls(self) -> int:
-        """Calls for each image."""
-        return self.labels + self.faces + self.moderation
+        """Calls for each image. The faces that crops needed are not asked for again."""
+        return self.calls_about_rendition + self.face_crops
+
+    @property
+    def calls_about_rendition(self) -> int:
+        """Those of them that the metadata function sends, all at the same time."""
+        return self.labels + self.moderation + (self.faces and not self.face_crops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +153,10 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
     """The bill for the uploads of one month, with the deletions and retries that come with them."""
     images, deletions = question.images, question.images * question.deleted
     upload, deletion, idle, express = (measured[name] for name in ("Upload", "Deletion", "Idle", "Express"))
-    sweeps = express["SweepsAMonth"] if question.workflow == EXPRESS else 0
+    is_express = question.workflow == EXPRESS
+    sweeps = express["SweepsAMonth"] * is_express
+    assumed = measured["Assumed"]
+    labels = assumed["LabelsAnImage"] * question.labels
     price = {name: price.of for name, price in prices.by_name.items()}
     lines: list[Line] = []
 
@@ -172,7 +181,7 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
     for count, operation in ((images * (1 + question.retried), upload), (deletions, deletion)):
         for function in operation["Functions"].values():
             runs += count * function["Invocations"]
-            ms = duration_ms(function, function["MemoryMb"], rekognition=_calls(function, question))
+            ms = _duration_ms(function, question)
             ms += COLD * function["InitProcessorMs"]  # an init has a whole processor, whatever the memory size
             gb_seconds += count * function["Invocations"] * function["MemoryMb"] / 1024 * ms / 1000
     add("Lambda", "invocations", runs, "lambda_request")
@@ -185,19 +194,23 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
     # ------------------------------------------------------------------------------------------- S3, DynamoDB, events
     for name, requests in (("s3_write", "S3Writes"), ("s3_read", "S3Reads")):
         count = images * upload[requests] + deletions * deletion[requests]
-        # Rekognition reads a rendition with the function's role.
-        count += images * question.rekognition_calls if name == "s3_read" else 0
+        # Rekognition reads a rendition with the function's role. The JPEG for crops is in the request.
+        count += images * question.calls_about_rendition if name == "s3_read" else 0
         add("S3", "writes and listings" if name == "s3_write" else "reads", count, name)
     for kind in ("Write", "Read"):
         units = images * upload[f"{kind}Units"] + deletions * deletion[f"{kind}Units"]
-        # An image is in the list of each of its labels.
         if kind == "Write":
-            units += (images + deletions) * upload["LabelEntries"] * question.labels
-            units += images * express["WriteUnits"] * (question.workflow == EXPRESS)
+            units += images * express["WriteUnits"] * is_express
         add("DynamoDB", f"{kind.lower()} request units", units, f"dynamodb_{kind.lower()}_unit")
-    stored_gb = images * (1 - question.deleted) * upload["StoredBytes"] / GB
-    add("DynamoDB", "storage for a month", stored_gb, "dynamodb_gb_month")
-    add("DynamoDB", "point-in-time recovery for a month", stored_gb, "dynamodb_pitr_gb_month")
+    # An image has an entry in the list of each of its labels. A deletion removes them.
+    add("DynamoDB", "write request units of labels", (images + deletions) * labels, "dynamodb_write_unit")
+    kept = images * (1 - question.deleted)
+    stored = upload["StoredBytes"] + labels * (assumed["LabelBytes"] + assumed["ListEntryBytes"])
+    backed_up = upload["BackedUpBytes"] + labels * assumed["LabelBytes"]
+    add("DynamoDB", "storage for a month", kept * stored / GB, "dynamodb_gb_month")
+    add("DynamoDB", "point-in-time recovery for a month", kept * backed_up / GB, "dynamodb_pitr_gb_month")
+    # Each reads the table of executions, which is almost empty: half a unit, because it need not be consistent.
+    add("DynamoDB", "read request units of sweeps", sweeps / 2, "dynamodb_read_unit", monthly=True)
     add("EventBridge", "events of S3", images + deletions, "eventbridge_event")
     add("SNS", "publish requests", images, "sns_publish")
     add("SNS", "e-mails", images * question.mail, "sns_email")
@@ -206,23 +219,32 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
     log_gb = (images * upload["LogBytes"] + deletions * deletion["LogBytes"]) / GB
     add("CloudWatch", "logs", log_gb, "logs_gb")
     add("CloudWatch", "logs kept for a month", log_gb, "logs_gb_month")
-    add("CloudWatch", "alarms", idle["Alarms"], "alarm_month", monthly=True)
+    add("CloudWatch", "alarms", idle["Alarms"] + express["Alarms"] * is_express, "alarm_month", monthly=True)
     add("CloudWatch", "custom metrics", idle["Metrics"], "metric_month")
     add("CloudWatch", "logs of sweeps", sweeps * express["SweepLogBytes"] / GB, "logs_gb", monthly=True)
-    add("CloudWatch", "metrics of sweeps", express["Metrics"] * bool(sweeps), "metric_month", monthly=True)
+    add("CloudWatch", "metrics of sweeps", express["Metrics"] * is_express, "metric_month", monthly=True)
     add("CloudWatch", "dashboards", idle["Dashboards"], "dashboard_month", monthly=True)
     add("X-Ray", "traces", traces(images + deletions) * question.traces, "xray_trace")
     add("Rekognition", "images", images * question.rekognition_calls, "rekognition_image")
     return Estimate(question, tuple(lines))
 
 
-def duration_ms(function: Document, memory_mb: int, *, rekognition: float = 0) -> float:
-    """Milliseconds of a warm invocation with this memory: processor time at its share of a processor, and waiting."""
+def duration_ms(function: Document, memory_mb: int, *, rekognition: bool = False, face_crops: bool = False) -> float:
+    """Milliseconds of a warm invocation with this memory: processor time at its share of a processor, and waiting.
+
+    Two functions may wait for Rekognition: one for `rekognition`, the other for faces to crop around.
+    """
     return float(
         function["ProcessorMs"] / processor_share(memory_mb)
         + function["WaitMs"]
         + rekognition * function.get("RekognitionMs", 0)
+        + face_crops * function.get("FaceCropsMs", 0)
     )
+
+
+def _duration_ms(function: Document, question: Question) -> float:
+    asked = question.calls_about_rendition > 0
+    return duration_ms(function, function["MemoryMb"], rekognition=asked, face_crops=question.face_crops)
 
 
 def processor_share(memory_mb: int) -> float:
@@ -233,8 +255,7 @@ def processor_share(memory_mb: int) -> float:
 def express_seconds(operation: Document, question: Question) -> float:
     """Billed seconds of an execution: its functions one after another, its own calls, and the way between states."""
     ms: float = operation["OrchestrationMs"] + sum(
-        function["Invocations"] * duration_ms(function, function["MemoryMb"], rekognition=_calls(function, question))
-        for function in operation["Functions"].values()
+        function["Invocations"] * _duration_ms(function, question) for function in operation["Functions"].values()
     )
     return math.ceil(ms / 100) / 10
 
@@ -258,10 +279,6 @@ def storage_a_month(question: Question, measured: Document, prices: Prices) -> d
     }
 
 
-def _calls(function: Document, question: Question) -> int:
-    return question.rekognition_calls if "RekognitionMs" in function else 0
-
-
 def to_json(answer: Estimate, measured: Document, prices: Prices) -> dict[str, Any]:
     """`Total` and `ByService` in USD, and what they rest on."""
     question = answer.question
@@ -277,6 +294,7 @@ def to_json(answer: Estimate, measured: Document, prices: Prices) -> dict[str, A
             for line in answer.lines
         ],
         "Shares": {"Deleted": question.deleted, "Retried": question.retried, "Cold": COLD},
+        "Assumed": measured["Assumed"],
         "NotIncluded": {
             "S3StorageAMonth": {k: round(v, 6) for k, v in storage_a_month(question, measured, prices).items()}
         },

@@ -288,8 +288,11 @@ def _parser() -> argparse.ArgumentParser:
     costing.add_argument(
         "--labels", type=_switch, default=True, metavar="true|false", help="the stack's DetectLabels (default: true)"
     )
+    costing.add_argument("--faces", action="store_true", help="with the stack's DetectFaces")
     costing.add_argument(
-        "--faces", action="store_true", help="with the stack's DetectFaces, or a rendition with cover:face"
+        "--face-crops",
+        action="store_true",
+        help="with a rendition that crops around faces (cover:face), for which the function with the most memory waits",
     )
     costing.add_argument("--moderation", action="store_true", help="with the stack's Moderation")
     costing.add_argument("--mail", action="store_true", help="with an e-mail for each image")
@@ -439,6 +442,7 @@ def _cost(options: argparse.Namespace) -> int:
         workflow=options.workflow,
         labels=options.labels,
         faces=options.faces,
+        face_crops=options.face_crops,
         moderation=options.moderation,
         mail=options.mail,
         traces=options.traces,

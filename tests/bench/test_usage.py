@@ -19,6 +19,7 @@ from tests.template.stack import source
 MEASURED = costs.usage()
 UPLOAD = MEASURED["Upload"]
 AGAIN = "measure again: .venv/bin/python -m bench.usage"
+DERIVE = "read it again: .venv/bin/python -m bench.usage --derive && .venv/bin/python -m docs.costs"
 
 
 def test_transitions_are_those_of_the_state_machine():
@@ -39,7 +40,21 @@ def test_tasks_are_those_of_the_state_machine():
 def test_what_follows_from_the_template_is_up_to_date():
     again = usage.derived(json.loads(json.dumps(MEASURED)))
 
-    assert again == MEASURED, "read it again: .venv/bin/python -m bench.usage --derive"
+    assert again == MEASURED, DERIVE
+
+
+def test_the_alarms_of_a_deployment_depend_on_its_parameters():
+    alarms = usage.idle()["Alarms"]
+
+    assert usage.idle(LatencyAlarmSeconds="0")["Alarms"] == alarms - 1
+    assert usage.idle(WebhookUrl="https://example.com/images")["Alarms"] == alarms + 1
+    assert usage.idle(WorkflowType="EXPRESS")["Alarms"] == alarms + MEASURED["Express"]["Alarms"], DERIVE
+
+
+def test_labels_do_not_make_a_record_cost_another_unit():
+    labels = MEASURED["Assumed"]["LabelsAnImage"] * MEASURED["Assumed"]["LabelBytes"]
+
+    assert -(-(UPLOAD["RecordBytes"] + labels) // 1024) == -(-UPLOAD["RecordBytes"] // 1024)
 
 
 @pytest.mark.parametrize("name", [*UPLOAD["Functions"], *MEASURED["Deletion"]["Functions"]])

@@ -2,6 +2,7 @@
 
 import json
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,10 @@ from cli.main import main
 FREE = {name: Price(1, "", "") for name in costs.prices().by_name}
 FUNCTION = {"Invocations": 2, "MemoryMb": 1024, "ProcessorMs": 0, "WaitMs": 500, "InitProcessorMs": 0}
 USED = {
+    "Assumed": {"LabelsAnImage": 4, "LabelBytes": 2**10, "ListEntryBytes": 2**11},
     "Upload": {
         "Transitions": 6,
-        "Functions": {"A": FUNCTION, "B": FUNCTION | {"Invocations": 1, "RekognitionMs": 1000}},
+        "Functions": {"A": FUNCTION | {"FaceCropsMs": 3000}, "B": FUNCTION | {"Invocations": 1, "RekognitionMs": 1000}},
         "S3Writes": 5,
         "S3Reads": 2,
         "WriteUnits": 6,
@@ -22,7 +24,7 @@ USED = {
         "LogBytes": 2**20,
         "OrchestrationMs": 250,
         "StoredBytes": 2**20,
-        "LabelEntries": 4,
+        "BackedUpBytes": 2**19,
         "OriginalBytes": 2**30,
         "RenditionBytes": 2**20,
     },
@@ -43,6 +45,7 @@ USED = {
         "Sweep": {"ProcessorMs": 0, "WaitMs": 1000, "MemoryMb": 1024},
         "SweepLogBytes": 0,
         "Metrics": 2,
+        "Alarms": 3,
     },
     "Idle": {"Alarms": 4, "Metrics": 1, "Dashboards": 1},
 }
@@ -68,7 +71,8 @@ def bill(price: str, usd: float = 1.0, **question: object) -> float:
         ("s3_write", 5 * 1000),
         ("s3_read", 2 * 1000),
         ("dynamodb_write_unit", 6 * 1000),
-        ("dynamodb_pitr_gb_month", 1000 / 1024),
+        ("dynamodb_gb_month", 1000 / 1024),
+        ("dynamodb_pitr_gb_month", 1000 / 2048),
         ("eventbridge_event", 1000),
         ("sns_email", 0),
         ("logs_gb", 1000 / 1024),
@@ -106,15 +110,49 @@ def test_traces_and_mails_are_billed_on_request():
 def test_express_pays_for_its_table_and_its_sweeps():
     assert bill("dynamodb_write_unit", workflow=EXPRESS) == (6 + 2) * 1000
     assert bill("lambda_gb_second_arm64", workflow=EXPRESS) == pytest.approx(3 * 0.5 * 1000 + 100)
+    assert bill("dynamodb_read_unit", workflow=EXPRESS) == 2 * 1000 + 100 / 2
     assert bill("metric_month", workflow=EXPRESS) == 1 + 2
+    assert bill("alarm_month", workflow=EXPRESS) == 4 + 3
 
 
-def test_labels_cost_a_call_a_read_entries_and_a_longer_run():
+def test_labels_cost_a_call_a_read_and_a_longer_run():
     assert bill("rekognition_image", labels=True) == 1000
-    assert bill("dynamodb_write_unit", labels=True) == 10 * 1000
     assert bill("s3_read", labels=True) == 2000 + 1000
     assert bill("lambda_gb_second_arm64", labels=True) == pytest.approx((3 * 0.5 + 1) * 1000)
-    assert bill("rekognition_image", labels=True, faces=True, moderation=True) == 3000
+
+
+def test_an_entry_of_each_label_is_written_stored_and_removed():
+    assert bill("dynamodb_write_unit", labels=True) == (6 + 4) * 1000
+    assert bill("dynamodb_write_unit", labels=True, deleted=0.5) == (6 + 4) * 1000 + (3 + 4) * 500
+    assert bill("dynamodb_gb_month", labels=True) == pytest.approx(1000 * (2**20 + 4 * (2**10 + 2**11)) / 2**30)
+    assert bill("dynamodb_pitr_gb_month", labels=True) == pytest.approx(1000 * (2**19 + 4 * 2**10) / 2**30)
+
+
+def test_questions_about_a_rendition_are_asked_at_the_same_time():
+    everything = {"labels": True, "faces": True, "moderation": True}
+
+    assert bill("rekognition_image", **everything) == 3000
+    assert bill("lambda_gb_second_arm64", **everything) == pytest.approx((3 * 0.5 + 1) * 1000)
+
+
+def test_crops_around_faces_keep_the_larger_function_waiting():
+    assert bill("rekognition_image", face_crops=True) == 1000
+    assert bill("lambda_gb_second_arm64", face_crops=True) == pytest.approx((3 * 0.5 + 2 * 3) * 1000)
+    assert bill("s3_read", face_crops=True) == 2000  # the request contains the picture
+
+
+def test_faces_that_crops_needed_are_not_paid_for_twice():
+    assert bill("rekognition_image", faces=True, face_crops=True) == 1000
+
+
+def test_crops_around_faces_cost_what_their_page_says():
+    def usd(**question: bool) -> float:
+        return estimate(Question(1000, labels=False, **question), costs.usage(), costs.prices()).total
+
+    waiting = usd(face_crops=True) - usd() - 1000 * costs.prices().by_name["rekognition_image"].of(1)
+
+    page = (Path(__file__).parents[2] / "docs" / "faces.md").read_text(encoding="utf-8")
+    assert f"its memory is billed: {waiting:.3f} USD per 1,000 images" in page
 
 
 def test_tiers_are_used_one_after_another():
@@ -156,6 +194,15 @@ def test_json_states_the_total_and_its_parts(capsys: pytest.CaptureFixture[str])
     assert found["ByService"]["Rekognition"] == 1.0
     assert found["ByService"]["Step Functions"] == pytest.approx(0.15, abs=0.003)
     assert found["PricesAsOf"]
+    assert found["Assumed"]["LabelsAnImage"] == 10
+
+
+def test_options_say_what_the_stack_asks_rekognition(capsys: pytest.CaptureFixture[str]):
+    def calls(*options: str) -> float:
+        return json.loads(printed(capsys, "--json", "--images", "1000", *options))["ByService"]["Rekognition"]
+
+    assert calls("--labels", "false", "--faces") == calls("--labels", "false", "--face-crops") == 1
+    assert calls("--faces", "--face-crops", "--moderation") == 3
 
 
 def test_no_uploads_cost_what_is_idle(capsys: pytest.CaptureFixture[str]):

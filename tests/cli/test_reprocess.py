@@ -96,6 +96,14 @@ def test_every_line_that_is_left_out_of_the_cost_exists():
     assert {line.what for line in lines} >= reprocess._NOT_AGAIN
 
 
+def test_a_run_costs_what_the_stack_asks_rekognition(archive):
+    archive.parameters.update(DetectLabels="false", DetectFaces="true", Renditions="face=200x200:cover:face")
+
+    each = reprocess.plan(archive, Account(1000), "uploads/", [Selection.ALL]).each
+
+    assert (each.labels, each.faces, each.face_crops, each.rekognition_calls) == (False, True, True, 1)
+
+
 def test_objects_that_are_not_selected_cost_almost_nothing():
     assert planned(0, others=1_000_000).usd < 3
 

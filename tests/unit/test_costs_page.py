@@ -28,6 +28,7 @@ def test_prose_states_the_computed_cost_of_a_thousand_images(name: str):
     for question in (
         Question(1_000_000),
         Question(1_000_000, labels=False),
+        Question(1_000_000, EXPRESS),
         Question(1_000_000, EXPRESS, labels=False),
     ):
         total = estimate(question, costs.usage(), costs.prices()).total
