@@ -31,6 +31,5 @@ HISTORIES = [
     History(("good", "delete", "restore"), versioned=True),
     History(("good", "good", "undo"), versioned=True),
     History(("good", "bad", "undo"), versioned=True, same_second=True),
-    History(("good", "good", "prune"), versioned=True, same_second=True),
     History(("good", "enable", "good", "undo")),
 ]

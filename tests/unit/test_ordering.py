@@ -161,6 +161,14 @@ def test_an_announcement_in_flight_can_be_overtaken():
     assert explored.problems == ["an object was announced after a newer one"]
 
 
+@pytest.mark.slow
+def test_a_permanent_deletion_may_have_a_newer_upload_announced_twice():
+    """If it overtakes the event of that upload: S3 does not say whether it made the upload current."""
+    explored = explore(History(("good", "good", "prune"), versioned=True))
+
+    assert explored.problems == ["the newest version was announced as ['COMPLETED', 'COMPLETED']"]
+
+
 def test_only_an_unmarked_failure_is_announced_twice():
     history = History(("good", "good"), aborts=1, failures=1, duplicates=1)
 
