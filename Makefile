@@ -32,7 +32,7 @@ unit: setup  ## Run the tests that need neither the emulator nor other processes
 	@$(PYTHON) -m pytest -n auto --dist loadgroup -m "not slow" --hypothesis-profile=quick \
 		--ignore=tests/integration --ignore=tests/local
 
-torture: setup  ## Random uploads and faults on a system of its own, for about fifteen minutes [OPTIONS="--seed 7"]
+torture: setup  ## Random uploads and faults on a system of its own, for about half an hour [OPTIONS="--seed 7"]
 	@$(PYTHON) -m tests.torture $(OPTIONS)
 
 lint: setup  ## Check style, types, template and state machines

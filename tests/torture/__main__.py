@@ -1,6 +1,6 @@
 """Everything that may go wrong, on a system of its own: is anything lost, silent or told twice?
 
-    python -m tests.torture                        # about fifteen minutes
+    python -m tests.torture                        # about half an hour
     python -m tests.torture --seed 7 --minutes 10  # the same days again, longer
     python -m tests.torture --only burst --images 200
     python -m tests.torture --workflow EXPRESS     # of an Express workflow, whose executions reach their time limit
