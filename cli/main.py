@@ -187,15 +187,14 @@ def _parser() -> argparse.ArgumentParser:
         help="only objects without a record, such as those that were in the bucket before the stack",
     )
     reprocessing.add_argument(
-        "--at-once", type=_count, metavar="N", help="images to process at a time (default: a share of the quotas)"
+        "--at-once", type=_at_once, metavar="N", help="images to process at a time (default: a share of the quotas)"
     )
     reprocessing.add_argument(
         "--tolerate",
         type=int,
         choices=range(101),
-        default=reprocess.DEFAULT_TOLERATED,
         metavar="PERCENT",
-        help="end the run early if more of the images fail (default: %(default)s)",
+        help=f"end the run early if more of the images fail (default: {reprocess.DEFAULT_TOLERATED})",
     )
     reprocessing.add_argument("--dry-run", action="store_true", help="print what would be done, and start nothing")
     reprocessing.add_argument("--yes", action="store_true", help="do not ask for confirmation")
@@ -384,7 +383,10 @@ def _failures(options: argparse.Namespace) -> int:
 
 def _redrive(options: argparse.Namespace) -> int:
     if bool(options.keys) == (options.all or options.labels):
-        raise SetupError("nothing selected to redrive: give keys, or --all, or --labels")
+        raise SetupError(
+            f"{'keys and --all or --labels were given' if options.keys else 'nothing selected to redrive'}: "
+            "give either keys, or --all, or --labels"
+        )
     stack = _stack(options, TO_OPERATE)
     if options.labels:
         found = [failure for failure in _read(failures.in_table, stack) if missing(failure.record)]
@@ -455,8 +457,7 @@ def _cost(options: argparse.Namespace) -> int:
 
 
 def _reprocess(options: argparse.Namespace) -> int:
-    if (options.prefix is None) == (options.action is None):
-        raise SetupError(f"what to process? Give a prefix, such as {UPLOADS_PREFIX}, or one of the options for a run")
+    _require_one_purpose(options)
     session = default_session()
     stack = Stack.find(session, options.stack or default_name(Path.cwd()), reprocess.NEEDED)
     if options.action:
@@ -477,7 +478,7 @@ def _reprocess(options: argparse.Namespace) -> int:
             options.prefix,
             selections,
             at_once=options.at_once,
-            tolerated=options.tolerate,
+            tolerated=reprocess.DEFAULT_TOLERATED if options.tolerate is None else options.tolerate,
             on_progress=counted,
         )
     report.print_plan(plan, as_json=options.json and options.dry_run)
@@ -490,6 +491,25 @@ def _reprocess(options: argparse.Namespace) -> int:
         _say("nothing was started")
         return OK
     return _shown_run(options, stack, plan.start(stack), follow=options.follow)
+
+
+def _require_one_purpose(options: argparse.Namespace) -> None:
+    """Raises SetupError unless the options are those of a new run, or one for an existing run."""
+    if not options.action:
+        if options.prefix is None:
+            raise SetupError(f"what to process? Give a prefix, such as {UPLOADS_PREFIX}, or an option for a run")
+        return
+    of_a_new_run = {
+        "a prefix": options.prefix is not None,
+        "--missing-renditions": Selection.MISSING_RENDITIONS in (options.selections or ()),
+        "--unrecorded": Selection.UNRECORDED in (options.selections or ()),
+        "--at-once": options.at_once is not None,
+        "--tolerate": options.tolerate is not None,
+        "--dry-run": options.dry_run,
+    }
+    if given := [name for name, is_given in of_a_new_run.items() if is_given]:
+        what, _ = options.action
+        raise SetupError(f"--{what} is about a run as it was started: it cannot be combined with {' and '.join(given)}")
 
 
 def _shown_run(options: argparse.Namespace, stack: Stack, run: str, *, follow: bool) -> int:
@@ -697,6 +717,13 @@ def _count(text: str) -> int:
         count = -1
     if not 0 <= count <= 10**12:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of images")
+    return count
+
+
+def _at_once(text: str) -> int:
+    count = int(text) if text.isdecimal() else 0
+    if not 1 <= count <= reprocess.MOST_AT_ONCE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of images from 1 to {reprocess.MOST_AT_ONCE:,}")
     return count
 
 

@@ -25,7 +25,8 @@ NEEDED = (*TO_OPERATE, "Reprocess")
 DEFAULT_TOLERATED = 10  # percent of the images
 LONGEST = 1_500_000  # objects in one run (statemachine/reprocess.asl.json)
 BATCH = 100  # objects, the state machine's MaxItemsPerBatch
-MOST_AT_ONCE = 1000  # images
+MOST_AT_ONCE = 100_000  # images: 10 in each of 10,000 batches, as many as a Distributed Map runs at a time
+_MOST_BY_DEFAULT = 1000  # images
 _AT_ONCE_IN_A_BATCH = 10  # images; a batch that is nearly done leaves the others' places unused
 # What a run leaves to other uploads: three quarters of the Lambda executions, and half of the calls of Rekognition.
 _SHARE_OF_LAMBDA, _SHARE_OF_REKOGNITION = 1 / 4, 1 / 2
@@ -60,7 +61,7 @@ class Plan:
     prefix: str
     selections: tuple[Selection, ...]
     decisions: Counter[Decision]  # the number of objects for each
-    at_once: int  # images
+    most_at_once: int  # images
     tolerated: int  # percent
     each: costs.Question  # about one image, as the stack is deployed
 
@@ -74,13 +75,18 @@ class Plan:
         return self.decisions[Decision.PROCESS]
 
     @property
-    def images_in_a_batch(self) -> int:
-        """How many images of a batch are processed at a time."""
-        return min(self.at_once, _AT_ONCE_IN_A_BATCH)
+    def batches_at_once(self) -> int:
+        return -(-self.most_at_once // _AT_ONCE_IN_A_BATCH)
 
     @property
-    def batches_at_once(self) -> int:
-        return self.at_once // self.images_in_a_batch
+    def images_in_a_batch(self) -> int:
+        """How many images of a batch are processed at a time."""
+        return self.most_at_once // self.batches_at_once
+
+    @property
+    def at_once(self) -> int:
+        """How many images are processed at a time: `most_at_once`, or a few less, as every batch processes the same."""
+        return self.batches_at_once * self.images_in_a_batch
 
     @property
     def seconds(self) -> float:
@@ -138,7 +144,7 @@ def plan(
 ) -> Plan:
     """The dry run: lists the objects, and reads their records where the selection depends on them.
 
-    `at_once` is how many images are processed at a time; None for a share of the account's quotas. `on_progress` is
+    `at_once` is how many images may be processed at a time; None for a share of the account's quotas. `on_progress` is
     called with the number of objects just seen.
     """
     each = _question_about(stack.parameters)
@@ -197,7 +203,7 @@ def _fair_share(stack: Stack, aws_lambda: Client, each: costs.Question) -> int:
     if each.rekognition_calls:
         calls = _REKOGNITION_CALLS.get(stack.s3.meta.region_name, _REKOGNITION_CALLS_ELSEWHERE)
         share = min(share, calls * _SHARE_OF_REKOGNITION * seconds_of(each))
-    return max(1, min(int(share), MOST_AT_ONCE))
+    return max(1, min(int(share), _MOST_BY_DEFAULT))
 
 
 def seconds_of(each: costs.Question) -> float:

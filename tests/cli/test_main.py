@@ -300,10 +300,19 @@ def test_exit_1_if_a_redriven_image_fails_again(machines: StateMachinesStandIn, 
     assert run("redrive", "uploads/cat.jpg") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["uploads/cat.jpg", "--all"], ["uploads/cat.jpg", "--labels"]])
-def test_exit_2_if_nothing_is_selected_to_redrive(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "nothing selected to redrive"),
+        (["uploads/cat.jpg", "--all"], "keys and --all or --labels were given"),
+        (["uploads/cat.jpg", "--labels"], "keys and --all or --labels were given"),
+    ],
+)
+def test_exit_2_unless_one_thing_is_selected_to_redrive(
+    arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("redrive", *arguments) == 2
-    assert "give keys, or --all, or --labels" in capsys.readouterr().err
+    assert f"{problem}: give either keys, or --all, or --labels" in capsys.readouterr().err
 
 
 def test_a_stack_without_state_machine_outputs_only_takes_uploads(

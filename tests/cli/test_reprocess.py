@@ -108,11 +108,30 @@ def test_objects_that_are_not_selected_cost_almost_nothing():
     assert planned(0, others=1_000_000).usd < 3
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 9, 10, 11, 25, 250])
-def test_no_more_images_are_processed_at_a_time_than_allowed(at_once: int):
-    plan = planned(1000, at_once=at_once)
+@pytest.mark.parametrize(
+    ("allowed", "batches", "images"),
+    [(1, 1, 1), (9, 1, 9), (10, 1, 10), (11, 2, 5), (19, 2, 9), (25, 3, 8), (250, 25, 10), (1999, 200, 9)],
+)
+def test_as_many_images_run_at_a_time_as_the_plan_says(stack, allowed: int, batches: int, images: int):
+    plan = planned(1000, at_once=allowed)
+    execution = started(stack, plan.start(stack))
 
-    assert at_once - 9 <= plan.batches_at_once * plan.images_in_a_batch <= at_once
+    assert (execution["BatchesAtOnce"], execution["ImagesAtOnce"]) == (batches, images)
+    assert plan.at_once == reprocess.to_json(plan)["ImagesAtOnce"] == batches * images <= allowed
+    assert plan.seconds > 1000 * reprocess.seconds_of(plan.each) / (batches * images)
+
+
+@pytest.mark.parametrize("at_once", ["0", "-5", "many", "100001"])
+def test_a_number_of_images_at_a_time_is_refused_by_name(capsys, at_once: str):
+    with pytest.raises(SystemExit):
+        main(["reprocess", "uploads/", "--dry-run", "--at-once", at_once])
+
+    assert f"argument --at-once: '{at_once}' is not a number of images from 1 to" in capsys.readouterr().err
+
+
+def started(stack, execution: str) -> dict:
+    """The input of an execution."""
+    return json.loads(reprocess._described(stack, execution)["input"])
 
 
 def test_a_run_of_too_many_objects_is_refused(stack):
@@ -170,9 +189,27 @@ def test_a_second_run_is_refused(command, archive):
     assert "is still running" in err
 
 
-@pytest.mark.parametrize("arguments", [(), ("uploads/", "--stop")])
-def test_a_prefix_and_a_run_exclude_each_other(command, arguments: tuple[str, ...]):
-    assert command(*arguments)[0] == 2
+@pytest.mark.parametrize("action", ["--resume", "--stop", "--follow", "--status"])
+@pytest.mark.parametrize(
+    ("others", "named"),
+    [
+        (["--dry-run"], "--dry-run"),
+        (["--at-once", "5"], "--at-once"),
+        (["--tolerate", "10"], "--tolerate"),
+        (["--missing-renditions", "--unrecorded"], "--missing-renditions and --unrecorded"),
+        (["--", "uploads/"], "a prefix"),
+    ],
+)
+def test_options_of_a_new_run_are_refused_for_an_existing_one(capsys, action: str, others: list[str], named: str):
+    status = main(["reprocess", action, *others])
+
+    assert status == 2
+    assert f"{action} is about a run as it was started: it cannot be combined with {named}\n" in capsys.readouterr().err
+
+
+def test_without_a_prefix_and_a_run_nothing_is_done(capsys):
+    assert main(["reprocess", "--dry-run"]) == 2
+    assert "what to process?" in capsys.readouterr().err
 
 
 def test_nothing_to_process_is_no_failure(command):
