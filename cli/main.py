@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
         ("status", "show the progress of a run, and what failed"),
         ("follow", "follow a run to its end"),
         ("stop", "stop a run: start no further images; those in progress are completed"),
-        ("resume", "continue a run that was stopped or failed"),
+        ("resume", "continue a run that was stopped or failed, without what it has done"),
     ):
         existing.add_argument(
             f"--{action}",
@@ -462,12 +462,12 @@ def _reprocess(options: argparse.Namespace) -> int:
     stack = Stack.find(session, options.stack or default_name(Path.cwd()), reprocess.NEEDED)
     if options.action:
         what, name = options.action
-        run = reprocess.find(stack, name)
+        execution = reprocess.find(stack, name)
         if what == "stop":
-            reprocess.stop(stack, run)
+            reprocess.stop(stack, execution)
         elif what == "resume":
-            reprocess.resume(stack, run)
-        return _shown_run(options, stack, run, follow=what != "status" and options.follow)
+            execution = reprocess.resume(stack, execution)
+        return _shown_run(options, stack, execution, follow=what != "status" and options.follow)
 
     aws_lambda = session.client("lambda")
     selections = options.selections or [Selection.ALL]
@@ -512,23 +512,23 @@ def _require_one_purpose(options: argparse.Namespace) -> None:
         raise SetupError(f"--{what} is about a run as it was started: it cannot be combined with {' and '.join(given)}")
 
 
-def _shown_run(options: argparse.Namespace, stack: Stack, run: str, *, follow: bool) -> int:
-    """Print what becomes of a run, or what has become of it so far; returns the exit status."""
-    progress = reprocess.observe(stack, run)
+def _shown_run(options: argparse.Namespace, stack: Stack, execution: str, *, follow: bool) -> int:
+    """Print what becomes of an execution, or what has become of it so far; returns the exit status."""
+    progress = reprocess.observe(stack, execution)
     if follow:
         try:
-            with report.RunProgress(run) as shown:
-                for progress in reprocess.follow(stack, run):
+            with report.RunProgress(execution) as shown:
+                for progress in reprocess.follow(stack, execution):
                     shown.show(progress)
         except KeyboardInterrupt as error:
-            error.add_note(f"{run} goes on without this command: see --status, --follow and --stop")
+            error.add_note(f"{execution} goes on without this command: see --status, --follow and --stop")
             raise
     if progress.status == "RUNNING":
         report.print_run(progress, [], [], as_json=options.json)
         return OK
     with _counting("records read") as counted:
         images = reprocess.failed_images(stack, progress, counted)
-    batches = reprocess.failed_batches(stack, run)
+    batches = reprocess.failed_batches(stack, execution)
     report.print_run(progress, images, batches, as_json=options.json)
     return NOT_ALL_COMPLETED if progress.status != "SUCCEEDED" or images or batches else OK
 

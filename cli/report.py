@@ -267,8 +267,8 @@ class RunProgress:
 
     _SILENCE = 30.0  # seconds between two lines
 
-    def __init__(self, run: str) -> None:
-        self._run = run
+    def __init__(self, execution: str) -> None:
+        self._execution = execution
         console = Console(stderr=True)
         self._bar = Progress(
             SpinnerColumn(),
@@ -295,7 +295,8 @@ class RunProgress:
         self._bar.update(self._task, completed=progress.looked_at, total=progress.objects)
         if not self._is_terminal and time.monotonic() - self._said_at > self._SILENCE:
             self._said_at = time.monotonic()
-            print(f"{self._run}: {progress.looked_at:,} of {progress.objects:,} objects", file=sys.stderr, flush=True)
+            seen = f"{progress.looked_at:,} of {progress.objects:,} objects"
+            print(f"{self._execution}: {seen}", file=sys.stderr, flush=True)
 
 
 def print_run(
@@ -305,7 +306,8 @@ def print_run(
     print_failures(images, as_json=as_json)
     if as_json:
         document = {
-            "Run": progress.name,
+            "Run": progress.run,
+            "Execution": progress.execution,
             "Status": progress.status,
             "StartedAt": progress.started,
             "Objects": progress.objects,
@@ -323,12 +325,15 @@ def print_run(
     parts = [f"{count:,} {outcome.lower()}" for outcome, count in progress.outcomes.items() if count]
     if progress.outcomes:
         parts.append(f"{progress.looked_at - sum(progress.outcomes.values()):,} left as they are")
-    said = f"{progress.name} {progress.status}: {progress.looked_at:,} of {_counted(progress.objects, 'object')}"
+    name = progress.run
+    if progress.execution != progress.run:
+        name += f", resumed as {progress.execution},"
+    said = f"{name} {progress.status}: {progress.looked_at:,} of {_counted(progress.objects, 'object')}"
     said += f": {', '.join(parts)}" if parts else ""
     if progress.reason:
         said += f" ({progress.reason})"
-    if progress.status in ("FAILED", "ABORTED", "TIMED_OUT"):
-        said += "; go on with: image-pipeline reprocess --resume"
+    if batches or progress.status in ("FAILED", "ABORTED", "TIMED_OUT"):
+        said += f"; go on with: image-pipeline reprocess --resume {progress.run}"
     say(f"image-pipeline: {printable(said)}", markup=False)
 
 

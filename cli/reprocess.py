@@ -1,6 +1,7 @@
 """Processing images again that are in the bucket already: the dry run, and runs of the state machine Reprocess."""
 
 import json
+import re
 import secrets
 import time
 from collections import Counter
@@ -23,7 +24,7 @@ from imagepipeline.reprocessing import Decision, Selection, belongs_to, decide
 NEEDED = (*TO_OPERATE, "Reprocess")
 
 DEFAULT_TOLERATED = 10  # percent of the images
-LONGEST = 1_500_000  # objects in one run (statemachine/reprocess.asl.json)
+LONGEST = 1_400_000  # objects in one run, whose results must fit into 256 KiB (tests/statemachine/test_reprocess.py)
 BATCH = 100  # objects, the state machine's MaxItemsPerBatch
 MOST_AT_ONCE = 100_000  # images: 10 in each of 10,000 batches, as many as a Distributed Map runs at a time
 _MOST_BY_DEFAULT = 1000  # images
@@ -120,6 +121,7 @@ class Plan:
             raise SetupError(f"{running} is still running: --follow it, or --stop it first")
         name = f"reprocess-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
         settings = {
+            "Run": name,
             "Prefix": self.prefix,
             "Selections": self.selections,
             "BatchesAtOnce": self.batches_at_once,
@@ -216,22 +218,42 @@ def seconds_of(each: costs.Question) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A run as it is now."""
+    """A run as its latest execution is now."""
 
-    name: str
+    run: str
+    execution: str  # the run's name, unless the run was resumed
     status: str  # RUNNING, or one of ENDED
     started: str  # ISO 8601, UTC
     objects: int  # all, or 0 before they are listed
     looked_at: int  # in batches that have ended
     reason: str  # why it failed; empty if it did not
-    outcomes: dict[str, int]  # of a run that succeeded: {"Completed", "Rejected", "Failed", "Superseded"}
+    outcomes: dict[str, int]  # of an execution that succeeded: {"Completed", "Rejected", "Failed", "Superseded"}
 
 
 def find(stack: Stack, name: str = "") -> str:
-    """The name of a run; by default, of the latest. Raises SetupError if there is none."""
-    if found := name or _latest(stack):
+    """The latest execution of the run that one of its executions belongs to; by default, of the latest run.
+
+    Raises SetupError if there is none.
+    """
+    if name:
+        return next((latest for latest, _ in _executions(stack, _run_of(_described(stack, name)))), name)
+    if found := _latest(stack):
         return found
     raise SetupError("there was no run yet: start one with image-pipeline reprocess PREFIX")
+
+
+def _run_of(execution: Document) -> str:
+    """The run that an execution belongs to: its own name, or that of the execution that it continues."""
+    run: str = json.loads(execution["input"]).get("Run", execution["name"])
+    return run
+
+
+def _executions(stack: Stack, run: str) -> Iterator[tuple[str, int]]:
+    """The names and numbers of a run's executions, the latest first. The number of the first is 1."""
+    pages = stack.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=stack.outputs["Reprocess"])
+    for listed in (each for page in pages for each in page["executions"]):
+        if numbered := re.fullmatch(rf"{re.escape(run)}(?:_(\d+))?", listed["name"]):
+            yield listed["name"], int(numbered[1] or 1)
 
 
 def _latest(stack: Stack, status: str = "") -> str:
@@ -241,23 +263,24 @@ def _latest(stack: Stack, status: str = "") -> str:
 
 
 def observe(stack: Stack, name: str) -> Progress:
-    """What has become of a run so far. Raises SetupError if it does not exist."""
-    run = _described(stack, name)
+    """What has become of an execution so far. Raises SetupError if it does not exist."""
+    execution = _described(stack, name)
     counts: Document = next((each["itemCounts"] for each in _map_runs(stack, name)), {})
-    reason = ": ".join(filter(None, (run.get("error"), run.get("cause"))))
+    reason = ": ".join(filter(None, (execution.get("error"), execution.get("cause"))))
     return Progress(
+        _run_of(execution),
         name,
-        run["status"],
-        run["startDate"].astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        execution["status"],
+        execution["startDate"].astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         counts.get("total", 0),
         counts.get("succeeded", 0) + counts.get("failed", 0),
         reason,
-        json.loads(run["output"]) if run["status"] == "SUCCEEDED" else {},
+        json.loads(execution["output"]) if execution["status"] == "SUCCEEDED" else {},
     )
 
 
 def follow(stack: Stack, name: str) -> Iterator[Progress]:
-    """What has become of a run, again and again until it has ended."""
+    """What has become of an execution, again and again until it has ended."""
     pause = _PAUSE
     while (progress := observe(stack, name)).status not in ENDED:
         yield progress
@@ -272,20 +295,22 @@ def stop(stack: Stack, name: str) -> None:
         stack.stepfunctions.stop_execution(executionArn=_arn(stack, name), cause="image-pipeline reprocess --stop")
 
 
-def resume(stack: Stack, name: str) -> None:
-    """Go on with a run that ended early. Raises SetupError if it cannot be continued."""
+def resume(stack: Stack, name: str) -> str:
+    """Go on with the run whose latest execution this is; returns the name of the execution that does.
+
+    It looks at every object again, leaves out what the run has done, and processes what failed or was not reached.
+    Raises SetupError if another run is running, or if nothing is left to do.
+    """
     if running := _latest(stack, "RUNNING"):
         raise SetupError(f"{running} is still running: --follow it, or --stop it first")
-    _described(stack, name)
-    try:
-        stack.stepfunctions.redrive_execution(executionArn=_arn(stack, name))
-    except ClientError as error:
-        if code(error) != "ExecutionNotRedrivable":
-            raise
-        raise SetupError(
-            f"{name} cannot be resumed ({error.response['Error']['Message']}): start a new run, "
-            "with --missing-renditions or --unrecorded to leave out what is done"
-        ) from error
+    latest = _described(stack, name)
+    if latest["status"] == "SUCCEEDED" and not failed_batches(stack, name):
+        raise SetupError(f"{name} has reached every object: image-pipeline redrive --all processes images that failed")
+    run = _run_of(latest)
+    # Of two commands that resume a run at the same time, the second gets the execution that the first has started.
+    resumed = f"{run}_{1 + max((number for _, number in _executions(stack, run)), default=1)}"
+    stack.stepfunctions.start_execution(stateMachineArn=stack.outputs["Reprocess"], name=resumed, input=latest["input"])
+    return resumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +324,7 @@ class FailedBatch:
 
 
 def failed_batches(stack: Stack, name: str) -> list[FailedBatch]:
-    """The batches that failed otherwise than by the failures of their images."""
+    """The batches of an execution that failed otherwise than by the failures of their images."""
     found = []
     for run in _map_runs(stack, name):
         pages = stack.stepfunctions.get_paginator("list_executions").paginate(
@@ -321,7 +346,7 @@ def failed_images(
     deadline = time.monotonic() + _INDEX_DELAY
     while True:
         found = failures.in_table(stack, datetime.now(UTC), on_progress=on_progress)
-        of_the_run = [each for each in found if each.kind != failures.HELD and belongs_to(progress.name, each.record)]
+        of_the_run = [each for each in found if each.kind != failures.HELD and belongs_to(progress.run, each.record)]
         failed = sum(failure.kind == failures.FAILED for failure in of_the_run)
         # The list of what needs attention follows the table with a delay.
         if failed >= progress.outcomes.get("Failed", 0) or time.monotonic() > deadline:

@@ -21,8 +21,9 @@ aws.make_clients("s3", "dynamodb")
 def handler(event: dict, context: LambdaContext) -> dict:
     """Takes `{"Objects", "Run", "Selections"}`: up to 100 entries of an S3 listing, and what the run is about.
 
-    Returns `{"Images"}`, a list of `{"Name", "Event"}`: the name of the execution of ImagePipeline that processes the
-    image again, and its input. Raises ServiceUnavailable.
+    Returns `{"Images", "Done"}`. `Images` is a list of `{"Name", "Event"}`: the name of the execution of ImagePipeline
+    that processes the image again, and its input. `Done` is the number of objects that the run has processed before it
+    was resumed. Raises ServiceUnavailable.
     """
     logger.append_keys(run=event["Run"])
     bucket, table = config.text("UPLOADS_BUCKET"), config.text("IMAGES_TABLE")
@@ -30,11 +31,12 @@ def handler(event: dict, context: LambdaContext) -> dict:
     specs = renditions.parse(config.text("RENDITIONS"))
     sizes = {listed["Key"]: listed["Size"] for listed in event["Objects"]}
     found = records.find_all(table, list(sizes))
-    chosen = [
-        key
+    decisions = {
+        key: reprocessing.decide(key, size, found.get(key), selections, specs, event["Run"])
         for key, size in sizes.items()
-        if reprocessing.decide(key, size, found.get(key), selections, specs, event["Run"]) is Decision.PROCESS
-    ]
+    }
+    chosen = [key for key, decision in decisions.items() if decision is Decision.PROCESS]
+    done = sum(decision is Decision.DONE for decision in decisions.values())
 
     def image(key: str) -> JsonObject | None:
         # The listing may be days old. Its event for an object that was replaced since would remove the newer record.
@@ -50,5 +52,5 @@ def handler(event: dict, context: LambdaContext) -> dict:
         images = [made for made in pool.map(image, chosen) if made]
     finally:
         pool.shutdown(cancel_futures=True)
-    logger.info("images selected", extra={"listed": len(sizes), "selected": len(images)})
-    return {"Images": images}
+    logger.info("images selected", extra={"listed": len(sizes), "selected": len(images), "done": done})
+    return {"Images": images, "Done": done}

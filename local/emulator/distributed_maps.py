@@ -1,7 +1,6 @@
-"""Step Functions: Distributed Map states, redriving them, and executions that wait for others.
+"""Step Functions: Distributed Map states, and executions that wait for others.
 
-MiniStack runs a Distributed Map state in JSONPath alone. What is left of the difference: a redriven execution starts
-again at its first state, and so does each redriven child execution, instead of where it failed.
+MiniStack runs a Distributed Map state in JSONPath alone.
 """
 
 import contextvars
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
-from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, now_iso
+from ministack.core.responses import get_account_id, get_region, json_response, now_iso
 from ministack.services import stepfunctions
 from ministack.services.stepfunctions import _ExecutionError
 
@@ -48,20 +47,11 @@ def run_jsonata_map(
     def evaluate(template: object, result: object = None) -> object:
         return stepfunctions._apply_jsonata_template(template, raw_input, ctx, result=result)
 
-    run = _begun_run(execution) or _new_run(execution, state_def, evaluate)
+    run = _new_run(execution, state_def, evaluate)
     _MapRun(run, iterator, execution, ctx).finish()
     results = [json.loads(child["output"]) for child in _children(run) if child["status"] == "SUCCEEDED"]
     output = evaluate(state_def["Output"], results) if "Output" in state_def else results
     return output, stepfunctions._next_or_end(state_def)
-
-
-def _begun_run(execution: dict) -> dict | None:
-    """The Map Run of an execution that is redriven, which has a single Map state."""
-    for run in list(stepfunctions._map_runs.values()):
-        if run["executionArn"] == execution["executionArn"]:
-            run.update(status="RUNNING", stopDate=None, redriveCount=run["redriveCount"] + 1)
-            return run
-    return None
 
 
 def _new_run(execution: dict, state_def: dict, evaluate: Callable) -> dict:
@@ -78,8 +68,8 @@ def _new_run(execution: dict, state_def: dict, evaluate: Callable) -> dict:
         "maxConcurrency": int(evaluate(state_def.get("MaxConcurrency", 0))),
         "toleratedFailurePercentage": float(evaluate(state_def.get("ToleratedFailurePercentage", 0))),
         "toleratedFailureCount": 0,
-        "itemCounts": counts | {"total": sum(len(batch["Items"]) for batch in inputs)},
-        "executionCounts": counts | {"total": len(inputs)},
+        "itemCounts": counts | dict.fromkeys(("total", "pending"), sum(len(batch["Items"]) for batch in inputs)),
+        "executionCounts": counts | dict.fromkeys(("total", "pending"), len(inputs)),
         "redriveCount": 0,
         "_stateMachineArn": f"{execution['stateMachineArn']}/{label}",
         "_inputs": inputs,
@@ -119,7 +109,7 @@ def _children(run: dict) -> list[dict]:
 
 
 class _MapRun:
-    """Runs the children that have not succeeded yet."""
+    """Runs the children."""
 
     def __init__(self, run: dict, iterator: dict, execution: dict, ctx: dict) -> None:
         self._run, self._iterator, self._execution, self._ctx = run, iterator, execution, ctx
@@ -127,17 +117,13 @@ class _MapRun:
 
     def finish(self) -> None:
         """Returns when all children have ended. Raises the error of the state."""
-        known = {child["input"]: child for child in _children(self._run)}
-        inputs = [json.dumps(value) for value in self._run["_inputs"]]
-        self._recount(inputs, known)
         if not role_allows(
             machine_of(self._execution)["roleArn"], "states:StartExecution", self._execution["stateMachineArn"]
         ):
             raise _ExecutionError("States.Runtime", "the role may not start the child executions of its Map state")
         with ThreadPoolExecutor(self._run["maxConcurrency"] or 64) as pool:
-            for text in inputs:
-                if text not in known or known[text]["status"] != "SUCCEEDED":
-                    pool.submit(contextvars.copy_context().run, self._process, text, known.get(text))
+            for batch in self._run["_inputs"]:
+                pool.submit(contextvars.copy_context().run, self._process, json.dumps(batch))
         stopped = self._execution["status"] != "RUNNING"
         failed = self._too_many_failed()
         self._run.update(status="ABORTED" if stopped else "FAILED" if failed else "SUCCEEDED", stopDate=now_iso())
@@ -148,23 +134,15 @@ class _MapRun:
                 "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded"
             )
 
-    def _recount(self, inputs: list[str], known: dict[str, dict]) -> None:
-        done = [text for text in inputs if text in known and known[text]["status"] == "SUCCEEDED"]
-        for name, count in (("itemCounts", _items_in), ("executionCounts", lambda text: 1)):
-            counts = self._run[name]
-            succeeded = sum(map(count, done))
-            counts.update(dict.fromkeys(COUNTED, 0) | {"total": counts["total"], "succeeded": succeeded})
-            counts["pending"] = counts["total"] - succeeded
-
     def _too_many_failed(self) -> bool:
         counts = self._run["itemCounts"]
         failed: int = counts["failed"]
         return failed * 100 > self._run["toleratedFailurePercentage"] * counts["total"]
 
-    def _process(self, text: str, child: dict | None) -> None:
+    def _process(self, text: str) -> None:
         if self._execution["status"] != "RUNNING" or self._too_many_failed():
             return
-        child = self._begin(text, child)
+        child = self._begin(text)
         self._count(text, "pending", "running")
         context = {
             "QueryLanguage": self._ctx["QueryLanguage"],
@@ -189,22 +167,26 @@ class _MapRun:
             stepfunctions._emit_execution_status_event(child)
         self._count(text, "running", child["status"].lower())
 
-    def _begin(self, text: str, child: dict | None) -> dict:
-        """Start a child, or redrive it."""
-        if child is None:
-            name = str(uuid4())
-            machine = self._run["_stateMachineArn"]
-            child = {
-                "executionArn": f"{machine.replace(':stateMachine:', ':execution:')}:{name}",
-                "stateMachineArn": machine,
-                "name": name,
-                "startDate": now_iso(),
-                "input": text,
-                "mapRunArn": self._run["mapRunArn"],
-                "testCase": "",
-                "mockAttempts": {},
-            }
-        child.update(status="RUNNING", stopDate=None, output=None, error=None, cause=None, events=[])
+    def _begin(self, text: str) -> dict:
+        """Start a child."""
+        name = str(uuid4())
+        machine = self._run["_stateMachineArn"]
+        child = {
+            "executionArn": f"{machine.replace(':stateMachine:', ':execution:')}:{name}",
+            "stateMachineArn": machine,
+            "name": name,
+            "status": "RUNNING",
+            "startDate": now_iso(),
+            "stopDate": None,
+            "input": text,
+            "output": None,
+            "error": None,
+            "cause": None,
+            "events": [],
+            "mapRunArn": self._run["mapRunArn"],
+            "testCase": "",
+            "mockAttempts": {},
+        }
         stepfunctions._executions[child["executionArn"]] = child
         stepfunctions._emit_execution_status_event(child)
         return child
@@ -231,34 +213,6 @@ def stop_the_children(original: Callable, data: dict) -> tuple:
                     child.update(status="ABORTED", stopDate=now_iso())
                     stepfunctions._emit_execution_status_event(child)
     return answer
-
-
-# ------------------------------------------------------------------------------------------------------------ redriving
-
-
-@patch(stepfunctions, "handle_request(method, path, headers, body, query_params)")
-async def offer_redrive(original: Callable, method: str, path: str, headers: dict, body: bytes, query: dict) -> tuple:
-    """RedriveExecution continues an execution that did not succeed; a Map Run repeats what did not succeed in it."""
-    if not headers.get("x-amz-target", "").endswith(".RedriveExecution"):
-        return await original(method, path, headers, body, query)
-    return stepfunctions._finalize_response(redrive(json.loads(body)["executionArn"]))
-
-
-def redrive(arn: str) -> tuple:
-    """The answer to RedriveExecution."""
-    execution = stepfunctions._executions.get(arn)
-    if execution is None:
-        return error_response_json("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'", 400)
-    definition = json.loads(machine_of(execution)["definition"])
-    if execution["status"] in ("RUNNING", "SUCCEEDED"):
-        return error_response_json("ExecutionNotRedrivable", f"Execution is {execution['status']}", 400)
-    if [state["Type"] for state in definition["States"].values()] != ["Map"]:
-        return error_response_json("ExecutionNotRedrivable", "local.emulator can redrive only a single Map state", 400)
-    execution.update(status="RUNNING", stopDate=None, output=None, error=None, cause=None)
-    stepfunctions._emit_execution_status_event(execution)
-    in_this_context = contextvars.copy_context().run
-    threading.Thread(target=in_this_context, args=(stepfunctions._run_execution, arn), daemon=True).start()
-    return json_response({"redriveDate": now_iso()})
 
 
 # --------------------------------------------------------------------------------------------------- nested executions

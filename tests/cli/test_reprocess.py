@@ -189,6 +189,38 @@ def test_a_second_run_is_refused(command, archive):
     assert "is still running" in err
 
 
+def test_a_run_is_resumed_by_executions_with_its_input_and_a_number(archive):
+    first = planned(3).start(archive)
+    for number in (2, 3):
+        reprocess.stop(archive, reprocess.find(archive))
+
+        resumed = reprocess.resume(archive, reprocess.find(archive, first))
+
+        assert resumed == f"{first}_{number}"
+        assert started(archive, resumed) == started(archive, first)
+        assert started(archive, first)["Run"] == first
+
+
+def test_each_name_of_a_run_stands_for_its_latest_execution(archive):
+    first = planned(3).start(archive)
+    reprocess.stop(archive, first)
+    second = reprocess.resume(archive, first)
+    reprocess.stop(archive, second)
+    another = planned(3).start(archive)
+
+    assert {reprocess.find(archive, name) for name in (first, second)} == {second}
+    assert reprocess.find(archive) == reprocess.find(archive, another) == another
+
+
+def test_a_run_is_not_resumed_while_one_is_running(command, archive):
+    running = planned(3).start(archive)
+
+    status, _, err = command("--resume")
+
+    assert status == 2
+    assert f"{running} is still running" in err
+
+
 @pytest.mark.parametrize("action", ["--resume", "--stop", "--follow", "--status"])
 @pytest.mark.parametrize(
     ("others", "named"),

@@ -10,10 +10,10 @@ from tests.in_memory import Calls, refuse
 KEY = sample("select_images")["Objects"][0]["Key"]
 
 
-def record(uploaded: dict, status: str = "COMPLETED") -> None:
+def record(uploaded: dict, status: str = "COMPLETED", execution: str = "another") -> None:
     made = Upload.from_event(uploaded)
     item = {"ImageKey": made.key, "Status": status, "Sequencer": made.sequencer, "VersionId": made.version_id}
-    described = {"Width": 40, "Height": 30, "Renditions": {}, "ExecutionArn": "arn:another"}
+    described = {"Width": 40, "Height": 30, "Renditions": {}, "ExecutionArn": f"arn:{execution}"}
     aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(item | described))
 
 
@@ -53,6 +53,17 @@ def test_only_what_was_selected_is_looked_at():
 
     assert [image["Event"]["detail"]["object"]["key"] for image in answer["Images"]] == ["uploads/new.jpg"]
     assert [asked["Prefix"] for asked in storage.of("ListObjectVersions")] == ["uploads/new.jpg"]
+
+
+def test_a_resumed_run_processes_what_failed_and_counts_what_is_done():
+    run = sample("select_images")["Run"]
+    record(upload(picture(40, 30), KEY), execution=f"{run}-0a")
+    record(upload(picture(40, 30), "uploads/failed.jpg"), "FAILED", f"{run}-0b")
+
+    answer = invoke(app, listing(KEY, "uploads/failed.jpg", Selections=["UNRECORDED"]))
+
+    assert [image["Event"]["detail"]["object"]["key"] for image in answer["Images"]] == ["uploads/failed.jpg"]
+    assert answer["Done"] == 1
 
 
 def test_a_hundred_objects_cost_one_read_of_the_table():

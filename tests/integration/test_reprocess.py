@@ -104,14 +104,35 @@ def test_a_run_is_stopped_and_resumed_and_uploads_go_first(deployed, photo, pref
     for execution in (execution for key in begun for execution in deployed.settled(key)):
         assert execution["status"] == "SUCCEEDED"  # none was stopped
     done = {key: record for key in begun if key != keys[-1] and (record := deployed.record(key))}
-    status, [resumed] = reprocess("--resume")
+    status, [resumed] = reprocess("--resume", run["Run"])
 
     assert stopped[-1]["Status"] == "ABORTED"
     assert 0 < len(done) < len(keys)
     assert (status, resumed["Run"], resumed["Status"]) == (0, run["Run"], "SUCCEEDED")
+    assert resumed["Execution"] == f"{run['Run']}_2"
+    assert reprocess("--status", run["Run"]) == (0, [resumed])
     records = {key: deployed.record(key) for key in keys}
     assert {record["Status"] for record in records.values()} == {"COMPLETED"}
     # What was done before the stop, and the newer upload, were left alone.
     assert {key: records[key] for key in done} == done
     assert records[keys[-1]]["ETag"] == replaced["ETag"]
     assert all(len(deployed.executions_of(key)) == 1 for key in done)
+
+
+def test_a_run_that_failed_is_resumed_with_what_failed(deployed, photo, prefix, reprocess):
+    with without_events(deployed):
+        for number in range(3):
+            deployed.put(f"{prefix}{number}.jpg", photo)
+    deny_validation(deployed, times=3)  # all attempts of the first image
+
+    _, [*_, failed] = reprocess(prefix, "--unrecorded", "--yes", "--at-once", "1")
+    before = {number: deployed.record(f"{prefix}{number}.jpg") for number in range(3)}
+    status, [resumed] = reprocess("--resume")
+    again, _ = reprocess("--resume")
+
+    assert (failed["Status"], before[0]["Status"]) == ("FAILED", "FAILED")
+    assert (status, resumed["Run"], resumed["Status"]) == (0, failed["Run"], "SUCCEEDED")
+    assert outcomes(resumed) == {"Completed": 1}
+    assert deployed.record(f"{prefix}0.jpg")["Status"] == "COMPLETED"
+    assert {number: deployed.record(f"{prefix}{number}.jpg") for number in (1, 2)} == {1: before[1], 2: before[2]}
+    assert again == 2  # nothing is left

@@ -116,7 +116,7 @@ ALLOWED = {
         "states:StartExecution on Reprocess",
         *(
             f"states:{action} on {OWN}:states:{HERE}:execution:${{Reprocess.Name}}{executions}"
-            for action in ("DescribeExecution", "StopExecution", "RedriveExecution")
+            for action in ("DescribeExecution", "StopExecution")
             for executions in (":*", "/*:*")
         ),
         *LOG_DELIVERY,

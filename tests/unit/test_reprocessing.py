@@ -41,7 +41,7 @@ def record(status: str = "COMPLETED", execution: str = "another", **attributes: 
         (record("HELD", Renditions={}), "PROCESS", "PROCESS", "NOT_SELECTED"),
         (record("PROCESSING"), "IN_PROGRESS", "IN_PROGRESS", "IN_PROGRESS"),
         (record(execution=f"{RUN}-0a1b"), "DONE", "DONE", "DONE"),
-        (record("FAILED", f"{RUN}-0a1b"), "PROCESS", "PROCESS", "NOT_SELECTED"),
+        (record("FAILED", f"{RUN}-0a1b"), "PROCESS", "PROCESS", "PROCESS"),
     ],
     ids=[
         *("none", "complete", "incomplete", "failed", "rejected", "rejected by a moderator", "held", "held incomplete"),

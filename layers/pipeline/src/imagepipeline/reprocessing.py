@@ -32,7 +32,7 @@ class Decision(StrEnum):
     PROCESS = "PROCESS"
     NOT_SELECTED = "NOT_SELECTED"
     IN_PROGRESS = "IN_PROGRESS"  # another execution is processing it
-    DONE = "DONE"  # by this run
+    DONE = "DONE"  # by this run, before it was resumed
     FOLDER_MARKER = "FOLDER_MARKER"
 
 
@@ -51,8 +51,8 @@ def decide(
         return _chosen({Selection.ALL, Selection.UNRECORDED}, selections)
     if record["Status"] == "PROCESSING":
         return Decision.IN_PROGRESS
-    if run and record["Status"] != "FAILED" and belongs_to(run, record):
-        return Decision.DONE
+    if run and belongs_to(run, record):
+        return Decision.PROCESS if record["Status"] == "FAILED" else Decision.DONE
     if record.get("Error", {}).get("Name") == "RejectedByModerator":  # who alone takes that back, by a redrive
         return Decision.NOT_SELECTED
     if lacks_renditions(record, specs):
