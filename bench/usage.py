@@ -53,7 +53,7 @@ ASSUMED = {
 }
 EXECUTION_BYTES = 300  # of an item in the table of executions, without the event
 SWEEP_LOG_BYTES = 1500  # of a sweep: three lines of Lambda's, one of ours, and two metrics
-SWEEP_METRICS = 2
+SWEEP_METRICS = {"STANDARD": 1, "EXPRESS": 2}
 ITEM_BYTES = 100  # that DynamoDB adds to the size of each stored item
 LOG_EVENT_BYTES = 26  # that CloudWatch Logs adds to each event
 KB, READ_UNIT = 1024, 4096
@@ -429,31 +429,43 @@ def derived(found: dict) -> dict:
             function["MemoryMb"] = deployment.resources[name]["MemorySize"]
     found["Assumed"]["LabelsAnImage"] = int(deployment.parameters["LabelsMaxCount"])
     found["Idle"] |= idle()
-    found["Express"] = express(found["Api"]["Functions"]["StatusFunction"])
+    found["Express"] = express()
+    found["Sweeps"] = sweeps(found["Api"]["Functions"]["StatusFunction"])
     return found
 
 
-def express(like: dict) -> dict:
-    """What an Express workflow adds: an item in the table of executions, a sweep every minute, and what watches both.
-
-    A sweep reads that table once. It is taken to use as much as the status function, which reads a record.
-    """
+def express() -> dict:
+    """What an Express workflow adds to an image: an item in the table of executions."""
     event = json.dumps(json.loads((ROOT / "events" / "upload.json").read_text()), separators=(",", ":"))
     tasks = Counter(
         f"dynamodb:{state['Resource'].rsplit(':', 1)[-1].removesuffix('Item').capitalize()}Item"
         for state in json.loads(DEFINITION.read_text())["States"].values()
         if state.get("Arguments", {}).get("TableName") == "${ExecutionsTable}"
     )
-    memory = Deployment(WorkflowType="EXPRESS").resources["SweepFunction"]["MemorySize"]
     return {
         "Tasks": dict(tasks),
         "WriteUnits": tasks.total() * math.ceil((len(event.encode()) + EXECUTION_BYTES) / KB),
         "OrchestrationMs": tasks.total() * (ASSUMED["BetweenStatesMs"] + ASSUMED["DynamoDbMs"]),
-        "SweepsAMonth": 30 * 24 * 60,
-        "Sweep": {name: like[name] for name in ("ProcessorMs", "WaitMs")} | {"MemoryMb": memory},
-        "SweepLogBytes": SWEEP_LOG_BYTES,
+    }
+
+
+def sweeps(like: dict) -> dict:
+    """The sweeps of a month, by the type of the workflow.
+
+    A sweep that finds nothing reads a table once. It is taken to use as much as the status function, which reads a
+    record.
+    """
+
+    def minutes(workflow: str) -> int:
+        schedule = Deployment(WorkflowType=workflow).resources["SweepRule"]["ScheduleExpression"]
+        return int(re.fullmatch(r"rate\((\d+) minutes?\)", schedule)[1])
+
+    memory = Deployment().resources["SweepFunction"]["MemorySize"]
+    return {
+        "AMonth": {workflow: 30 * 24 * 60 // minutes(workflow) for workflow in SWEEP_METRICS},
         "Metrics": SWEEP_METRICS,
-        "Alarms": idle(WorkflowType="EXPRESS")["Alarms"] - idle()["Alarms"],
+        "Function": {name: like[name] for name in ("ProcessorMs", "WaitMs")} | {"MemoryMb": memory},
+        "LogBytes": SWEEP_LOG_BYTES,
     }
 
 

@@ -154,7 +154,8 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
     images, deletions = question.images, question.images * question.deleted
     upload, deletion, idle, express = (measured[name] for name in ("Upload", "Deletion", "Idle", "Express"))
     is_express = question.workflow == EXPRESS
-    sweeps = express["SweepsAMonth"] * is_express
+    sweep = measured["Sweeps"]
+    sweeps = sweep["AMonth"][question.workflow]
     assumed = measured["Assumed"]
     labels = assumed["LabelsAnImage"] * question.labels
     price = {name: price.of for name, price in prices.by_name.items()}
@@ -186,8 +187,8 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
             gb_seconds += count * function["Invocations"] * function["MemoryMb"] / 1024 * ms / 1000
     add("Lambda", "invocations", runs, "lambda_request")
     add("Lambda", "GB-seconds", gb_seconds, f"lambda_gb_second_{question.architecture}")
-    sweep = express["Sweep"]
-    swept = sweeps * sweep["MemoryMb"] / 1024 * duration_ms(sweep, sweep["MemoryMb"]) / 1000
+    function = sweep["Function"]
+    swept = sweeps * function["MemoryMb"] / 1024 * duration_ms(function, function["MemoryMb"]) / 1000
     add("Lambda", "sweeps", sweeps, "lambda_request", monthly=True)
     add("Lambda", "GB-seconds of sweeps", swept, f"lambda_gb_second_{question.architecture}", monthly=True)
 
@@ -209,7 +210,7 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
     backed_up = upload["BackedUpBytes"] + labels * assumed["LabelBytes"]
     add("DynamoDB", "storage for a month", kept * stored / GB, "dynamodb_gb_month")
     add("DynamoDB", "point-in-time recovery for a month", kept * backed_up / GB, "dynamodb_pitr_gb_month")
-    # Each reads the table of executions, which is almost empty: half a unit, because it need not be consistent.
+    # Each finds hardly anything in a table or an index: half a unit, because it need not be consistent.
     add("DynamoDB", "read request units of sweeps", sweeps / 2, "dynamodb_read_unit", monthly=True)
     add("EventBridge", "events of S3", images + deletions, "eventbridge_event")
     add("SNS", "publish requests", images, "sns_publish")
@@ -219,10 +220,10 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
     log_gb = (images * upload["LogBytes"] + deletions * deletion["LogBytes"]) / GB
     add("CloudWatch", "logs", log_gb, "logs_gb")
     add("CloudWatch", "logs kept for a month", log_gb, "logs_gb_month")
-    add("CloudWatch", "alarms", idle["Alarms"] + express["Alarms"] * is_express, "alarm_month", monthly=True)
+    add("CloudWatch", "alarms", idle["Alarms"], "alarm_month", monthly=True)
     add("CloudWatch", "custom metrics", idle["Metrics"], "metric_month")
-    add("CloudWatch", "logs of sweeps", sweeps * express["SweepLogBytes"] / GB, "logs_gb", monthly=True)
-    add("CloudWatch", "metrics of sweeps", express["Metrics"] * is_express, "metric_month", monthly=True)
+    add("CloudWatch", "logs of sweeps", sweeps * sweep["LogBytes"] / GB, "logs_gb", monthly=True)
+    add("CloudWatch", "metrics of sweeps", sweep["Metrics"][question.workflow], "metric_month", monthly=True)
     add("CloudWatch", "dashboards", idle["Dashboards"], "dashboard_month", monthly=True)
     add("X-Ray", "traces", traces(images + deletions) * question.traces, "xray_trace")
     add("Rekognition", "images", images * question.rekognition_calls, "rekognition_image")

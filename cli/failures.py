@@ -10,6 +10,7 @@ from typing import Self
 from cli.events import Event
 from cli.stack import Document, Record, Stack
 from imagepipeline.analysis import LABELS, MODERATION, missing
+from imagepipeline.executions import PATIENCE
 from imagepipeline.keys import renditions_prefix
 from imagepipeline.lists import ATTENTION
 
@@ -26,7 +27,6 @@ NOT_REMOVED = "NOT_REMOVED"  # a record or renditions that Housekeeping should h
 # The kinds for which `redrive` processes the image again; for the others it starts the failed event again.
 OF_RECORDS = frozenset({FAILED, STUCK, UNANNOUNCED, UNLABELLED, INCOMPLETE})
 
-PATIENCE = timedelta(minutes=10)  # longer than the retries of a notification and the recovery of an execution take
 LOOK_BACK = timedelta(days=14)  # as long as the queue keeps an event
 ENDED_EARLY = ("FAILED", "TIMED_OUT", "ABORTED")  # statuses of an execution
 _THREADS = 4  # that ask Step Functions

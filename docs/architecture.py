@@ -44,7 +44,7 @@ ALARMS = {
     "UnindexedChangesAlarm": "UnindexedChangesQueue is not empty",
     "PausedUploadsAlarm": "uploads have waited for ten days",
     "FailedPauseAlarm": "a spent budget paused nothing",
-    "StuckRecordsAlarm": "executions end early repeatedly",
+    "StuckRecordsAlarm": "uploads stuck, or sweeps missing",
     "RekognitionThrottledAlarm": "calls refused for an hour",
     "FunctionErrorsAlarm": "failures for 15 minutes",
     "FunctionThrottlesAlarm": "invocations refused for an hour",
@@ -175,8 +175,8 @@ def draw() -> str:
     row |= {f"Reprocess/{name}": third + 34 + number * ROW for number, name in enumerate(reprocess)}
     rows = -(-len(ALARMS) // 3)
     budget = alarms + 18 + 34 + rows * ROW + 18
-    express = budget + 34 + ROW + 18
-    height = express + 86
+    sweeps = budget + 34 + ROW + 18
+    height = sweeps + 86
     uploads, deletions, early = row["ValidateImage"] + 24, row["Housekeeping/ResolveCurrentVersion"], failures - 30
     paused = uploads + ROW + 16
     status, read, write, api, client = (row[f"Housekeeping/{name}"] for name in housekeeping)
@@ -270,13 +270,13 @@ def draw() -> str:
             budget + 58,
             "replaces the target of UploadsRule by PausedUploadsQueue, and tells operators",
         ),
-        # --- Express workflow
-        group(LEFT - 12, express, WIDTH - 2 * (LEFT - 12), 72, "WorkflowType=EXPRESS", "only then"),
-        box("events", LEFT, express + 28, "SweepRule", "every minute"),
-        arrow(f"M{LEFT + SIDE} {express + 48} h35"),
-        box("compute", LEFT + 260, express + 28, "SweepFunction", "hands what ended early to Housekeeping", width=290),
-        arrow(f"M{LEFT + 586} {express + 48} h-35"),
-        box("storage", LEFT + 586, express + 28, "ExecutionsTable", "executions that did not succeed", width=290),
+        # --- sweeps
+        group(LEFT - 12, sweeps, WIDTH - 2 * (LEFT - 12), 72, "Sweeps", "report records that are stuck"),
+        box("events", LEFT, sweeps + 28, "SweepRule", "on a schedule"),
+        arrow(f"M{LEFT + SIDE} {sweeps + 48} h35"),
+        box("compute", LEFT + 260, sweeps + 28, "SweepFunction", "Express: starts Housekeeping as well", width=290),
+        arrow(f"M{LEFT + 586} {sweeps + 48} h-35"),
+        box("storage", LEFT + 586, sweeps + 28, "ExecutionsTable", "Express only: executions to resume", width=290),
     ]
     return "\n".join(
         [

@@ -3,13 +3,24 @@ from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError
 
 from functions.sweep import app
-from imagepipeline import aws
+from imagepipeline import aws, records
 from imagepipeline.errors import ConfigError, ServiceUnavailable
 from imagepipeline.executions import OVERDUE_AFTER, RegisteredExecution
-from tests.functions.deployed import EXECUTIONS_TABLE, HOUSEKEEPING, deploy_housekeeping, invoke, sample
-from tests.in_memory import Calls, refuse
+from tests.functions.deployed import (
+    EXECUTIONS_TABLE,
+    HOUSEKEEPING,
+    IMAGE_PIPELINE,
+    deploy_housekeeping,
+    invoke,
+    published,
+    put,
+    sample,
+)
+from tests.in_memory import Calls, answer, refuse
 
 EVENT = sample("upload")
 
@@ -128,13 +139,123 @@ def test_stuck_images_and_the_oldest_execution_are_measured(capsys):
 
     invoke(app, sample("sweep"))
 
-    metrics = next(json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line)
+    [metrics] = published(capsys)
     assert metrics["StuckRecords"] == [1.0]
     assert metrics["OldestExecutionAge"][0] == pytest.approx(20 * 60, abs=10)
 
 
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_executions_that_cannot_be_handed_over_are_reported_as_stuck(capsys, code):
+    register("overdue for long", timedelta(minutes=17))
+    register("overdue", timedelta(minutes=7))
+    refuse("stepfunctions", "StartExecution", code)
+
+    with pytest.raises((ClientError, ServiceUnavailable)):
+        invoke(app, sample("sweep"))
+
+    [metrics] = published(capsys)
+    assert metrics["StuckRecords"] == [1.0]
+
+
 @pytest.mark.parametrize("name", ["EXECUTIONS_TABLE", "HOUSEKEEPING"])
 def test_a_missing_setting_is_named(setting, name):
+    setting(name, None)
+
+    with pytest.raises(ConfigError, match=rf"^{name}: is not set$"):
+        invoke(app, sample("sweep"))
+
+
+# ---------------------------------------------------------------------------------------------------- Standard workflow
+
+
+def execution(name: str) -> str:
+    """The ARN of an execution of ImagePipeline."""
+    return f"{IMAGE_PIPELINE.replace(':stateMachine:', ':execution:')}:{name}"
+
+
+def processing(key: str, arn: str, received: timedelta = timedelta(hours=2)) -> None:
+    """The record of an image that an execution began some time ago."""
+    received_at = records.timestamp(datetime.now(UTC) - received)
+    put({"ImageKey": key, "Status": "PROCESSING", "ReceivedAt": received_at, "ExecutionArn": arn})
+
+
+@pytest.fixture
+def standard(setting) -> dict[str, dict]:
+    """A Standard workflow. Holds Step Functions' answers about its executions, by ARN."""
+    for name, value in (("WORKFLOW_TYPE", "STANDARD"), ("EXECUTIONS_TABLE", None), ("HOUSEKEEPING", None)):
+        setting(name, value)
+    executions: dict[str, dict] = {}
+
+    def describe(params: dict, context: dict, **_: object) -> tuple[AWSResponse, dict]:
+        asked = json.loads(params["body"])["executionArn"]
+        code = "ExecutionDoesNotExist" if asked.startswith(execution("")) else "AccessDeniedException"
+        refused = {"Error": {"Code": code, "Message": "says AWS"}}
+        status = 200 if asked in executions else 400
+        return AWSResponse("", status, {}, None), executions.get(asked, refused)
+
+    aws.client("stepfunctions").meta.events.register("before-call.sfn.DescribeExecution", describe)
+    return executions
+
+
+def test_records_of_executions_that_ended_are_reported_as_stuck(standard, capsys):
+    now = datetime.now(UTC)
+    standard[execution("running")] = {"status": "RUNNING"}
+    standard[execution("just ended")] = {"status": "ABORTED", "stopDate": now - timedelta(minutes=9)}
+    standard[execution("ended")] = {"status": "ABORTED", "stopDate": now - timedelta(minutes=11)}
+    for name in ("running", "just ended", "ended"):
+        processing(f"uploads/{name}", execution(name))
+    processing("uploads/forgotten", execution("of 90 days ago"))
+    processing("uploads/replaced", "arn:aws:states:us-east-1:111122223333:express:Replaced:name:1")
+
+    answer = invoke(app, sample("sweep"))
+
+    assert answer == {"Examined": 5, "Stuck": 3}
+    [metrics] = published(capsys)
+    assert metrics["StuckRecords"] == [3.0]
+    assert metrics["service"]
+
+
+def test_images_that_are_done_or_new_are_not_asked_about(standard):
+    processing("uploads/new", execution("new"), received=timedelta(minutes=9))
+    processing("uploads/completed", execution("completed"))
+    put({"ImageKey": "uploads/completed", "Status": "COMPLETED", "ReceivedAt": "2026-01-01T00:00:00Z"})
+    calls = Calls("stepfunctions")
+
+    assert invoke(app, sample("sweep")) == {"Examined": 0, "Stuck": 0}
+    assert calls.operations == []
+
+
+def test_an_image_that_the_index_shows_too_late_is_not_stuck(standard):
+    processing("uploads/a.jpg", execution("gone"))
+    put({"ImageKey": "uploads/a.jpg", "Status": "COMPLETED", "ExecutionArn": execution("gone")})
+    answer("dynamodb", "Query", {"Items": [{"ImageKey": {"S": "uploads/a.jpg"}}]})
+
+    assert invoke(app, sample("sweep")) == {"Examined": 0, "Stuck": 0}
+
+
+def test_the_oldest_images_are_examined_when_many_wait(standard):
+    for number in range(101):
+        processing(f"uploads/{number}", execution("gone"), received=timedelta(hours=1, minutes=number))
+    standard[execution("running")] = {"status": "RUNNING"}
+    processing("uploads/0", execution("running"), received=timedelta(hours=1))
+
+    assert invoke(app, sample("sweep")) == {"Examined": 100, "Stuck": 100}
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_no_number_is_reported_if_step_functions_does_not_answer(standard, capsys, code):
+    processing("uploads/a.jpg", execution("name"))
+    answer = AWSResponse("", 400, {}, None), {"Error": {"Code": code, "Message": "says AWS"}}
+    aws.client("stepfunctions").meta.events.register_first("before-call.sfn.DescribeExecution", lambda **_: answer)
+
+    with pytest.raises((ClientError, ServiceUnavailable)):
+        invoke(app, sample("sweep"))
+
+    assert published(capsys) == []
+
+
+@pytest.mark.parametrize("name", ["IMAGES_TABLE", "IMAGE_PIPELINE"])
+def test_a_missing_setting_of_a_standard_workflow_is_named(standard, setting, name):
     setting(name, None)
 
     with pytest.raises(ConfigError, match=rf"^{name}: is not set$"):

@@ -163,12 +163,12 @@ class Deployed:
         inputs = [json.loads(item["Input"]["S"]) for item in items]
         return [found for found in inputs if key in ("", found["detail"]["object"]["key"])]
 
-    def sweep(self) -> int:
-        """Do what a schedule does every minute. Returns the number of executions that had ended early."""
+    def sweep(self) -> dict:
+        """Do what a schedule does every few minutes. Returns what the function found."""
         payload = json.dumps({"OverdueAfterSeconds": self.wait_scale * OVERDUE_AFTER.total_seconds()})
         answer = self.stack.client("lambda").invoke(FunctionName=self.function("SweepFunction"), Payload=payload)
         assert "FunctionError" not in answer, answer["Payload"].read()
-        return json.load(answer["Payload"])["HandedOver"]
+        return json.load(answer["Payload"])
 
     def function(self, name: str) -> str:
         """The name of a deployed function."""

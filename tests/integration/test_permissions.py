@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from imagepipeline import records
 from tests.integration.conftest import PHOTOS, Deployed
 
 pytestmark = pytest.mark.xdist_group("deployed")
@@ -85,6 +86,19 @@ def test_an_execution_that_ended_early_is_resumed(deployed, photo, key):
 
     assert succeeded(deployed, key, 3)
     assert len(deployed.mails(key)) == 2
+
+
+def test_a_sweep_finds_an_upload_that_nothing_completes(deployed, key):
+    found_before = deployed.sweep()["Stuck"]
+    executions = deployed.outputs["ImagePipeline"].replace(":stateMachine:", ":execution:")
+    record = {"ImageKey": key, "Status": "PROCESSING", "ReceivedAt": "2026-01-01T00:00:00Z"}
+    item = records.to_item(record | {"ExecutionArn": f"{executions}:of-90-days-ago"})
+    deployed.table.put_item(TableName=deployed.outputs["ImagesTable"], Item=item)
+
+    found = deployed.sweep()["Stuck"]
+
+    deployed.table.delete_item(TableName=deployed.outputs["ImagesTable"], Key={"ImageKey": {"S": key}})
+    assert found == found_before + 1
 
 
 @pytest.mark.parametrize(

@@ -137,10 +137,6 @@ ALLOWED = {
         *TRACES,
     },
     "SweepFunctionRole": {
-        "dynamodb:Scan on ExecutionsTable",
-        "dynamodb:GetItem on ExecutionsTable",
-        "dynamodb:DeleteItem on ExecutionsTable",
-        "states:StartExecution on Housekeeping",
         *own_logs("Sweep"),
         *TRACES,
     },
@@ -344,6 +340,24 @@ def test_reprocessing_waits_for_executions_and_may_stop_none():
             f"events:{action} on {OWN}:events:{HERE}:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
             for action in ("PutTargets", "PutRule", "DescribeRule")
         ),
+    }
+
+
+def test_a_sweep_reads_records_of_a_standard_workflow_and_resumes_an_express_one():
+    standard, express = (
+        written(Deployment(WorkflowType=workflow), "SweepFunctionRole") for workflow in ("STANDARD", "EXPRESS")
+    )
+
+    assert standard - express == {
+        "dynamodb:Query on ImagesTable/index/ByStatus",
+        "dynamodb:BatchGetItem on ImagesTable",
+        f"states:DescribeExecution on {OWN}:states:{HERE}:execution:${{ImagePipeline.Name}}:*",
+    }
+    assert express - standard == {
+        "dynamodb:Scan on ExecutionsTable",
+        "dynamodb:GetItem on ExecutionsTable",
+        "dynamodb:DeleteItem on ExecutionsTable",
+        "states:StartExecution on Housekeeping",
     }
 
 

@@ -231,10 +231,28 @@ def test_whatever_fails_without_an_image_to_tell_of_raises_an_alarm(namespace, m
 @pytest.mark.parametrize("alarm", of_type("AWS::CloudWatch::Alarm").values(), ids=of_type("AWS::CloudWatch::Alarm"))
 def test_an_alarm_reaches_operators_and_is_silent_when_nothing_happens(alarm: dict):
     assert [text(action) for action in alarm["AlarmActions"]] == ["AlarmsTopic"]
-    assert alarm["TreatMissingData"] == "notBreaching"
+    # Sweeps always report a number, so that one without a number has failed.
+    assert alarm["TreatMissingData"] == ("breaching" if alarm["MetricName"] == "StuckRecords" else "notBreaching")
     assert ("Statistic" in alarm) != ("ExtendedStatistic" in alarm)
     # CloudWatch looks back no more than a day for periods of less than an hour.
-    assert alarm["Period"] * alarm["EvaluationPeriods"] <= 24 * 60 * 60
+    assert all(alarm["Period"] * periods <= 24 * 60 * 60 for periods in decided(alarm["EvaluationPeriods"]))
+
+
+def decided(value: int | dict) -> list[int]:
+    """The values of a property for which a condition may decide."""
+    return value["Fn::If"][1:] if isinstance(value, dict) else [value]
+
+
+@pytest.mark.parametrize(("workflow", "minutes"), [("STANDARD", 60), ("EXPRESS", 15)])
+def test_an_alarm_goes_off_if_sweeps_find_stuck_uploads_or_do_not_report(workflow: str, minutes: int):
+    resources = Deployment(WorkflowType=workflow).resources
+    alarm, rule = resources["StuckRecordsAlarm"], resources["SweepRule"]
+
+    every = int(re.fullmatch(r"rate\((\d+) minutes?\)", rule["ScheduleExpression"])[1])
+    assert every * 60 <= alarm["Period"]  # else a sweep would seem to be missing
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == minutes * 60
+    assert (alarm["Statistic"], alarm["Threshold"], alarm["TreatMissingData"]) == ("Minimum", 0, "breaching")
+    assert resources["SweepFunction"]["Environment"]["Variables"]["WORKFLOW_TYPE"] == workflow
 
 
 NOT_A_FAULT = {

@@ -18,7 +18,7 @@ CALLS = {
     "CleanupFunction": ["s3", "dynamodb", "s3"],
     "IndexFunction": ["dynamodb", "dynamodb"],  # one write after another rarely all hardly succeed
     "SelectImagesFunction": ["dynamodb", "s3"],  # it asks for several objects at a time
-    "SweepFunction": ["dynamodb", "stepfunctions", "dynamodb"],
+    "SweepFunction": ["dynamodb", "dynamodb", "stepfunctions"],  # with both types of workflow, in different orders
     "StatusFunction": ["dynamodb"],
     "ReadImagesFunction": ["dynamodb", "dynamodb"],
     "PauseFunction": ["events", "events", "sns"],

@@ -13,10 +13,11 @@ from random import Random
 from PIL import Image
 
 from cli.events import Event
-from cli.failures import FAILED, NOT_REMOVED, PATIENCE, STUCK, UNANNOUNCED, Failure, in_stack
+from cli.failures import FAILED, NOT_REMOVED, STUCK, UNANNOUNCED, Failure, in_stack
 from cli.redrive import redrive
 from cli.stack import Stack
 from imagepipeline import quarantine
+from imagepipeline.executions import PATIENCE
 from imagepipeline.keys import renditions_prefix
 from imagepipeline.quarantine import HELD, Action
 from tests.integration.conftest import Deployed
@@ -228,7 +229,7 @@ class Day:
         """At most once a second."""
         if self._deployed.is_express and time.monotonic() - self._swept > 1:
             self._swept = time.monotonic()
-            self.counts["Express executions resumed"] += self._deployed.sweep()
+            self.counts["Express executions resumed"] += self._deployed.sweep()["HandedOver"]
 
     def _executions(self, machine: str, status: str | None = None) -> list[dict]:
         """The newest first."""

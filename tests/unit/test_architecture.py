@@ -31,6 +31,7 @@ EDGE = {
         "api.decisions",
         "switch",
         "sweep",
+        "stuck",
         "api.index",
         "api.storage",
     )

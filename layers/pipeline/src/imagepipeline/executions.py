@@ -1,4 +1,4 @@
-"""The executions of an Express workflow, and when one that has not succeeded ended early. Standard library only.
+"""The executions of ImagePipeline that ended early, above all those of an Express workflow. Standard library only.
 
 Step Functions sends no event when an Express execution ends, and cannot be asked about one. ImagePipeline therefore
 registers each execution in a table before it does anything else, and removes it when it has succeeded. What is still
@@ -10,6 +10,9 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from imagepipeline.models import JsonObject
+
+# Longer than the retries of a notification and the recovery of an execution take. What is not done by then is stuck.
+PATIENCE = timedelta(minutes=10)
 
 LIMIT = timedelta(minutes=5)  # after which Step Functions ends an Express execution
 # Clocks differ, and a moment passes between the start of an execution and its first state.
@@ -49,6 +52,10 @@ class RegisteredExecution:
         """When it is handed to Housekeeping, unless it succeeds before."""
         # The exponent is bounded because timedelta overflows, and no wait is that long.
         return self.since + min(overdue_after * 2.0 ** min(self.resumptions, 10), LONGEST_WAIT)
+
+    def is_stuck(self, now: datetime, overdue_after: timedelta = OVERDUE_AFTER) -> bool:
+        """Whether a quota or a bug keeps its image from being processed, or it from being handed to Housekeeping."""
+        return self.resumptions >= STUCK_AFTER or now - self.due(overdue_after) > PATIENCE
 
 
 def ended_early(arn: str, execution_input: str) -> JsonObject:

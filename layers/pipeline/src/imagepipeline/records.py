@@ -12,6 +12,7 @@ from imagepipeline.models import Execution, JsonObject, Upload
 from imagepipeline.ordering import MAY_COMPLETE
 from imagepipeline.quarantine import HELD
 
+BY_STATUS = "ByStatus"  # the table's index
 _TRIES = 3  # of reading many records; botocore's own retries come on top
 
 
@@ -117,6 +118,20 @@ def find_all(table: str, image_keys: Sequence[str], attributes: Sequence[str] = 
     if pending:
         raise ServiceUnavailable("DynamoDB", "it returned only a part of the records")
     return found
+
+
+def keys_by_status(table: str, status: str, *, before: datetime, limit: int) -> list[str]:
+    """The keys of images with a status, received before a time, oldest first. Raises ServiceUnavailable."""
+    with aws.translate_transient_errors("DynamoDB"):
+        answer = aws.client("dynamodb").query(
+            TableName=table,
+            IndexName=BY_STATUS,
+            KeyConditionExpression="#status = :status AND ReceivedAt < :before",
+            ExpressionAttributeNames={"#status": "Status"},
+            ExpressionAttributeValues={":status": {"S": status}, ":before": {"S": timestamp(before)}},
+            Limit=limit,
+        )
+    return [item["ImageKey"]["S"] for item in answer["Items"]]
 
 
 def to_item(record: JsonObject) -> JsonObject:

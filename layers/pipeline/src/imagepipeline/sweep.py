@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from botocore.exceptions import ClientError
 
 from imagepipeline import aws
-from imagepipeline.executions import STUCK_AFTER, RegisteredExecution, ended_early
+from imagepipeline.executions import RegisteredExecution, ended_early
 
 # Three requests each, of about 20 ms: a second in eight threads for 130 of them. The next sweep, a minute later,
 # continues with the rest. A larger number would not help images that wait for a quota.
@@ -19,28 +19,31 @@ _THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class Found:
     """What a sweep found."""
 
     registered: int
-    stuck: int  # begun so often that a quota or a bug keeps their images from being processed
+    stuck: int
     oldest: timedelta  # age of the oldest execution that has not succeeded
-    handed_over: int
+    overdue: tuple[RegisteredExecution, ...]  # to be handed over, longest overdue first
 
 
-def sweep(table: str, housekeeping: str, now: datetime, overdue_after: timedelta) -> Swept:
-    """Starts Housekeeping for the executions that are due, longest overdue first. Raises ServiceUnavailable."""
+def find_registered(table: str, now: datetime, overdue_after: timedelta) -> Found:
+    """The state of all executions that have not succeeded. Raises ServiceUnavailable."""
     found = list(_registered(table))
     due = sorted((execution.due(overdue_after), execution.arn, execution) for execution in found)
-    overdue = [execution for moment, _, execution in due if moment <= now][:MOST]
+    return Found(
+        registered=len(found),
+        stuck=sum(execution.is_stuck(now, overdue_after) for execution in found),
+        oldest=max((now - execution.since for execution in found), default=timedelta(0)),
+        overdue=tuple(execution for moment, _, execution in due if moment <= now)[:MOST],
+    )
+
+
+def hand_over(table: str, housekeeping: str, overdue: Iterable[RegisteredExecution]) -> None:
+    """Starts Housekeeping for each of these executions. Raises ServiceUnavailable."""
     with ThreadPoolExecutor(_THREADS, "sweep") as pool:
         list(pool.map(lambda execution: _hand_over(table, housekeeping, execution), overdue))
-    return Swept(
-        registered=len(found),
-        stuck=sum(execution.resumptions >= STUCK_AFTER for execution in found),
-        oldest=max((now - execution.since for execution in found), default=timedelta(0)),
-        handed_over=len(overdue),
-    )
 
 
 def _registered(table: str) -> Iterator[RegisteredExecution]:

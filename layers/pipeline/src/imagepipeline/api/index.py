@@ -7,7 +7,6 @@ from imagepipeline.api.listings import Listing, Position
 from imagepipeline.models import JsonObject
 from imagepipeline.quarantine import without_held_renditions
 
-BY_STATUS = "ByStatus"
 # How many entries one page looks at for a prefix or a confidence. At most 1 MB, and 30 read units for usual keys.
 EXAMINED = 1000
 
@@ -68,7 +67,7 @@ def _of_status(table: str, listing: Listing) -> JsonObject:
     """The part of a query that names the status, the times and where to go on, in the index of the images table."""
     arguments: JsonObject = {
         "TableName": table,
-        "IndexName": BY_STATUS,
+        "IndexName": records.BY_STATUS,
         "KeyConditionExpression": "#status = :status AND ReceivedAt BETWEEN :earliest AND :latest",
         "ExpressionAttributeNames": {"#status": "Status"},
         "ExpressionAttributeValues": {
