@@ -33,6 +33,8 @@ ANALYSIS = "layers/pipeline/src/imagepipeline/analysis.py"
 QUARANTINE = "layers/pipeline/src/imagepipeline/quarantine.py"
 DISCLOSURE = "layers/pipeline/src/imagepipeline/disclosure.py"
 INDEX = "layers/pipeline/src/imagepipeline/api/index.py"
+EXECUTIONS = "layers/pipeline/src/imagepipeline/executions.py"
+STUCK = "layers/pipeline/src/imagepipeline/stuck.py"
 STORE = "functions/store/app.py"
 READ_IMAGES = "functions/read_images/app.py"
 STATUS = "functions/status/app.py"
@@ -108,6 +110,11 @@ IN_PYTHON = [
     (INDEX, "without_held_renditions(record)", "record"),
     (STATUS, "without_held_renditions if", "(lambda record: record) if"),
     (CLEANUP, "except ServiceUnavailable as error:", "except ZeroDivisionError as error:"),
+    (EXECUTIONS, "self.resumptions >= STUCK_AFTER or ", ""),
+    (EXECUTIONS, " or now - self.due(overdue_after) > PATIENCE", ""),
+    (STUCK, ' if record["Status"] == "PROCESSING"', ""),
+    (STUCK, "if not arn.startswith(", "if False and not arn.startswith("),
+    (STUCK, ' and now - execution["stopDate"] > PATIENCE', ""),
 ]
 
 
