@@ -72,7 +72,7 @@ class Torture:
 
     def matrix(self, deployed: Deployed) -> None:
         """Fault by fault."""
-        asked, cases = faults.Faults(deployed), faults.matrix()
+        asked, cases = faults.Faults(deployed), faults.matrix(deployed.is_express)
         failed = []
         for number, case in enumerate(self._progress("matrix", cases)):
             try:

@@ -21,7 +21,18 @@ from imagepipeline.executions import PATIENCE
 from imagepipeline.keys import renditions_prefix
 from imagepipeline.quarantine import HELD, Action
 from tests.integration.conftest import Deployed
-from tests.integration.faults import EXPRESS_ENDS, METADATA, SLOW, STORE, TERMINAL, THUMBNAILS, VALIDATE, Faults
+from tests.integration.faults import (
+    EXPRESS_ENDS,
+    METADATA,
+    SLOW,
+    STORE,
+    TERMINAL,
+    THUMBNAILS,
+    VALIDATE,
+    Faults,
+    deliver_what_was_kept,
+    start,
+)
 from tests.torture.burst import records
 
 KEYS = 20  # few enough that what happens to one of them often meets what happened before
@@ -133,7 +144,7 @@ class Day:
             history.released.add((record["Width"], record["Height"]))
         decision = json.dumps(quarantine.decision(self._bucket, record, action))
         for _ in range(self._chance.choice((1, 1, 2))):  # some moderators click twice
-            self._start(self._deployed.outputs["ImagePipeline"], decision)
+            start(self._deployed, self._deployed.outputs["ImagePipeline"], decision)
         self.counts["decisions"] += 1
 
     def _upload_again(self, key: str) -> None:
@@ -196,34 +207,21 @@ class Day:
         machine = self._chance.choice(("ImagePipeline", "Housekeeping"))
         if self._deployed.is_express and machine == "ImagePipeline":
             if registered := [event for event in self._deployed.registered() if self._prefix in json.dumps(event)]:
-                self._start(self._deployed.outputs[machine], json.dumps(self._chance.choice(registered)))
+                start(self._deployed, self._deployed.outputs[machine], json.dumps(self._chance.choice(registered)))
                 self.counts["events delivered again"] += 1
         elif found := self._executions(machine)[:50]:
             execution = self._deployed.executions.describe_execution(
                 executionArn=self._chance.choice(found)["executionArn"]
             )
             if self._prefix in execution["input"]:
-                self._start(execution["stateMachineArn"], execution["input"])
+                start(self._deployed, execution["stateMachineArn"], execution["input"])
                 self.counts["events delivered again"] += 1
 
     def _deliver_what_was_kept(self, _key: str = "") -> int:
         """Somebody looks into the queue of undelivered events."""
-        sqs, queue = self._deployed.stack.client("sqs"), {"QueueUrl": self._deployed.outputs["UndeliveredEventsQueue"]}
-        found = sqs.receive_message(**queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get("Messages", [])
-        for message in found:
-            self._start(message["MessageAttributes"]["TARGET_ARN"]["StringValue"], message["Body"])
-            sqs.delete_message(**queue, ReceiptHandle=message["ReceiptHandle"])
-        self.counts["events from the dead-letter queue"] += len(found)
-        return len(found)
-
-    def _start(self, machine: str, event: str) -> None:
-        executions = self._deployed.executions
-        while True:
-            try:
-                executions.start_execution(stateMachineArn=machine, input=event)
-                return
-            except executions.exceptions.ClientError:
-                time.sleep(0.2)  # a fault that was meant for EventBridge
+        found = deliver_what_was_kept(self._deployed)
+        self.counts["events from the dead-letter queue"] += found
+        return found
 
     def _sweep(self) -> None:
         """At most once a second."""
