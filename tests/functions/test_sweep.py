@@ -118,6 +118,21 @@ def test_an_execution_stays_registered_until_housekeeping_has_it():
     assert registered() == {arn}
 
 
+def test_one_that_cannot_be_handed_over_keeps_no_other_waiting():
+    for number in range(20):
+        register(f"ended-{number}", timedelta(minutes=7))
+    broken = register("broken", timedelta(minutes=30))
+    items = aws.client("dynamodb").scan(TableName=EXECUTIONS_TABLE)["Items"]
+    (item,) = (item for item in items if item.pop("Input") and item["ExecutionArn"]["S"] == broken)
+    aws.client("dynamodb").put_item(TableName=EXECUTIONS_TABLE, Item=item)
+
+    with pytest.raises(KeyError, match="Input"):
+        invoke(app, sample("sweep"))
+
+    assert registered() == {broken}
+    assert len(handed_over()) == 20
+
+
 def test_all_executions_are_found_however_many_there_are():
     for number in range(30):
         register(f"ended-{number}", timedelta(minutes=7))

@@ -41,9 +41,11 @@ def find_registered(table: str, now: datetime, overdue_after: timedelta) -> Foun
 
 
 def hand_over(table: str, housekeeping: str, overdue: Iterable[RegisteredExecution]) -> None:
-    """Starts Housekeeping for each of these executions. Raises ServiceUnavailable."""
+    """Starts Housekeeping for each of these executions. Raises ServiceUnavailable, after all others were tried."""
     with ThreadPoolExecutor(_THREADS, "sweep") as pool:
-        list(pool.map(lambda execution: _hand_over(table, housekeeping, execution), overdue))
+        handed_over = [pool.submit(_hand_over, table, housekeeping, execution) for execution in overdue]
+    for one in handed_over:
+        one.result()
 
 
 def _registered(table: str) -> Iterator[RegisteredExecution]:
