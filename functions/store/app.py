@@ -10,6 +10,7 @@ from imagepipeline import aws, config, image_events, notification, records, s3_e
 from imagepipeline.cleanup import remove_unneeded_renditions
 from imagepipeline.logs import keys_of, log_failures
 from imagepipeline.models import Execution, JsonObject, Upload
+from imagepipeline.printable import printable_key
 from imagepipeline.quarantine import HELD, MODES, is_released, reason_to_hold
 
 logger = Logger()
@@ -22,7 +23,8 @@ aws.make_clients("s3", "dynamodb")
 def handler(event: dict, context: LambdaContext) -> dict:
     """Takes `{"Event", "Execution", "Metadata", "Renditions", "Attempts"}`.
 
-    Returns `{"Status", "Message", "Event"}`: the record's status, a text for people and JSON for programs.
+    Returns `{"Status", "PrintableKey", "Message", "Event"}`: the record's status, the key for SNS, a text for people,
+    and JSON for programs.
     Raises Superseded, and RenditionsNotRemoved when the record is written and outdated renditions could not be removed.
     """
     upload, execution = Upload.from_event(event["Event"]), Execution.from_state(event["Execution"])
@@ -47,6 +49,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
     text = notification.held if record["Status"] == HELD else notification.success
     return {
         "Status": record["Status"],
+        "PrintableKey": printable_key(upload.key),
         "Message": text(record, config.text("STATUS_API")),
         "Event": image_events.stored(record, upload.bucket, thumbnails_bucket),
     }

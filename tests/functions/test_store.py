@@ -90,7 +90,7 @@ def test_a_retry_of_the_same_write_is_harmless():
 
     second = invoke(app, EVENT)
 
-    assert second["Message"] == first["Message"]
+    assert (second["Message"], second["PrintableKey"]) == (first["Message"], EVENT["Event"]["detail"]["object"]["key"])
     assert json.loads(second["Event"])["Record"]["CompletedAt"] == record()["CompletedAt"]
     assert record()["Status"] == "COMPLETED"
     assert stored_renditions() == sorted(NAMED)

@@ -22,6 +22,7 @@ from ministack.services import stepfunctions
 from imagepipeline import image_events, models, ordering, quarantine, records
 from imagepipeline.errors import Superseded
 from imagepipeline.models import Upload
+from imagepipeline.printable import printable_key
 from tests.template.stack import Deployment, folder_of, source
 
 DEFINITIONS = Path(__file__).parents[2] / "statemachine"
@@ -162,7 +163,8 @@ class StateMachine:
         except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
             raise Superseded from error
         event = image_events.stored(record, upload.bucket, THUMBNAILS_BUCKET)
-        return {"Status": record["Status"], "Message": "An image is ready.", "Event": event}
+        key = printable_key(upload.key)
+        return {"Status": record["Status"], "PrintableKey": key, "Message": "An image is ready.", "Event": event}
 
     def perform(self, resource: str, arguments: dict) -> dict:
         """Stands in for the interpreter's own calls of functions and services."""
