@@ -10,6 +10,7 @@ from imagepipeline.errors import (
     DamagedImage,
     EmptyFile,
     FileTooLarge,
+    FolderMarker,
     ImageRejected,
     ServiceUnavailable,
     TooManyPixels,
@@ -36,12 +37,24 @@ def test_a_png_named_jpg_is_taken_for_what_it_is():
 
 @pytest.mark.parametrize(
     "key",
-    ["uploads/a+b.jpg", "uploads/100%25.jpg", "uploads/two words/🐈.jpg", "uploads/what?.jpg", "uploads/no-extension"],
+    [
+        "uploads/a+b.jpg",
+        "uploads/100%25.jpg",
+        "uploads/two words/🐈.jpg",
+        "uploads/what?.jpg",
+        "uploads/no-extension",
+        "uploads/a/",
+    ],
 )
 def test_keys_are_taken_raw(key):
     header = validate(picture(40, 30), key)
 
     assert header["Width"] == 40
+
+
+def test_a_folder_marker_is_named_as_such():
+    with pytest.raises(FolderMarker):
+        validate(b"", "uploads/folder/")
 
 
 # -------------------------------------------------------------------------------------------------------- what it costs
