@@ -31,6 +31,7 @@ STYLE = """
 text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328 }
 .title { font-weight: 600 }
 .note { font-size: 11px; fill: #59636e }
+.small { font-size: 9.5px; fill: #59636e }
 .number { font-size: 26px; font-weight: 600 }
 .sum { font-size: 19px; font-weight: 600 }
 .panel { fill: #f6f8fa; stroke: #d1d9e0 }
@@ -46,7 +47,7 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-s
 .line.a, .line.b, .line.c, .line.d, .line.e, .line.f { fill: none }
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc }
-.note { fill: #9198a1 }
+.note, .small { fill: #9198a1 }
 .panel { fill: #0d1117; stroke: #3d444d }
 .widget { fill: #151b23; stroke: #3d444d }
 .grid { stroke: #3d444d }
@@ -171,7 +172,7 @@ def draw(document: dict) -> str:
     for widget in widgets:
         shapes += drawn(widget, recording)
     minutes = recording.seconds // 60
-    note = f"A local run of {minutes} minutes on a busy machine. A point is {PERIOD} seconds, USD are of the whole run."
+    note = f"A local run of {minutes} minutes. A point is {PERIOD} seconds, USD are of the whole run."
     shapes.append(f'<text class="note" x="{MARGIN + 2}" y="{height - 12}">{note}</text>')
     return "\n".join(
         [
@@ -223,9 +224,9 @@ def alarms(names: list[str], x: float, y: float, width: float, height: float) ->
     """The alarms, all of which are silent in the recording."""
     rows = -(-len(names) // 2)
     for number, name in enumerate(names):
-        left, top = x + number // rows * (width / 2 + 8), y + number % rows * height / rows
+        left, top = x + number // rows * (width / 2 + 2), y + number % rows * height / rows
         yield f'<rect class="c" x="{left:g}" y="{top + 4:g}" width="9" height="9" rx="2"/>'
-        yield text(left + 15, top + 12, name.removesuffix("Alarm"))
+        yield text(left + 13, top + 12, name.removesuffix("Alarm"), "small")
 
 
 def chart(series: Series, x: float, y: float, width: float, height: float, *, stacked: bool) -> Iterator[str]:
@@ -262,7 +263,7 @@ def chart(series: Series, x: float, y: float, width: float, height: float, *, st
     for color, (label, _) in zip(COLORS, series, strict=False):
         yield f'<rect class="{color}" x="{across:g}" y="{y + height - 9:g}" width="9" height="9" rx="2"/>'
         yield text(across + 13, y + height, label)
-        across += 24 + 6.4 * len(label)
+        across += 26 + 6.8 * len(label)
     if not series:
         yield text(x + width / 2, y + plot / 2, "none", anchor="middle")
 
