@@ -309,7 +309,10 @@ def resume(stack: Stack, name: str) -> str:
     run = _run_of(latest)
     # Of two commands that resume a run at the same time, the second gets the execution that the first has started.
     resumed = f"{run}_{1 + max((number for _, number in _executions(stack, run)), default=1)}"
-    stack.stepfunctions.start_execution(stateMachineArn=stack.outputs["Reprocess"], name=resumed, input=latest["input"])
+    settings = json.loads(latest["input"]) | {"Run": run}  # an execution that somebody started by hand may lack it
+    stack.stepfunctions.start_execution(
+        stateMachineArn=stack.outputs["Reprocess"], name=resumed, input=json.dumps(settings)
+    )
     return resumed
 
 

@@ -201,6 +201,16 @@ def test_a_run_is_resumed_by_executions_with_its_input_and_a_number(archive):
         assert started(archive, first)["Run"] == first
 
 
+def test_an_execution_that_was_started_by_hand_is_resumed_as_a_run(archive):
+    machine = archive.outputs["Reprocess"]
+    archive.stepfunctions.start_execution(stateMachineArn=machine, name="by-hand", input='{"Prefix": "uploads/"}')
+    reprocess.stop(archive, "by-hand")
+
+    resumed = reprocess.resume(archive, "by-hand")
+
+    assert started(archive, resumed) == {"Prefix": "uploads/", "Run": "by-hand"}
+
+
 def test_each_name_of_a_run_stands_for_its_latest_execution(archive):
     first = planned(3).start(archive)
     reprocess.stop(archive, first)
