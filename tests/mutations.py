@@ -1,6 +1,6 @@
 """Remove every condition, catch, retry and choice, one at a time, and name the test that fails.
 
-    python -m tests.mutations                 all of them, about a quarter of an hour
+    python -m tests.mutations                 all of them, about half an hour
     python -m tests.mutations StoreResult     those whose name contains this
 
 Prints a Markdown table. Ends with 1 if anything could be taken out unnoticed. The repository itself is left alone: each

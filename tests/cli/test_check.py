@@ -75,9 +75,9 @@ def runs() -> list[list[str]]:
     """The faults, in few runs: those of one run break different promises. Without events a run ends at once."""
     found: list[list[str]] = []
     for fault in [fault for fault in FAULTS if fault != "no events"]:
-        fits = (run for run in found if all(FAULTS[fault].isdisjoint(FAULTS[other]) for other in run))
-        if run := next(fits, None):
-            run.append(fault)
+        fits = (faults for faults in found if all(FAULTS[fault].isdisjoint(FAULTS[other]) for other in faults))
+        if faults := next(fits, None):
+            faults.append(fault)
         else:
             found.append([fault])
     return [["no events"], *found]

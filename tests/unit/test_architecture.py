@@ -258,3 +258,11 @@ def test_the_wheel_requires_what_the_command_imports():
 @pytest.mark.parametrize("requirement", DECLARED, ids=str)
 def test_the_locked_version_satisfies_the_wheel_s_requirement(requirement: Requirement):
     assert requirement.specifier.contains(version(requirement.name))
+
+
+@pytest.mark.xdist_group("architecture")
+def test_tests_are_grouped_by_what_they_deploy(request: pytest.FixtureRequest):
+    """A pytest that pytest-xdist does not know groups none, and everything is deployed by each worker."""
+    grouped = getattr(request.config.option, "loadgroup", False)  # in a worker of --dist loadgroup
+
+    assert request.node.nodeid.endswith("@architecture") == grouped
