@@ -80,13 +80,8 @@ def in_table(
     `on_progress` is called with the number of records just read.
     """
 
-    def confirmed(failure: Failure) -> bool:
-        if failure.kind == STUCK:
-            return stack.execution_status(failure.record["ExecutionArn"]) != "RUNNING"
-        if failure.kind == UNANNOUNCED and failure.record["Status"] in ("COMPLETED", "HELD"):
-            # NotificationError remains when a retry succeeds; only the execution shows whether one did.
-            return stack.execution_status(failure.record["ExecutionArn"]) in ENDED_EARLY
-        return True
+    def is_running(failure: Failure) -> bool:
+        return failure.kind == STUCK and stack.execution_status(failure.record["ExecutionArn"]) == "RUNNING"
 
     found: dict[str, Failure] = {}
     for keys in _candidates(stack, rejected):
@@ -94,8 +89,8 @@ def in_table(
         failures = (of_record(record, now) for record in stack.records(keys).values())
         found |= {failure.key: failure for failure in failures if failure and (rejected or failure.kind != REJECTED)}
     by_key = [found[key] for key in sorted(found)]
-    with ThreadPoolExecutor(_THREADS, "confirm") as pool:
-        return [failure for failure, is_one in zip(by_key, pool.map(confirmed, by_key), strict=True) if is_one]
+    with ThreadPoolExecutor(_THREADS, "describe") as pool:
+        return [failure for failure, waits in zip(by_key, pool.map(is_running, by_key), strict=True) if not waits]
 
 
 def _candidates(stack: Stack, rejected: bool) -> Iterator[list[str]]:
@@ -106,7 +101,7 @@ def _candidates(stack: Stack, rejected: bool) -> Iterator[list[str]]:
 
 
 def of_record(record: Record, now: datetime) -> Failure | None:
-    """The failure that a record shows, if any. `in_table` confirms some of them by the status of the execution."""
+    """The failure that a record shows, if any. Something STUCK may still be running."""
     key, status = record["ImageKey"], record["Status"]
     if status == "PROCESSING":
         if now - _moment(record["StartedAt"]) <= PATIENCE:

@@ -129,19 +129,6 @@ def test_failures_are_found_among_the_good_and_rejections_are_optional(
     assert sum(read) == 6  # and none of the good ones
 
 
-@pytest.mark.parametrize(("status", "listed"), [("FAILED", ["UNANNOUNCED"]), ("SUCCEEDED", []), ("RUNNING", [])])
-def test_an_error_of_sns_counts_only_if_no_retry_succeeded(
-    machines: StateMachinesStandIn, stack: Stack, status: str, listed: list[str]
-) -> None:
-    machines.answers["uploads/a.jpg"] = None
-    execution = machines.start("ImagePipeline", s3_event("Object Created", "uploads/a.jpg"))
-    if status != "RUNNING":
-        machines.end(execution, status)
-    write(stack, "uploads/a.jpg", CompletedAt=ago(days=1), NotificationError=WHY, ExecutionArn=execution)
-
-    assert [failure.kind for failure in in_table(stack, NOW)] == listed
-
-
 # --------------------------------------------------------------------------------------------------------------- queue
 
 

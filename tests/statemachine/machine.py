@@ -59,6 +59,7 @@ class Call:
 class Execution:
     """One execution that has ended."""
 
+    arn: str
     status: str  # "SUCCEEDED" or "FAILED"
     error: str | None
     cause: str | None
@@ -113,6 +114,7 @@ class StateMachine:
         history = _states("GetExecutionHistory", executionArn=ended["executionArn"], maxResults=1000)["events"]
         entered = [entry["stateEnteredEventDetails"] for entry in history if "stateEnteredEventDetails" in entry]
         return Execution(
+            arn=ended["executionArn"],
             status=ended["status"],
             error=ended.get("error"),
             cause=ended.get("cause"),

@@ -179,15 +179,16 @@ def test_an_image_is_taken_over_from_an_execution_that_nobody_took_over_from(pip
     assert pipeline.record(KEY)["Status"] == "COMPLETED"
 
 
-def test_an_image_is_taken_over_even_if_the_table_was_busy_at_first(pipeline: StateMachine):
-    pipeline.put(**left_behind())
+@pytest.mark.parametrize(("resumptions", "announced"), [(LAST + 2, ()), (LAST + 3, ("FAILURE",))])
+def test_an_image_that_cannot_be_recorded_is_announced_by_the_last_execution(
+    pipeline: StateMachine, resumptions: int, announced: tuple[str, ...]
+):
     register, begin = [None], 7 * [BUSY_TABLE]
 
-    execution = pipeline.run(resumed(), {"dynamodb:putItem": register + begin})
+    execution = pipeline.run(resumed(resumptions), {"dynamodb:putItem": register + begin})
 
-    assert execution.outcomes_announced == ("SUCCESS",)
-    assert pipeline.record(KEY)["Status"] == "COMPLETED"
-    assert pipeline.registered() == []
+    assert execution.outcomes_announced == announced
+    assert len(pipeline.registered()) == 1
 
 
 def test_a_newer_upload_has_priority_over_an_image_that_is_processed_again(pipeline: StateMachine):

@@ -419,7 +419,7 @@ def take_over(world: World, process: Process) -> tuple[World, Process | None]:
     abandoned, earlier, earliest = (*process.event.abandoned, "none", "none", "none")[:3]
     values = {"abandoned": abandoned, "earlier": earlier, "earliest": earliest}
     if not holds_key(world, process, ordering.MAY_TAKE_OVER, **values, decidable="HELD" if decision else "none"):
-        return world, None
+        return world, remove(process)
     # What is announced is what the record describes, which may be another version than that of the abandoned event.
     found, origin = world.record, process.origin or process.event
     event = process.event._replace(sequencer=found.sequencer, version=found.version)

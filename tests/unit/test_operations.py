@@ -84,7 +84,7 @@ def test_the_attempts_of_a_write_are_those_of_its_retry_rules(state: dict):
 
 
 def test_the_attempts_of_a_notification_are_those_of_the_state_machine():
-    [tries] = re.findall(r"Tries >= (\d+)", json.dumps(MACHINES[0]["States"]["RetryNotification"]))
+    [tries] = re.findall(r"Tries >= (\d+)", json.dumps(MACHINES[0]["States"]["RouteByRecordStatus"]))
 
     assert f"and a notification {tries} attempts" in PROSE
 

@@ -20,10 +20,6 @@ from imagepipeline.models import JsonObject
 MAY_BEGIN = (
     "attribute_not_exists(ImageKey) OR Sequencer < :sequencer OR (ExecutionArn = :execution AND #status = :processing)"
 )
-# It records that it could not begin; its own record may be of a write whose response was lost.
-MAY_FAIL_TO_BEGIN = (
-    "attribute_not_exists(ImageKey) OR Sequencer < :sequencer OR (ExecutionArn = :execution AND #status <> :completed)"
-)
 # An execution announces only while it owns the record.
 OWNS_RECORD = "ExecutionArn = :execution"
 # A function may run on after its task timed out. It must not complete an image that was announced as failed since.
