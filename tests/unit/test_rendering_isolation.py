@@ -66,11 +66,12 @@ def test_faces_are_located_in_this_process_before_the_worker_crops():
     assert isolation.render(JPEG, probe_whole(JPEG), CROPPED).renditions["face"].data == first["middle"].data
 
 
-def test_an_error_of_rekognition_ends_the_worker_that_waits_for_it():
+@pytest.mark.parametrize("error", [RekognitionThrottled("slow down"), TimeoutError(), ConnectionResetError()])
+def test_an_error_while_locating_faces_ends_the_worker_and_is_raised(error):
     def locate(jpeg, size):
-        raise RekognitionThrottled("slow down")
+        raise error
 
-    with pytest.raises(RekognitionThrottled):
+    with pytest.raises(type(error)):
         isolation.render(JPEG, probe_whole(JPEG), CROPPED, locate)
 
     assert worker() is None

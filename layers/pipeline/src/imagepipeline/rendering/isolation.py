@@ -35,7 +35,6 @@ _CRASHABLE = ("HEIC",)
 _REUSABLE_BYTES = 384 * limits.MIB
 _LARGE_BYTES = 512 * limits.MIB
 
-
 # Bytes of data and of resident memory that the function's process has when it forks a worker, at most. A process that
 # has more, such as a test's, passes it on to the worker, which must be charged only for what it allocates itself.
 _INHERITED_BYTES = 100 * limits.MIB
@@ -125,11 +124,18 @@ class _Worker:
 
     def ask(self, data: bytes, header: Header, specs: tuple[RenditionSpec, ...], locate: Locate | None) -> _Answer:
         """The worker's answer. If it ends without one, the answer is a rejection that follows from how it ended."""
+        answer = self._exchange((data, header, specs, locate is not None), header, specs)
+        while isinstance(answer, _Question):
+            faces = cast(Locate, locate)(answer.jpeg, answer.size)
+            answer = self._exchange(faces, header, specs)
+        return answer
+
+    def _exchange(self, message: object, header: Header, specs: tuple[RenditionSpec, ...]) -> _Question | _Answer:
         try:
-            answer = self._exchange((data, header, specs, locate is not None))
-            while isinstance(answer, _Question):
-                answer = self._exchange(cast(Locate, locate)(answer.jpeg, answer.size))
-            return answer
+            pickle.dump(message, self._stream)
+            self._stream.flush()
+            # The worker has this process's credentials: by what is unpickled it gains nothing.
+            return cast(_Question | _Answer, pickle.load(self._stream))  # noqa: S301 (from the worker)
         except TimeoutError:
             seconds = limits.WALL_CLOCK_SECONDS
             return _rejected(TooComplex(f"the {header.format} was not decoded within {seconds} seconds"))
@@ -137,12 +143,6 @@ class _Worker:
             _, status = os.waitpid(self._process, 0)
             self._process = 0
             return _rejected(_explain(status, header, limits.processor_seconds(specs)))
-
-    def _exchange(self, message: object) -> _Question | _Answer:
-        pickle.dump(message, self._stream)
-        self._stream.flush()
-        # The worker has this process's credentials: by what is unpickled it gains nothing.
-        return cast(_Question | _Answer, pickle.load(self._stream))  # noqa: S301 (from the worker)
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
