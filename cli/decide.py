@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from cli.events import sequencer_of
-from cli.following import DEFAULT_TIMEOUT, NOT_FOUND, NOT_STARTED, REMOVED, Followed, Result, start_and_follow
+from cli.following import DEFAULT_TIMEOUT, NOT_FOUND, NOT_STARTED, REMOVED, Followed, Result, start_and_follow, why
 from cli.problems import AWS_ERRORS, concerns_setup, name_and_message
 from cli.stack import Record, Stack
 from imagepipeline import quarantine
@@ -93,6 +93,6 @@ def _outcome(stack: Stack, decision: _Decision, record: Record | None) -> Result
         decision.last_seen = f"its execution ended as {status}, and another one is to be started in its place"
         return None
     if is_about_it and record["Status"] != HELD:
-        return decision.result(record["Status"], record, record.get("Error"))
+        return decision.result(record["Status"], record, why(record))
     message = f"the image was replaced or processed again meanwhile: its status is {record['Status']}"
     return decision.result(NOT_APPLIED, record, {"Name": "NotApplied", "Message": message})

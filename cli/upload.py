@@ -140,7 +140,7 @@ class _Sender:
         if record is None or record["ETag"] != stored.etag or record["Status"] == "COMPLETED":
             return Result(item.key, UNCHANGED, item, record or {})
         if record["Status"] in TERMINAL:
-            return Result(item.key, record["Status"], item, record, error=record.get("Error"))
+            return Result(item.key, record["Status"], item, record, error=why(record))
         return _Upload(key=item.key, item=item, etag=stored.etag, older="")
 
     def stop(self) -> None:

@@ -236,17 +236,18 @@ def test_a_changed_file_is_sent_again(pipeline: PipelineStandIn, stack: Stack, p
 
 
 @pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize(("status", "attribute"), [("REJECTED", "Error"), ("HELD", "HeldBecause")])
 def test_an_unchanged_file_has_the_outcome_of_its_record(
-    pipeline: PipelineStandIn, stack: Stack, photos: Photos, follow: bool
+    pipeline: PipelineStandIn, stack: Stack, photos: Photos, follow: bool, status: str, attribute: str
 ) -> None:
-    pipeline.answers["uploads/bad.jpg"] = lambda: [{"Status": "REJECTED", "Error": EMPTY}]
+    pipeline.answers["uploads/bad.jpg"] = lambda: [{"Status": status, attribute: EMPTY}]
     items = photos(bad=b"bad")
     list(upload_and_follow(stack, items, timeout=20))
 
     [result] = upload_and_follow(stack, items, timeout=20, follow=follow, skip_unchanged=True)
 
     # Without following, no record is read.
-    assert result.status == ("REJECTED" if follow else "UNCHANGED")
+    assert (result.status, result.error) == ((status, EMPTY) if follow else ("UNCHANGED", None))
     assert versions(stack) == 1
 
 
