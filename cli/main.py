@@ -29,6 +29,7 @@ from cli.problems import AWS_ERRORS, SetupError, explain
 from cli.stack import TO_DECIDE, TO_OPERATE, TO_REINDEX, TO_UPLOAD, Record, Stack, default_name, default_session
 from imagepipeline.analysis import missing
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
+from imagepipeline.printable import printable
 from imagepipeline.quarantine import Action
 from imagepipeline.reprocessing import Selection
 
@@ -684,7 +685,7 @@ class _Existing(argparse.Action):
 
 
 def _say(text: str) -> None:
-    print(f"image-pipeline: {report.printable(text)}", file=sys.stderr)
+    print(f"image-pipeline: {printable(text)}", file=sys.stderr)
 
 
 def _path(text: str) -> Path:

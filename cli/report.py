@@ -30,6 +30,7 @@ from cli.failures import FAILED, Failure
 from cli.following import Result
 from cli.reprocess import FailedBatch, Plan
 from cli.stack import Record
+from imagepipeline.printable import printable
 from imagepipeline.reprocessing import Decision
 
 _COLOURS = {
@@ -42,15 +43,6 @@ _PROMISE_WIDTH = len("A folder marker leaves no record and no notification")  # 
 _LABELS_SHOWN = 3
 _STATUS_WIDTH = len("NOT_UPLOADED")
 _WIDTH_OF_THE_REST = 80  # columns beside the key's for a table in which little wraps
-_JOINERS = "\u200c\u200d"  # not printable according to Unicode, but part of Persian and Hindi words and of emoji
-
-
-def printable(text: str) -> str:
-    """`text` with everything that could control a terminal or break a line written as an escape."""
-    return "".join(
-        char if char.isprintable() or char in _JOINERS else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in text
-    )
 
 
 class Report:

@@ -7,7 +7,7 @@ from imagepipeline import aws, config, records
 from imagepipeline.api import index, storage
 from imagepipeline.api.http import Refused, Request, answer, respond
 from imagepipeline.api.listings import PARAMETERS, Listing
-from imagepipeline.printable import printable_key
+from imagepipeline.printable import printable
 from imagepipeline.quarantine import HELD, without_held_renditions
 
 BUSY = "The images can't be read right now; try again in a moment."
@@ -57,7 +57,7 @@ def get_rendition(event: dict) -> dict:
 
 def find(image_key: str) -> dict:
     """The record of an upload. Raises Refused if there is none, and ServiceUnavailable."""
-    logger.append_keys(image_key=printable_key(image_key))
+    logger.append_keys(image_key=printable(image_key))
     record = records.find(config.text("IMAGES_TABLE"), image_key)
     if record is None:
         raise Refused(404, "there is no image with this key")

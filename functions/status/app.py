@@ -10,7 +10,7 @@ from imagepipeline import aws, config, records
 from imagepipeline.disclosure import public
 from imagepipeline.errors import ServiceUnavailable
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
-from imagepipeline.printable import printable_key
+from imagepipeline.printable import printable
 from imagepipeline.quarantine import without_held_renditions
 
 NOT_FOUND = "Image details not found for the given image identifier."
@@ -35,7 +35,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
         image_key = requested_key(event["rawPath"], event["rawQueryString"])
     except BadRequest as error:
         return answer(400, {"message": str(error)})
-    logger.append_keys(image_key=printable_key(image_key))
+    logger.append_keys(image_key=printable(image_key))
     try:
         record = records.find(config.text("IMAGES_TABLE"), image_key)
     except ServiceUnavailable:

@@ -10,7 +10,7 @@ from imagepipeline import aws, config, image_events, notification, records, s3_e
 from imagepipeline.cleanup import remove_unneeded_renditions
 from imagepipeline.logs import keys_of, log_failures
 from imagepipeline.models import Execution, JsonObject, Upload
-from imagepipeline.printable import printable_key
+from imagepipeline.printable import printable
 from imagepipeline.quarantine import HELD, MODES, is_released, reason_to_hold
 
 logger = Logger()
@@ -49,7 +49,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
     text = notification.held if record["Status"] == HELD else notification.success
     return {
         "Status": record["Status"],
-        "PrintableKey": printable_key(upload.key),
+        "PrintableKey": printable(upload.key),
         "Message": text(record, config.text("STATUS_API")),
         "Event": image_events.stored(record, upload.bucket, thumbnails_bucket),
     }

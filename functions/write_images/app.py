@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagepipeline import aws, config, quarantine, records
 from imagepipeline.api import decisions, storage, uploads
 from imagepipeline.api.http import Refused, Request, answer, decoded_base64, respond
-from imagepipeline.printable import printable_key
+from imagepipeline.printable import printable
 
 BUSY = "AWS can't be reached right now; try again in a moment."
 
@@ -103,7 +103,7 @@ def decide(event: dict) -> dict:
 def existing_key(request: Request) -> str:
     """The key that the request is about. Raises Refused."""
     key = request.image_key()
-    logger.append_keys(image_key=printable_key(key))
+    logger.append_keys(image_key=printable(key))
     return key
 
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from botocore.exceptions import ClientError
 
-from imagepipeline.printable import printable_key
+from imagepipeline.printable import printable
 from local.deployment import stack_name
 
 pytestmark = pytest.mark.xdist_group("deployed")
@@ -33,11 +33,11 @@ KEYS = {
 def test_a_notification_names_the_upload_in_one_line_and_links_to_its_status(deployed, photo, key):
     deployed.process(key, photo)
 
-    [mail] = deployed.mails(printable_key(key))
+    [mail] = deployed.mails(printable(key))
     [name] = re.findall("(?m)^  Image       (.+)$", mail.body)
     [link] = re.findall("(?m)^  Status      (.+)$", mail.body)
     status, body = deployed.status(link.removeprefix(f"{deployed.outputs['ImageStatusApiEndpoint']}/"))
-    assert name == mail.attributes["imageId"] == printable_key(key)
+    assert name == mail.attributes["imageId"] == printable(key)
     assert (status, body["ImageKey"], body["Status"]) == (200, key, "COMPLETED")
 
 
@@ -45,10 +45,10 @@ def test_a_notification_names_the_upload_in_one_line_and_links_to_its_status(dep
 def test_a_rejection_names_the_upload_in_one_line(deployed, key):
     deployed.process(key, b"not a picture")
 
-    mail = deployed.mails(printable_key(key))[-1]
-    assert mail.attributes == {"processing_status": "FAILURE", "imageId": printable_key(key)}
+    mail = deployed.mails(printable(key))[-1]
+    assert mail.attributes == {"processing_status": "FAILURE", "imageId": printable(key)}
     assert len(mail.body.splitlines()) == 7
-    assert f"  Image       {printable_key(key)}\n" in mail.body
+    assert f"  Image       {printable(key)}\n" in mail.body
 
 
 def test_a_path_that_is_encoded_once_is_cut_or_refused_where_a_query_is_exact(deployed, photo):

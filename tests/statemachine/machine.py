@@ -22,7 +22,7 @@ from ministack.services import stepfunctions
 from imagepipeline import image_events, models, ordering, quarantine, records
 from imagepipeline.errors import Superseded
 from imagepipeline.models import Upload
-from imagepipeline.printable import printable_key
+from imagepipeline.printable import printable
 from tests.template.stack import Deployment, folder_of, source
 
 DEFINITIONS = Path(__file__).parents[2] / "statemachine"
@@ -165,7 +165,7 @@ class StateMachine:
         except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
             raise Superseded from error
         event = image_events.stored(record, upload.bucket, THUMBNAILS_BUCKET)
-        key = printable_key(upload.key)
+        key = printable(upload.key)
         return {"Status": record["Status"], "PrintableKey": key, "Message": "An image is ready.", "Event": event}
 
     def perform(self, resource: str, arguments: dict) -> dict:

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from imagepipeline.printable import printable, printable_key
+from imagepipeline.printable import printable
 
 
 @pytest.mark.parametrize(
@@ -48,5 +48,5 @@ def test_no_escape_is_cut() -> None:
     assert printable("abc\n\n\n", 9) == "abc%0A…"
 
 
-def test_a_key_is_shown_whole_however_many_escapes_it_needs() -> None:
-    assert printable_key("\0" * 1024) == "%00" * 1024
+def test_without_a_limit_a_key_is_shown_whole_however_many_escapes_it_needs() -> None:
+    assert printable("\0" * 1024) == "%00" * 1024

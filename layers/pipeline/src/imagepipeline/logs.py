@@ -6,13 +6,13 @@ from contextlib import contextmanager
 
 from imagepipeline.errors import PipelineError
 from imagepipeline.models import JsonObject
-from imagepipeline.printable import printable_key
+from imagepipeline.printable import printable
 
 
 def keys_of(image_key: str, event: JsonObject) -> dict[str, str]:
     """What every line of a step's log carries: the image's key, and the execution that invoked the function."""
     # An execution that began before the stack was updated, and runs on for hours, does not pass its ARN to every step.
-    return {"image_key": printable_key(image_key), "execution": event.get("Execution", {}).get("Arn", "unknown")}
+    return {"image_key": printable(image_key), "execution": event.get("Execution", {}).get("Arn", "unknown")}
 
 
 @contextmanager
