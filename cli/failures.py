@@ -13,6 +13,7 @@ from imagepipeline.analysis import LABELS, MODERATION, missing
 from imagepipeline.executions import PATIENCE
 from imagepipeline.keys import renditions_prefix
 from imagepipeline.lists import ATTENTION
+from imagepipeline.models import timestamp
 
 FAILED = "FAILED"
 STUCK = "STUCK"  # PROCESSING, although its execution has ended
@@ -177,18 +178,18 @@ class UndeliveredEvents:
 
 def _of_message(message: Document) -> Failure:
     attributes = {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()}
-    sent = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+    since = timestamp(datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC), "seconds")
     try:
         event = Event.parse(message["Body"])
     except ValueError as problem:
         error = {"Name": "NotAnEvent", "Message": f"message {message['MessageId']}: {problem}"}
-        return Failure("", UNDELIVERED, error, _text(sent), receipt=message["ReceiptHandle"])
+        return Failure("", UNDELIVERED, error, since, receipt=message["ReceiptHandle"])
     reason = attributes.get("ERROR_MESSAGE", "EventBridge could not start an execution")
     error = {
         "Name": attributes.get("ERROR_CODE", "Undelivered"),
         "Message": f"{event.document['detail-type']}: {reason}",
     }
-    return Failure(event.key, UNDELIVERED, error, _text(sent), event=event, receipt=message["ReceiptHandle"])
+    return Failure(event.key, UNDELIVERED, error, since, event=event, receipt=message["ReceiptHandle"])
 
 
 # ------------------------------------------------------------------------------------------ executions that ended early
@@ -210,7 +211,8 @@ def in_image_pipeline(stack: Stack, now: datetime, explained: Collection[str] = 
         else:
             continue
         error = {"Name": f"Execution.{execution['status']}", "Message": f"the execution ended early, and {lacking}"}
-        found.setdefault(event.key, Failure(event.key, kind, error, _text(execution["stopDate"]), record))
+        since = timestamp(execution["stopDate"], "seconds")
+        found.setdefault(event.key, Failure(event.key, kind, error, since, record))
     return list(found.values())
 
 
@@ -225,7 +227,8 @@ def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:
     for execution, event, record in _ended_early(stack, "Housekeeping", now):
         if reason := _left_behind(stack, event.key, record):
             error = {"Name": f"Housekeeping.{execution.get('error', execution['status'])}", "Message": reason}
-            failure = Failure(event.key, NOT_REMOVED, error, _text(execution["startDate"]), record, event)
+            since = timestamp(execution["startDate"], "seconds")
+            failure = Failure(event.key, NOT_REMOVED, error, since, record, event)
             found.setdefault(execution["input"], failure)  # the same event may have failed several times
     return list(found.values())
 
@@ -291,7 +294,3 @@ def _left_behind(stack: Stack, key: str, record: Record) -> str:
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

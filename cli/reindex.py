@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import batched
 
 from botocore.exceptions import ClientError
@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from cli.problems import code
 from cli.stack import KEYS_PER_READ, MAX_CONNECTIONS, Document, Stack
 from imagepipeline.lists import lists_of, position
+from imagepipeline.models import timestamp
 
 STATUSES = ("PROCESSING", "COMPLETED", "HELD", "REJECTED", "FAILED")
 _DELETIONS = 25  # that one BatchWriteItem takes
@@ -91,7 +92,7 @@ def _touch(stack: Stack, key: str, now: datetime) -> bool:
             Key={"ImageKey": {"S": key}},
             UpdateExpression="SET ReindexedAt = :now",
             ConditionExpression="attribute_exists(ImageKey)",
-            ExpressionAttributeValues={":now": {"S": now.astimezone(UTC).isoformat(timespec="milliseconds")}},
+            ExpressionAttributeValues={":now": {"S": timestamp(now)}},
         )
     except ClientError as error:
         if code(error) != "ConditionalCheckFailedException":

@@ -18,6 +18,7 @@ from cli import costs, failures
 from cli.failures import Failure
 from cli.problems import SetupError, code
 from cli.stack import KEYS_PER_READ, TO_OPERATE, Client, Document, Stack
+from imagepipeline.models import timestamp
 from imagepipeline.renditions import parse
 from imagepipeline.reprocessing import Decision, Selection, belongs_to, decide
 
@@ -271,7 +272,7 @@ def observe(stack: Stack, name: str) -> Progress:
         _run_of(execution),
         name,
         execution["status"],
-        execution["startDate"].astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        timestamp(execution["startDate"], "seconds"),
         counts.get("total", 0),
         counts.get("succeeded", 0) + counts.get("failed", 0),
         reason,

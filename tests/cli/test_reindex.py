@@ -34,7 +34,7 @@ def test_every_record_is_given_to_the_index_function(stack: Stack) -> None:
 
     assert done == Reindexed(removed=0, reindexed=120)
     records = stack.records(f"uploads/{number}.jpg" for number in range(120))
-    assert {record["ReindexedAt"] for record in records.values()} == {"2026-06-01T12:00:00.000+00:00"}
+    assert {record["ReindexedAt"] for record in records.values()} == {"2026-06-01T12:00:00.000Z"}
 
 
 @pytest.mark.parametrize(

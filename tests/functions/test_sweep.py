@@ -7,9 +7,10 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
 from functions.sweep import app
-from imagepipeline import aws, records
+from imagepipeline import aws
 from imagepipeline.errors import ConfigError, ServiceUnavailable
 from imagepipeline.executions import OVERDUE_AFTER, RegisteredExecution
+from imagepipeline.models import timestamp
 from tests.functions.deployed import (
     EXECUTIONS_TABLE,
     HOUSEKEEPING,
@@ -190,7 +191,7 @@ def execution(name: str) -> str:
 
 def processing(key: str, arn: str, received: timedelta = timedelta(hours=2)) -> None:
     """The record of an image that an execution began some time ago."""
-    received_at = records.timestamp(datetime.now(UTC) - received)
+    received_at = timestamp(datetime.now(UTC) - received)
     put({"ImageKey": key, "Status": "PROCESSING", "ReceivedAt": received_at, "ExecutionArn": arn})
 
 

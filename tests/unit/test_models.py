@@ -1,5 +1,6 @@
 import json
 from dataclasses import FrozenInstanceError, replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import get_type_hints
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagepipeline.keys import comparable
-from imagepipeline.models import Header, Rendition, Upload
+from imagepipeline.models import Header, Rendition, Upload, timestamp
 
 CREATED = {
     "time": "2026-11-21T01:06:20Z",
@@ -76,3 +77,15 @@ def test_values_do_not_change():
         header.width = 5
 
     assert replace(header, width=5) != header
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (datetime(2026, 11, 21, 1, 6, 24, tzinfo=UTC), "2026-11-21T01:06:24.000Z"),
+        (datetime(2026, 11, 21, 1, 6, 24, 999_999, tzinfo=UTC), "2026-11-21T01:06:24.999Z"),
+        (datetime(2026, 11, 21, 2, 6, 24, tzinfo=timezone(timedelta(hours=1))), "2026-11-21T01:06:24.000Z"),
+    ],
+)
+def test_times_are_utc_with_milliseconds_and_a_z(moment, text):
+    assert timestamp(moment) == text

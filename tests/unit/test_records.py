@@ -1,5 +1,5 @@
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -88,15 +88,3 @@ def test_the_completed_record_has_the_upload_s_story_and_what_was_found_out():
         "Labels": [],
         "Renditions": {"small": {"Key": "k"}},
     }
-
-
-@pytest.mark.parametrize(
-    ("moment", "text"),
-    [
-        (datetime(2026, 11, 21, 1, 6, 24, tzinfo=UTC), "2026-11-21T01:06:24.000Z"),
-        (datetime(2026, 11, 21, 1, 6, 24, 999_999, tzinfo=UTC), "2026-11-21T01:06:24.999Z"),
-        (datetime(2026, 11, 21, 2, 6, 24, tzinfo=timezone(timedelta(hours=1))), "2026-11-21T01:06:24.000Z"),
-    ],
-)
-def test_times_are_utc_with_milliseconds_and_a_z(moment, text):
-    assert records.timestamp(moment) == text

@@ -4,11 +4,17 @@ Attribute names are PascalCase outside (state data, table, API) and snake_case i
 """
 
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from imagepipeline.keys import comparable
 
 type JsonObject = dict[str, Any]  # an event, a payload, a record: what JSON or the table holds under string keys
+
+
+def timestamp(moment: datetime, timespec: Literal["seconds", "milliseconds"] = "milliseconds") -> str:
+    """ISO 8601 in UTC, as S3 (in seconds) and Step Functions (in milliseconds) write times; `moment` has a zone."""
+    return moment.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

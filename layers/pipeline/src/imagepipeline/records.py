@@ -1,14 +1,14 @@
 """Builds the records of processed images, and reads and writes records in the table."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from botocore.exceptions import ClientError
 
 from imagepipeline import aws
 from imagepipeline.errors import ServiceUnavailable, Superseded
-from imagepipeline.models import Execution, JsonObject, Upload
+from imagepipeline.models import Execution, JsonObject, Upload, timestamp
 from imagepipeline.ordering import MAY_COMPLETE
 from imagepipeline.quarantine import HELD
 
@@ -48,11 +48,6 @@ def completed(
 def held(record: JsonObject, reason: JsonObject) -> JsonObject:
     """The record of an image that was processed, and that nobody is shown until a moderator decides."""
     return record | {"Status": HELD, "HeldBecause": reason}
-
-
-def timestamp(moment: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds, the format of the record's other times, which Step Functions writes."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def complete(table: str, record: JsonObject) -> None:

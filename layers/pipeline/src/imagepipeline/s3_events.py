@@ -4,8 +4,9 @@ S3 sends no event when a deletion uncovers an older version, nor when an operato
 again. https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html describes the structure.
 """
 
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+
+from imagepipeline.models import JsonObject, timestamp
 
 OBJECT_CREATED = "Object Created"
 OBJECT_DELETED = "Object Deleted"
@@ -24,36 +25,23 @@ def object_created(
     sequencer: str,
     time: datetime,
     reason: str,
-) -> dict[str, Any]:
+) -> JsonObject:
     """The event of an upload. `version_id` is "null" in a bucket without versions; `time` has a time zone."""
-    return _event(OBJECT_CREATED, bucket, {"key": key, "size": size, "etag": etag}, version_id, sequencer, time, reason)
-
-
-def object_deleted(
-    bucket: str, key: str, *, version_id: str = "null", sequencer: str, time: datetime, reason: str
-) -> dict[str, Any]:
-    """The event of a deletion, with the same conventions."""
-    return _event(OBJECT_DELETED, bucket, {"key": key}, version_id, sequencer, time, reason)
-
-
-def _event(
-    detail_type: str,
-    bucket: str,
-    described: dict[str, Any],
-    version_id: str,
-    sequencer: str,
-    time: datetime,
-    reason: str,
-) -> dict[str, Any]:
     # S3 leaves the attribute out where there is no version ID.
     version = {} if version_id == "null" else {"version-id": version_id}
+    described = {"key": key, "size": size, "etag": etag, **version, "sequencer": sequencer}
+    return _event(OBJECT_CREATED, bucket, described, time, reason)
+
+
+def object_deleted(bucket: str, key: str, *, sequencer: str, time: datetime, reason: str) -> JsonObject:
+    """The event of a deletion in a bucket without versions, with the same conventions."""
+    return _event(OBJECT_DELETED, bucket, {"key": key, "sequencer": sequencer}, time, reason)
+
+
+def _event(detail_type: str, bucket: str, described: JsonObject, time: datetime, reason: str) -> JsonObject:
     return {
         "source": "aws.s3",
         "detail-type": detail_type,
-        "time": time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "detail": {
-            "bucket": {"name": bucket},
-            "object": described | version | {"sequencer": sequencer},
-            "reason": reason,
-        },
+        "time": timestamp(time, "seconds"),
+        "detail": {"bucket": {"name": bucket}, "object": described, "reason": reason},
     }

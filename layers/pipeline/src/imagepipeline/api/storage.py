@@ -8,14 +8,14 @@ from botocore.exceptions import ClientError
 
 from imagepipeline import aws
 from imagepipeline.api.http import Refused
-from imagepipeline.models import JsonObject
+from imagepipeline.models import JsonObject, timestamp
 
 LIFETIME = timedelta(minutes=15)
 
 
 def expiry() -> str:
     """When a URL that is signed now ends, in ISO 8601."""
-    return (datetime.now(UTC) + LIFETIME).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return timestamp(datetime.now(UTC) + LIFETIME, "seconds")
 
 
 def rendition_url(bucket: str, key: str) -> str:
