@@ -593,16 +593,14 @@ class _Trial:
     def _require_announced(self, key: str) -> str:
         """The status that the key's notifications have, if there are as many as there should be."""
         seen = [notice.status for notice in self._notices.of(key)]
-        expected = "SUCCESS" if self._status_of(key) == "COMPLETED" else "FAILURE"
+        status = self._results[key].status if key in self._results else "COMPLETED"
+        expected = {"COMPLETED": "SUCCESS", "HELD": "HELD"}.get(status, "FAILURE")
         if seen != [expected] * self._announcements[key]:
             raise Broken(
                 f"{self._short(key)} was announced {len(seen)} times ({', '.join(seen) or 'never'}), "
                 f"and not {self._announcements[key]} times as {expected}"
             )
         return expected
-
-    def _status_of(self, key: str) -> str:
-        return self._results[key].status if key in self._results else "COMPLETED"
 
     def _ended(self, key: str) -> Record:
         """The record of a key as soon as its status is final."""

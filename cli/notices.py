@@ -17,7 +17,7 @@ class Notice:
     """One publication; SNS may deliver it more than once."""
 
     message_id: str
-    status: str  # the attribute processing_status: "SUCCESS" or "FAILURE"
+    status: str  # the attribute processing_status: "SUCCESS", "HELD" or "FAILURE"
 
 
 class Notices:

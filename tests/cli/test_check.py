@@ -141,6 +141,15 @@ def test_each_fault_breaks_its_promises(stack: Stack, working: WorkingPipeline, 
     assert working.left_behind() == []
 
 
+def test_a_photo_that_is_held_is_announced_as_held(stack: Stack, working: WorkingPipeline) -> None:
+    working.faults.add("photos are held")
+
+    seen = broken(run(stack, timeout=1.5))
+
+    assert seen.keys() == {"Photos are completed, and have a record", "Labels are detected"}
+    assert "HELD (Flagged: Violence 99 %)" in seen["Photos are completed, and have a record"]
+
+
 def test_a_key_that_is_decoded_breaks_its_promise(stack: Stack, working: WorkingPipeline) -> None:
     working.faults.add("plus is decoded")
 

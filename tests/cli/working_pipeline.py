@@ -134,6 +134,8 @@ class WorkingPipeline:
             record = {"Status": "REJECTED", "Error": {"Name": error, "Message": "no"}}
         else:
             record = self._complete(event, content, arn)
+            if "photos are held" in self.faults and event.key.endswith("photo.png"):
+                record |= {"Status": "HELD", "HeldBecause": {"Name": "Flagged", "Message": "Violence 99 %"}}
         write(self.stack, event.key, **about | record)
         stale = [key for key in self._stored(event.key) if key not in str(record)]
         if "old renditions stay" not in self.faults:
@@ -199,7 +201,7 @@ class WorkingPipeline:
         self._remove(self._stored(key))
 
     def _announce(self, key: str, record: dict) -> None:
-        status = "SUCCESS" if record.get("Status", "COMPLETED") == "COMPLETED" else "FAILURE"
+        status = {"COMPLETED": "SUCCESS", "HELD": "HELD"}.get(record.get("Status", "COMPLETED"), "FAILURE")
         attributes = {"processing_status": status, "imageId": key}
         self.sns.publish(
             "about an image",
