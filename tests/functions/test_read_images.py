@@ -190,6 +190,7 @@ def test_a_page_continues_behind_an_image_that_was_deleted_meanwhile():
         ({"from": "2026-11-21T23:59:59Z", "to": "2026-11-22T00:00:00Z"}, [2]),
         ({"from": "2026-11-22T00:59:59+01:00"}, [3, 2]),
         ({"to": "2026-11-20"}, []),
+        ({"to": "0999-12-31"}, []),
     ],
 )
 def test_images_are_listed_by_day_and_time(bounds, expected):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from imagepipeline.api.http import Refused
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
 from imagepipeline.lists import ALL, MAX_LABEL_LENGTH, label_list, lists_of
-from imagepipeline.models import JsonObject
+from imagepipeline.models import JsonObject, timestamp
 
 PARAMETERS = frozenset({"status", "label", "min_confidence", "prefix", "from", "to", "limit", "cursor"})
 STATUSES = ("COMPLETED", "HELD", "PROCESSING", "REJECTED", "FAILED")
@@ -59,7 +59,7 @@ class Listing:
         earliest, latest = _EARLIEST, _LATEST
         if "from" in query:
             # A time with a fraction of a second is greater than the same second without "Z", and less than with it.
-            earliest = _moment("from", query["from"]).strftime("%Y-%m-%dT%H:%M:%S")
+            earliest = timestamp(_moment("from", query["from"]), "seconds").removesuffix("Z")
         if "to" in query:
             latest = _before(_moment("to", query["to"]))
         if earliest > latest:
@@ -154,4 +154,4 @@ def _before(moment: datetime) -> str:
         last = moment - timedelta(seconds=1)
     except OverflowError:
         raise Refused(400, "to must be later than the first second of the year 1") from None
-    return last.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timestamp(last, "seconds")
