@@ -1,5 +1,6 @@
 """Derives the index table again: for records older than it, and after changes that the index function gave up."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,8 +80,10 @@ def _unfounded(stack: Stack, entries: Iterable[Document]) -> list[Document]:
 def _remove(stack: Stack, keys: list[Document]) -> int:
     for batch in batched(keys, _DELETIONS, strict=False):
         pending = {stack.outputs["IndexTable"]: [{"DeleteRequest": {"Key": key}} for key in batch]}
-        while pending:
-            pending = stack.dynamodb.batch_write_item(RequestItems=pending).get("UnprocessedItems")
+        pause = 0.05  # seconds
+        while pending := stack.dynamodb.batch_write_item(RequestItems=pending).get("UnprocessedItems"):
+            time.sleep(pause)
+            pause = min(2 * pause, 2)
     return len(keys)
 
 
