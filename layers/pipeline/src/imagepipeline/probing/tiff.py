@@ -30,7 +30,6 @@ _REDUCED = 1  # bit of NewSubfileType: this is the preview of another picture in
 _COMPRESSIONS = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32946, 32773, 34925, 50000))
 _RAW_SENSOR = (32803, 34892)  # photometric interpretations of DNG: colour filter array, linear raw
 _COLOR_MODES = {2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
-_COLORS = {2: 3, 5: 4, 6: 3, 8: 3}  # channels without extra samples
 _SEPARATE = 2  # of PlanarConfiguration
 _FLOAT = 3
 _SAMPLE_FORMATS = {2: "signed samples", 5: "complex samples", 6: "complex samples"}  # which Pillow reads as unsigned
