@@ -225,11 +225,18 @@ def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:
     """The events of executions that failed in the last two weeks, if their work is still to be done."""
     found: dict[str, Failure] = {}
     for execution, event, record in _ended_early(stack, "Housekeeping", now):
-        if reason := _left_behind(stack, event.key, record):
-            error = {"Name": f"Housekeeping.{execution.get('error', execution['status'])}", "Message": reason}
-            since = timestamp(execution["startDate"], "seconds")
+        error = {"Name": f"Housekeeping.{execution.get('error', execution['status'])}"}
+        since = timestamp(execution["startDate"], "seconds")
+        # Of a Standard workflow, the execution that ended early is listed.
+        if stack.is_express and not record and stack.head(event.key):
+            error["Message"] = "the execution ended early, and there is no record of the image"
+            failure = Failure(event.key, STUCK, error, since, record)
+        elif reason := _left_behind(stack, event.key, record):
+            error["Message"] = reason
             failure = Failure(event.key, NOT_REMOVED, error, since, record, event)
-            found.setdefault(execution["input"], failure)  # the same event may have failed several times
+        else:
+            continue
+        found.setdefault(execution["input"], failure)  # the same event may have failed several times
     return list(found.values())
 
 

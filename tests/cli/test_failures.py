@@ -9,6 +9,7 @@ from cli import failures
 from cli.failures import UndeliveredEvents, in_housekeeping, in_image_pipeline, in_stack, in_table, of_record
 from cli.stack import Stack
 from imagepipeline import keys
+from imagepipeline.executions import ended_early
 from tests.cli.stand_in import RENDITIONS, StateMachinesStandIn, write
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -283,6 +284,21 @@ def test_an_image_that_is_being_processed_keeps_its_renditions(stack: Stack, end
     ended(s3_event("Object Deleted", "uploads/a.jpg"))
 
     assert housekeeping(stack) == []
+
+
+@pytest.mark.parametrize(("express", "listed"), [(True, [("uploads/a.jpg", "STUCK")]), (False, [])])
+def test_an_upload_that_was_handed_over_in_vain_is_stuck_while_it_exists(
+    stack: Stack, ended, express: bool, listed: list[tuple[str, str]]
+) -> None:
+    """A Standard execution that ended early is listed itself."""
+    if express:
+        stack.outputs["ExecutionsTable"] = "executions"
+    ended(ended_early("arn:abandoned", json.dumps(s3_event("Object Created", "uploads/a.jpg"))))
+    without_object = housekeeping(stack)
+    stack.s3.put_object(Bucket=stack.uploads_bucket, Key="uploads/a.jpg", Body=b"photo")
+
+    assert without_object == []
+    assert housekeeping(stack) == listed
 
 
 def test_an_execution_started_by_hand_is_ignored(stack: Stack, machines: StateMachinesStandIn) -> None:
