@@ -159,8 +159,13 @@ def _outcome(stack: Stack, run: _Run, record: Record | None) -> Result | None:
         run.housekeeping.pop(0)
         record = read_again()
     if record is None or sequencer_of(record) < run.sequencer:
-        if run.execution and _is_running(stack, run):
-            return None
+        if run.execution:
+            status = stack.execution_status(run.execution)
+            if status == "RUNNING" or stack.may_be_unregistered(run.since):
+                return None
+            if status != "SUCCEEDED":
+                run.last_seen = f"its execution ended as {status}, and another one is to be started in its place"
+                return None
         record = read_again()
         if record is None:
             return run.result(REMOVED)
@@ -173,11 +178,6 @@ def _outcome(stack: Stack, run: _Run, record: Record | None) -> Result | None:
         run.last_seen += ", and no notification was recorded"
         return None
     return run.result(record["Status"], record, why(record))
-
-
-def _is_running(stack: Stack, run: _Run) -> bool:
-    """Whether the execution of ImagePipeline that was started has yet to end."""
-    return stack.may_be_unregistered(run.since) or stack.execution_status(run.execution) == "RUNNING"
 
 
 def _is_announced(stack: Stack, record: Record) -> bool:

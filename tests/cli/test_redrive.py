@@ -354,13 +354,31 @@ def test_an_execution_without_effect_is_reported_before_the_timeout(
 
     def end() -> None:
         wait_until(machines.started)
-        machines.end(machines.executions("ImagePipeline")[0].execution_arn, "FAILED")
+        machines.end(machines.executions("ImagePipeline")[0].execution_arn, "SUCCEEDED")
 
     threading.Thread(target=end).start()
     [result] = redrive(stack, [KEY], [failure], timeout=60)
 
     assert result.status == "UNFINISHED"
     assert "left the record as it was" in result.error["Message"]
+
+
+def test_an_execution_that_could_not_begin_is_followed_to_the_next_one(
+    machines: StateMachinesStandIn, stack: Stack
+) -> None:
+    failure = failed(stack)
+    machines.answers[KEY] = None
+
+    def resume() -> None:
+        wait_until(machines.started)
+        machines.end(machines.executions("ImagePipeline")[0].execution_arn, "FAILED")
+        time.sleep(0.5)
+        write(stack, KEY, Sequencer=ONE_MORE, AnnouncedAt="now")
+
+    threading.Thread(target=resume).start()
+    [result] = redrive(stack, [KEY], [failure], timeout=60)
+
+    assert result.status == "COMPLETED"
 
 
 def test_only_a_few_of_many_images_run_at_a_time(
