@@ -90,10 +90,10 @@ def test_every_state_can_be_reached_or_step_functions_refuses_the_definition(mac
 def test_an_express_workflow_notes_every_success_and_no_failure():
     """What is not noted is recovered from, and must therefore be neither missing nor noted too early."""
     states = definition("image_pipeline", "EXPRESS")["States"]
-    notified = [name for name, state in states.items() if "ForgetExecution" in following(state)]
+    noting = {name for name, state in states.items() if "ForgetExecution" in following(state)}
 
     assert definition("image_pipeline", "EXPRESS")["StartAt"] == "RegisterExecution"
-    assert notified == ["NotifyExpressSuccess", "RouteByOutcome"]
+    assert noting == {"NotifyExpressSuccess", "RouteByOutcome"}
     assert [choice["Next"] for choice in states["RouteByOutcome"]["Choices"]][:2] == ["Failed", "ForgetExecution"]
 
 
