@@ -17,7 +17,6 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import quote
 
-import boto3
 from botocore.exceptions import ClientError
 
 from cli import events, pictures, samples
@@ -95,7 +94,6 @@ def new_name() -> str:
 
 def run(
     stack: Stack,
-    session: boto3.Session,
     name: str,
     photos: Iterable[Item] = (),
     *,
@@ -113,9 +111,9 @@ def run(
     with ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory()))
         notices = ends.enter_context(
-            Notices(stack.sqs, session.client("sns"), stack.outputs["NotificationsTopic"], name, prefix)
+            Notices(stack.sqs, stack.session.client("sns"), stack.outputs["NotificationsTopic"], name, prefix)
         )
-        trial = _Trial(stack, session, notices, prefix, list(photos), folder, timeout)
+        trial = _Trial(stack, notices, prefix, list(photos), folder, timeout)
         if not keep:
             ends.callback(trial.close)
         for promise, look in trial.promises().items():
@@ -133,7 +131,6 @@ class _Trial:
     def __init__(
         self,
         stack: Stack,
-        session: boto3.Session,
         notices: Notices,
         prefix: str,
         photos: list[Item],
@@ -145,7 +142,7 @@ class _Trial:
         self._notices = notices
         self._api = StatusApi(
             stack.outputs["ImageStatusApiEndpoint"],
-            session,
+            stack.session,
             signed=stack.parameters.get("ApiAuthorization") == "AWS_IAM",
         )
         self._prefix = prefix

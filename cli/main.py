@@ -29,6 +29,7 @@ from cli.problems import AWS_ERRORS, SetupError, explain
 from cli.stack import TO_DECIDE, TO_OPERATE, TO_REINDEX, TO_UPLOAD, Record, Stack, default_name, default_session
 from imagepipeline.analysis import missing
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
+from imagepipeline.pausing import TargetNotReplaced
 from imagepipeline.printable import printable
 from imagepipeline.quarantine import Action
 from imagepipeline.reprocessing import Selection
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.command(options)
         return status
-    except SetupError as error:
+    except (SetupError, TargetNotReplaced) as error:
         _say(str(error))
         return SETUP_PROBLEM
     except AWS_ERRORS as error:
@@ -425,10 +426,9 @@ def _decide(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     name = check.new_name()
     photos = _selected(options.paths, f"{name}/yours").items
-    session = default_session()
-    stack = Stack.find(session, options.stack or default_name(Path.cwd()), check.NEEDED)
+    stack = _stack(options, check.NEEDED)
     shown = report.CheckReport(as_json=options.json)
-    lines = check.run(stack, session, name, photos, timeout=options.timeout, keep=options.keep, on_start=shown.checking)
+    lines = check.run(stack, name, photos, timeout=options.timeout, keep=options.keep, on_start=shown.checking)
     _say(f"checking stack {stack.name} with uploads under {UPLOADS_PREFIX}{name}/")
     try:
         with _sigterm_interrupts(), closing(lines), shown:
@@ -459,8 +459,7 @@ def _cost(options: argparse.Namespace) -> int:
 
 def _reprocess(options: argparse.Namespace) -> int:
     _require_one_purpose(options)
-    session = default_session()
-    stack = Stack.find(session, options.stack or default_name(Path.cwd()), reprocess.NEEDED)
+    stack = _stack(options, reprocess.NEEDED)
     if options.action:
         what, name = options.action
         execution = reprocess.find(stack, name)
@@ -470,12 +469,11 @@ def _reprocess(options: argparse.Namespace) -> int:
             execution = reprocess.resume(stack, execution)
         return _shown_run(options, stack, execution, follow=what != "status" and options.follow)
 
-    aws_lambda = session.client("lambda")
     selections = options.selections or [Selection.ALL]
     with _counting("objects listed") as counted:
         plan = reprocess.plan(
             stack,
-            aws_lambda,
+            stack.session.client("lambda"),
             options.prefix,
             selections,
             at_once=options.at_once,
@@ -542,40 +540,34 @@ def _confirmed(question: str) -> bool:
 
 
 def _pause(options: argparse.Namespace) -> int:
-    switch = _upload_switch(options)
-    changed = switch.pause()
+    stack = _stack(options, pausing.NEEDED)
+    changed = pausing.pause(stack)
     if options.json:
-        print(json.dumps({"Paused": True, "Waiting": switch.waiting()}))
+        print(json.dumps({"Paused": True, "Waiting": pausing.waiting(stack)}))
     _say(f"new uploads wait from now on; {_RESUME}" if changed else f"new uploads wait already; {_RESUME}")
     return OK
 
 
 def _resume(options: argparse.Namespace) -> int:
-    switch = _upload_switch(options)
-    switch.resume()
-    waiting = switch.waiting()
+    stack = _stack(options, pausing.NEEDED)
+    pausing.resume(stack)
+    waiting = pausing.waiting(stack)
     stop = threading.Event()
     with _ctrl_c_sets(stop), Spinner("starting", console=Console(stderr=True)) as spinner:
 
         def show(started: int) -> None:
             spinner.update(f"{started:,} of about {waiting:,} uploads started")
 
-        started, foreign = switch.release(stop, show, settling=options.settling)
+        started, foreign = pausing.release(stack, stop, show, settling=options.settling)
     if options.json:
         print(json.dumps({"Paused": False, "Started": started, "NotEvents": foreign}))
     _say(f"new uploads are processed again; {started:,} that waited were started")
     if foreign:
         _say(f"{foreign:,} messages in the queue are not events of uploads: inspect them, and delete them there")
     if stop.is_set():
-        _say(f"interrupted: about {switch.waiting():,} uploads wait; {_RESUME}")
+        _say(f"interrupted: about {pausing.waiting(stack):,} uploads wait; {_RESUME}")
         return INTERRUPTED
     return NOT_ALL_COMPLETED if foreign else OK
-
-
-def _upload_switch(options: argparse.Namespace) -> pausing.Switch:
-    session = default_session()
-    stack = Stack.find(session, options.stack or default_name(Path.cwd()), pausing.NEEDED)
-    return pausing.Switch(stack, session.client("events"))
 
 
 def _run_again(

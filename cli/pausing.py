@@ -5,11 +5,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from cli.events import Event
-from cli.problems import SetupError
-from cli.stack import Client, Document, Stack
+from cli.stack import Document, Stack
 from imagepipeline import pausing
 
 NEEDED = ("UploadsRule", "PausedUploadsQueue", "ImagePipeline", "RulesRole")
@@ -20,72 +18,50 @@ _THREADS = 8
 _HIDDEN_SECONDS = 60  # after which another run may start what this one received and did not start
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """Where the rule for uploads sends their events: to the state machine, or to the queue."""
+def pause(stack: Stack) -> bool:
+    """Have new uploads wait. Returns False if they do already. Raises TargetNotReplaced."""
+    return pausing.pause(stack.session.client("events"), stack.outputs["UploadsRule"], _queue_arn(stack))
 
-    stack: Stack
-    events: Client  # EventBridge's
 
-    def pause(self) -> bool:
-        """Have new uploads wait. Returns False if they do already."""
-        target = self._target()
-        if target["Arn"] == self._queue_arn():
-            return False
-        self._put(pausing.paused(target, self._queue_arn()))
-        return True
+def resume(stack: Stack) -> bool:
+    """Have new uploads processed. Returns False if they are already. `release` starts those that wait.
 
-    def resume(self) -> bool:
-        """Have new uploads processed. Returns False if they are already. `release` starts those that wait."""
-        target = self._target()
-        if target["Arn"] != self._queue_arn():
-            return False
-        outputs = self.stack.outputs
-        self._put(pausing.resumed(target, outputs["ImagePipeline"], outputs["RulesRole"]))
-        return True
+    Raises TargetNotReplaced.
+    """
+    rule, machine, role = (stack.outputs[name] for name in ("UploadsRule", "ImagePipeline", "RulesRole"))
+    return pausing.resume(stack.session.client("events"), rule, _queue_arn(stack), machine, role)
 
-    def waiting(self) -> int:
-        """About how many events are in the queue."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        return sum(int(self._attributes(names)[name]) for name in names)
 
-    def release(
-        self, stop: threading.Event, on_start: Callable[[int], None], *, settling: float = SETTLING
-    ) -> tuple[int, int]:
-        """Start an execution for each event in the queue, until it is empty, and for at least `settling` seconds.
+def waiting(stack: Stack) -> int:
+    """About how many events are in the queue."""
+    names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    return sum(int(count) for count in _attributes(stack, *names).values())
 
-        Returns how many were started, and how many messages are no uploads' events and stay in the queue. A message is
-        deleted after its execution started. If this ends in between, the next run starts another execution for the
-        same event, and the state machine recognises it as a duplicate. Ends early after `stop` is set.
-        """
-        drain = _Drain(self.stack, stop, on_start, time.monotonic() + settling)
-        with ThreadPoolExecutor(_THREADS, "release") as pool:
-            for worker in [pool.submit(drain.work) for _ in range(_THREADS)]:
-                worker.result()
-        return drain.started, len(drain.foreign)
 
-    def _target(self) -> Document:
-        rule = self.stack.outputs["UploadsRule"]
-        targets: list[Document] = self.events.list_targets_by_rule(Rule=rule)["Targets"]
-        if len(targets) != 1:
-            raise SetupError(f"the rule {rule} has {len(targets)} targets instead of one: correct it, or deploy again")
-        return targets[0]
+def release(
+    stack: Stack, stop: threading.Event, on_start: Callable[[int], None], *, settling: float = SETTLING
+) -> tuple[int, int]:
+    """Start an execution for each event in the queue, until it is empty, and for at least `settling` seconds.
 
-    def _put(self, target: Document) -> None:
-        answer = self.events.put_targets(Rule=self.stack.outputs["UploadsRule"], Targets=[target])
-        if answer["FailedEntryCount"]:
-            reason = answer["FailedEntries"][0]["ErrorMessage"]
-            raise SetupError(f"EventBridge did not change where uploads are sent: {reason}; run the command again")
+    Returns how many were started, and how many messages are no uploads' events and stay in the queue. A message is
+    deleted after its execution started. If this ends in between, the next run starts another execution for the same
+    event, and the state machine recognises it as a duplicate. Ends early after `stop` is set.
+    """
+    drain = _Drain(stack, stop, on_start, time.monotonic() + settling)
+    with ThreadPoolExecutor(_THREADS, "release") as pool:
+        for worker in [pool.submit(drain.work) for _ in range(_THREADS)]:
+            worker.result()
+    return drain.started, len(drain.foreign)
 
-    def _queue_arn(self) -> str:
-        return self._attributes(["QueueArn"])["QueueArn"]
 
-    def _attributes(self, names: list[str]) -> dict[str, str]:
-        answer = self.stack.sqs.get_queue_attributes(
-            QueueUrl=self.stack.outputs["PausedUploadsQueue"], AttributeNames=names
-        )
-        attributes: dict[str, str] = answer["Attributes"]
-        return attributes
+def _queue_arn(stack: Stack) -> str:
+    return _attributes(stack, "QueueArn")["QueueArn"]
+
+
+def _attributes(stack: Stack, *names: str) -> dict[str, str]:
+    answer = stack.sqs.get_queue_attributes(QueueUrl=stack.outputs["PausedUploadsQueue"], AttributeNames=names)
+    attributes: dict[str, str] = answer["Attributes"]
+    return attributes
 
 
 class _Drain:

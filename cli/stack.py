@@ -50,6 +50,7 @@ class Stack:
 
     name: str
     outputs: Mapping[str, str]
+    session: boto3.Session  # for clients that only one command needs
     s3: Client
     dynamodb: Client
     stepfunctions: Client
@@ -93,6 +94,7 @@ class Stack:
         return cls(
             name,
             outputs,
+            session,
             # For presigned URLs, which botocore would otherwise sign by an older scheme in some Regions.
             s3=session.client("s3", config=config.merge(Config(signature_version="s3v4"))),
             dynamodb=session.client("dynamodb", config=config),

@@ -110,8 +110,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def run(stack: Stack, *, timeout: float = 5, keep: bool = False) -> list[check.Promise | check.Answer]:
-    session = boto3.Session(region_name=REGION)
-    return list(check.run(stack, session, check.new_name(), timeout=timeout, keep=keep))
+    return list(check.run(stack, check.new_name(), timeout=timeout, keep=keep))
 
 
 def promises(lines: list[check.Promise | check.Answer]) -> dict[str, check.Promise]:
@@ -207,11 +206,11 @@ def test_a_stack_without_a_query_form_is_asked_by_path_where_the_path_can_say_it
 
 
 def test_each_answer_names_its_row_of_docs_aws(stack: Stack, working: WorkingPipeline, photo: Path) -> None:
-    session, name = boto3.Session(region_name=REGION), check.new_name()
+    name = check.new_name()
     photos = select([photo], f"{name}/yours").items
     rows = [line.removeprefix("| ").split(" | ")[0] for line in AWS_QUESTIONS.read_text().splitlines()]
 
-    lines = list(check.run(stack, session, name, photos, timeout=5))
+    lines = list(check.run(stack, name, photos, timeout=5))
 
     questions = [line.question for line in lines if isinstance(line, check.Answer)]
     assert broken(lines) == {}
@@ -227,10 +226,8 @@ def test_an_interrupted_run_removes_everything(stack: Stack, working: WorkingPip
         if name == moment:
             raise KeyboardInterrupt
 
-    session = boto3.Session(region_name=REGION)
-
     with pytest.raises(KeyboardInterrupt):
-        list(check.run(stack, session, check.new_name(), timeout=5, on_start=interrupt))
+        list(check.run(stack, check.new_name(), timeout=5, on_start=interrupt))
 
     assert working.left_behind() == []
 
@@ -272,7 +269,7 @@ def test_a_subscription_that_is_refused_leaves_no_queue(stack: Stack, working: W
     session.events.register("before-call.sns.Subscribe", refuse)
 
     with pytest.raises(ClientError):
-        list(check.run(stack, session, check.new_name(), timeout=5))
+        list(check.run(replace(stack, session=session), check.new_name(), timeout=5))
 
     assert working.left_behind() == []
 

@@ -5,31 +5,24 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from cli import pausing as pausing_module
+from cli import pausing
 from cli.main import main
-from cli.pausing import Switch
 from cli.stack import Stack
-from tests.cli.stand_in import NOW, REGION, StateMachinesStandIn
+from tests.cli.stand_in import NOW, StateMachinesStandIn
 from tests.cli.test_redrive import refused
 
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Moto's queues are not made for several; tests/integration/test_pausing.py has them."""
-    monkeypatch.setattr(pausing_module, "_THREADS", 1)
+    monkeypatch.setattr(pausing, "_THREADS", 1)
 
 
-@pytest.fixture
-def switch(stack: Stack) -> Switch:
-    return Switch(stack, boto3.client("events", region_name=REGION))
-
-
-def target(switch: Switch) -> dict:
-    [found] = switch.events.list_targets_by_rule(Rule=switch.stack.outputs["UploadsRule"])["Targets"]
+def target(stack: Stack) -> dict:
+    [found] = stack.session.client("events").list_targets_by_rule(Rule=stack.outputs["UploadsRule"])["Targets"]
     return found
 
 
@@ -45,15 +38,15 @@ def send(stack: Stack, *names: str) -> None:
         stack.sqs.send_message(QueueUrl=stack.outputs["PausedUploadsQueue"], MessageBody=json.dumps(document))
 
 
-def release(switch: Switch, stop: threading.Event | None = None) -> tuple[int, int]:
-    return switch.release(stop or threading.Event(), lambda started: None, settling=0.01)
+def release(stack: Stack, stop: threading.Event | None = None) -> tuple[int, int]:
+    return pausing.release(stack, stop or threading.Event(), lambda started: None, settling=0.01)
 
 
 @contextmanager
 def interrupted() -> Iterator[None]:
     """A run that fails, and whose messages are visible again at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pausing_module, "_HIDDEN_SECONDS", 0)
+        patch.setattr(pausing, "_HIDDEN_SECONDS", 0)
         with pytest.raises(ClientError):
             yield
 
@@ -63,93 +56,89 @@ def keys_started(stack: Stack) -> list[str]:
     return sorted(event["detail"]["object"]["key"] for event in started)
 
 
-def test_pausing_puts_the_queue_in_the_place_of_the_state_machine(switch: Switch):
-    before = target(switch)
+def test_pausing_puts_the_queue_in_the_place_of_the_state_machine(stack: Stack):
+    before = target(stack)
 
-    assert switch.pause()
+    assert pausing.pause(stack)
 
-    assert target(switch)["Id"] == before["Id"]  # replaced in one write, so that no event finds no target
-    assert target(switch)["Arn"].startswith("arn:aws:sqs:")
-    assert "RoleArn" not in target(switch)
-
-
-def test_resuming_restores_the_target_exactly(switch: Switch):
-    before = target(switch)
-    switch.pause()
-
-    assert switch.resume()
-
-    assert target(switch) == before
+    assert target(stack)["Id"] == before["Id"]  # replaced in one write, so that no event finds no target
+    assert target(stack)["Arn"].startswith("arn:aws:sqs:")
+    assert "RoleArn" not in target(stack)
 
 
-def test_pausing_and_resuming_twice_changes_nothing_more(switch: Switch):
-    assert [switch.resume(), switch.pause(), switch.pause(), switch.resume(), switch.resume()] == [
-        False,
-        True,
-        False,
-        True,
-        False,
-    ]
+def test_resuming_restores_the_target_exactly(stack: Stack):
+    before = target(stack)
+    pausing.pause(stack)
+
+    assert pausing.resume(stack)
+
+    assert target(stack) == before
 
 
-def test_every_upload_that_waited_is_started_once(switch: Switch):
+def test_pausing_and_resuming_twice_changes_nothing_more(stack: Stack):
+    calls = (pausing.resume, pausing.pause, pausing.pause, pausing.resume, pausing.resume)
+
+    assert [call(stack) for call in calls] == [False, True, False, True, False]
+
+
+def test_every_upload_that_waited_is_started_once(stack: Stack):
     names = [f"{number:02}" for number in range(25)]
-    send(switch.stack, *names)
+    send(stack, *names)
 
-    assert release(switch) == (25, 0)
+    assert release(stack) == (25, 0)
 
-    assert keys_started(switch.stack) == [f"uploads/{name}.jpg" for name in names]
-    assert switch.waiting() == 0
-    assert release(switch) == (0, 0)
+    assert keys_started(stack) == [f"uploads/{name}.jpg" for name in names]
+    assert pausing.waiting(stack) == 0
+    assert release(stack) == (0, 0)
 
 
-def test_an_event_that_waited_says_so_and_is_otherwise_unchanged(switch: Switch):
-    send(switch.stack, "a")
+def test_an_event_that_waited_says_so_and_is_otherwise_unchanged(stack: Stack):
+    send(stack, "a")
 
-    release(switch)
+    release(stack)
 
-    [event] = StateMachinesStandIn(switch.stack).started()
+    [event] = StateMachinesStandIn(stack).started()
     assert event["detail"].pop("reason") == "Paused"
     assert event["detail"]["object"] == {"key": "uploads/a.jpg", "size": 5, "etag": "e", "sequencer": "0A"}
     assert event["time"] == NOW
 
 
-def test_an_upload_that_cannot_be_started_still_waits(switch: Switch):
-    send(switch.stack, "a", "b")
+def test_an_upload_that_cannot_be_started_still_waits(stack: Stack):
+    send(stack, "a", "b")
 
-    with refused(switch.stack.stepfunctions, "StartExecution", "AccessDeniedException"), interrupted():
-        release(switch)
+    with refused(stack.stepfunctions, "StartExecution", "AccessDeniedException"), interrupted():
+        release(stack)
 
-    assert switch.waiting() == 2
-    assert release(switch) == (2, 0)
+    assert pausing.waiting(stack) == 2
+    assert release(stack) == (2, 0)
 
 
-def test_whoever_interrupts_starts_no_more_and_loses_nothing(switch: Switch):
+def test_whoever_interrupts_starts_no_more_and_loses_nothing(stack: Stack):
     stop = threading.Event()
     stop.set()
-    send(switch.stack, "a")
+    send(stack, "a")
 
-    assert release(switch, stop) == (0, 0)
+    assert release(stack, stop) == (0, 0)
 
-    assert switch.waiting() == 1
-
-
-def test_a_run_that_ended_before_it_deleted_a_message_starts_it_again(switch: Switch):
-    send(switch.stack, "a")
-
-    with refused(switch.stack.sqs, "DeleteMessage", "ServiceUnavailable"), interrupted():
-        release(switch)
-    release(switch)
-
-    assert keys_started(switch.stack)[-2:] == 2 * ["uploads/a.jpg"]
+    assert pausing.waiting(stack) == 1
 
 
-def test_a_message_that_is_no_event_stays_and_is_counted(switch: Switch):
-    switch.stack.sqs.send_message(QueueUrl=switch.stack.outputs["PausedUploadsQueue"], MessageBody="hello")
+def test_a_run_that_ended_before_it_deleted_a_message_starts_it_again(stack: Stack):
+    send(stack, "a")
 
-    assert release(switch) == (0, 1)
+    with refused(stack.sqs, "DeleteMessage", "ServiceUnavailable"), interrupted():
+        release(stack)
+    release(stack)
 
-    assert switch.waiting() == 1
+    assert keys_started(stack)[-2:] == 2 * ["uploads/a.jpg"]
+
+
+def test_a_message_that_is_no_event_stays_and_is_counted(stack: Stack):
+    stack.sqs.send_message(QueueUrl=stack.outputs["PausedUploadsQueue"], MessageBody="hello")
+
+    assert release(stack) == (0, 1)
+
+    assert pausing.waiting(stack) == 1
 
 
 def test_the_command_says_what_waits_and_how_to_go_on(stack: Stack, capsys):
@@ -173,9 +162,9 @@ def test_the_command_fails_if_messages_are_left(stack: Stack, capsys):
     assert "not events of uploads" in capsys.readouterr().err
 
 
-def test_a_rule_without_its_target_is_named(stack: Stack, switch: Switch, capsys: pytest.CaptureFixture[str]):
+def test_a_rule_without_its_target_is_named(stack: Stack, capsys: pytest.CaptureFixture[str]):
     rule = stack.outputs["UploadsRule"]
-    switch.events.remove_targets(Rule=rule, Ids=["Pipeline"])
+    stack.session.client("events").remove_targets(Rule=rule, Ids=["Pipeline"])
 
     assert main(["pause", "--stack", "photos"]) == 2
 

@@ -4,6 +4,7 @@ import pytest
 from functions.pause import app
 from imagepipeline import aws
 from imagepipeline.errors import ConfigError
+from imagepipeline.pausing import TargetNotReplaced
 from tests.functions.deployed import SETTINGS, UPLOADS_TARGET, invoke, put_uploads_rule, sample
 from tests.in_memory import Calls
 
@@ -59,7 +60,14 @@ def test_a_change_that_eventbridge_refuses_is_an_error():
         "after-call.eventbridge.PutTargets", lambda parsed, **_: parsed.update(refusal)
     )
 
-    with pytest.raises(RuntimeError, match="Denied"):
+    with pytest.raises(TargetNotReplaced, match="Denied"):
+        invoke(app, sample("pause"))
+
+
+def test_a_rule_without_its_target_is_named():
+    boto3.client("events").remove_targets(Rule=RULE, Ids=[UPLOADS_TARGET["Id"]])
+
+    with pytest.raises(TargetNotReplaced, match=f"{RULE} has 0 targets instead of one"):
         invoke(app, sample("pause"))
 
 
