@@ -35,7 +35,7 @@ from imagepipeline import aws, lists
 from imagepipeline.api import index
 from imagepipeline.api.listings import Listing, Position
 from imagepipeline.errors import ServiceUnavailable
-from imagepipeline.records import to_item
+from imagepipeline.items import to_item
 from local.stack import LocalStack
 
 ROOT = Path(__file__).parents[1]

@@ -6,18 +6,17 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from itertools import batched
 from pathlib import Path
 from typing import Any
 
 import boto3
-from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cli.problems import SetupError, code
 from imagepipeline.executions import RegisteredExecution
+from imagepipeline.items import from_item
 
 URL_SECONDS = 900
 KEYS_PER_READ = 100  # BatchGetItem's limit
@@ -40,8 +39,6 @@ TO_OPERATE = (
 )
 TO_DECIDE = (*TO_UPLOAD, "ThumbnailsBucket", "ImagePipeline")
 TO_REINDEX = (*TO_UPLOAD, "IndexTable", "UnindexedChangesQueue")
-
-_deserialize = TypeDeserializer().deserialize
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,11 +219,6 @@ class Stack:
                 pause = min(2 * pause, 2)
 
 
-def from_item(item: Document) -> Record:
-    """A DynamoDB item as plain values; numbers are int or float."""
-    return {name: _plain(_deserialize(value)) for name, value in item.items()}
-
-
 def default_session() -> boto3.Session:
     """A session with the usual AWS settings. The region is the environment's, otherwise that of the nearest
     samconfig.toml, as in the SAM CLI, otherwise the profile's.
@@ -272,14 +264,3 @@ def _read_samconfig(file: Path) -> dict[str, Any]:
         raise SetupError(
             f"{file} cannot be read ({error}): correct it, or set --stack and AWS_REGION instead"
         ) from error
-
-
-def _plain(value: Any) -> Any:
-    """A DynamoDB value with ints and floats for its Decimals."""
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value

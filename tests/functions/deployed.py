@@ -18,7 +18,8 @@ from functions.sweep import app as sweep
 from functions.thumbnails import app as thumbnails
 from functions.validate import app as validate
 from functions.write_images import app as write_images
-from imagepipeline import aws, records
+from imagepipeline import aws
+from imagepipeline.items import to_item
 
 PROJECT = Path(__file__).parents[2]
 PHOTO = (PROJECT / "local" / "photos" / "rocket-sideways.jpg").read_bytes()  # the one the sample events tell of
@@ -131,10 +132,8 @@ def upload(body: bytes, key: str = "uploads/photo.jpg", sequencer: str = "00691F
 
 def put(record: dict) -> None:
     """Write a record, and let the index follow it."""
-    change = aws.client("dynamodb").put_item(
-        TableName=IMAGES_TABLE, Item=records.to_item(record), ReturnValues="ALL_OLD"
-    )
-    deliver(record["ImageKey"], change.get("Attributes"), records.to_item(record))
+    change = aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=to_item(record), ReturnValues="ALL_OLD")
+    deliver(record["ImageKey"], change.get("Attributes"), to_item(record))
 
 
 def remove(image_key: str) -> None:

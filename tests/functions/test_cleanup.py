@@ -1,8 +1,9 @@
 import pytest
 
 from functions.cleanup import app
-from imagepipeline import aws, records
+from imagepipeline import aws
 from imagepipeline.errors import ConfigError, RenditionsNotRemoved
+from imagepipeline.items import to_item
 from imagepipeline.keys import comparable, rendition_key
 from tests.functions.deployed import IMAGES_TABLE, THUMBNAILS_BUCKET, invoke, published, sample
 from tests.in_memory import Calls, refuse
@@ -23,7 +24,7 @@ def record(status: str, *renditions: str) -> None:
     named = {f"rendition{number}": {"Key": key} for number, key in enumerate(renditions)}
     item = {"ImageKey": KEY, "Status": status, "Sequencer": CURRENT, "ExecutionArn": EXECUTION}
     item |= {"Renditions": named} if named else {}
-    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(item))
+    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=to_item(item))
 
 
 def stored() -> list[str]:

@@ -4,7 +4,8 @@ import importlib
 
 import pytest
 
-from imagepipeline import aws, records
+from imagepipeline import aws
+from imagepipeline.items import to_item
 from tests.functions.deployed import (
     EXECUTIONS_TABLE,
     IMAGES_TABLE,
@@ -29,14 +30,12 @@ def under_way():
     upload(PHOTO, key)
     put_uploads_rule()
     begun = {"ImageKey": key, "Status": "PROCESSING", "ExecutionArn": sample("store")["Execution"]["Arn"]}
-    item = records.to_item(
-        begun | {"VersionId": "null", "Sequencer": "00", "Renditions": sample("store")["Renditions"]}
-    )
+    item = to_item(begun | {"VersionId": "null", "Sequencer": "00", "Renditions": sample("store")["Renditions"]})
     aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=item)
     for rendition in sample("store")["Renditions"].values():
         aws.client("s3").put_object(Bucket=THUMBNAILS_BUCKET, Key=rendition["Key"], Body=b"jpeg")
     ended = {"ExecutionArn": "ended", "RegisteredAt": "2026-01-01T00:00:00Z", "Input": "{}", "Resumptions": 0}
-    aws.client("dynamodb").put_item(TableName=EXECUTIONS_TABLE, Item=records.to_item(ended))
+    aws.client("dynamodb").put_item(TableName=EXECUTIONS_TABLE, Item=to_item(ended))
     deploy_housekeeping()
 
 

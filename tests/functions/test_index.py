@@ -3,8 +3,9 @@
 import pytest
 
 from functions.index import app
-from imagepipeline import aws, indexing, lists, records
+from imagepipeline import aws, indexing, lists
 from imagepipeline.errors import ServiceUnavailable
+from imagepipeline.items import to_item
 from tests.functions.deployed import IMAGES_TABLE, INDEX_TABLE, deliver, invoke, put, remove
 from tests.functions.test_status import COMPLETED, FAILED, PROCESSING, REJECTED
 from tests.in_memory import Calls, refuse
@@ -46,7 +47,7 @@ def test_states_with_different_confidences_are_removed_at_once():
     surer = COMPLETED | {"Labels": [{"Name": "Cat", "Confidence": 99}]}
     aws.client("dynamodb").delete_item(TableName=IMAGES_TABLE, Key={"ImageKey": {"S": KEY}})
 
-    deliver(KEY, records.to_item(labelled("Cat")), records.to_item(surer))
+    deliver(KEY, to_item(labelled("Cat")), to_item(surer))
 
     assert indexed() == {}
 
@@ -81,16 +82,16 @@ def test_an_old_change_that_is_delivered_again_takes_nothing_away():
     put(labelled("Dog"))
     before = indexed()
 
-    deliver(KEY, None, records.to_item(labelled("Cat")))
-    deliver(KEY, records.to_item(labelled("Cat")), records.to_item(PROCESSING | {"ImageKey": KEY}))
+    deliver(KEY, None, to_item(labelled("Cat")))
+    deliver(KEY, to_item(labelled("Cat")), to_item(PROCESSING | {"ImageKey": KEY}))
 
     assert indexed() == before
 
 
 def test_a_record_that_is_read_newer_than_its_change_is_indexed_as_it_is():
-    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(labelled("Dog")))
+    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=to_item(labelled("Dog")))
 
-    deliver(KEY, None, records.to_item(labelled("Cat")))
+    deliver(KEY, None, to_item(labelled("Cat")))
 
     assert indexed() == {"all": [KEY], "label#dog": [KEY]}
 
@@ -134,7 +135,7 @@ def test_a_batch_writes_an_image_once_however_often_it_changed():
     put(labelled("Cat"))
     calls = Calls("dynamodb")
     changes = [
-        {"dynamodb": {"Keys": {"ImageKey": {"S": KEY}}, "NewImage": records.to_item(labelled(name))}}
+        {"dynamodb": {"Keys": {"ImageKey": {"S": KEY}}, "NewImage": to_item(labelled(name))}}
         for name in ("Cat", "Dog", "Bird")
     ]
 

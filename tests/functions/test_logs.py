@@ -15,6 +15,7 @@ from functions.thumbnails import app as thumbnails
 from functions.validate import app as validate
 from imagepipeline import aws, records
 from imagepipeline.errors import DamagedImage, UnsupportedFormat
+from imagepipeline.items import to_item
 from imagepipeline.models import Upload
 from tests.functions.deployed import IMAGES_TABLE, invoke, picture, sample, upload
 from tests.in_memory import refuse
@@ -67,7 +68,7 @@ def begin(event: dict) -> None:
     new = Upload.from_event(event)
     item = {"ImageKey": new.key, "Status": "PROCESSING", "Sequencer": new.sequencer, "VersionId": new.version_id}
     item |= {"ExecutionArn": EXECUTION["Arn"], "Bytes": new.size, "ETag": new.etag}
-    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(item))
+    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=to_item(item))
 
 
 def test_every_line_names_the_image_and_the_execution(log):

@@ -4,8 +4,9 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import pytest
 
 from functions.read_images import app
-from imagepipeline import aws, records
+from imagepipeline import aws
 from imagepipeline.api import index
+from imagepipeline.items import to_item
 from tests.functions.contract import check_response
 from tests.functions.deployed import IMAGES_TABLE, invoke, put, remove, sample
 from tests.functions.test_status import COMPLETED, FAILED, HELD, PROCESSING, REJECTED
@@ -276,7 +277,7 @@ def test_a_deleted_image_is_in_no_list_although_its_entries_remain():
 
 def put_unindexed(record: dict) -> None:
     """Write a record that the index has not followed yet."""
-    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(record))
+    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=to_item(record))
 
 
 def test_a_listed_image_that_is_held_says_why_and_has_no_renditions():

@@ -3,8 +3,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from functions.resolve_current_version import app
-from imagepipeline import aws, records
+from imagepipeline import aws
 from imagepipeline.errors import ConfigError, ServiceUnavailable
+from imagepipeline.items import to_item
 from imagepipeline.keys import comparable, just_after
 from imagepipeline.models import Upload
 from tests.functions.deployed import (
@@ -43,7 +44,7 @@ def in_an_hour() -> datetime:
 def record(uploaded: dict) -> None:
     upload = Upload.from_event(uploaded)
     item = {"ImageKey": upload.key, "VersionId": upload.version_id, "Sequencer": upload.sequencer}
-    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(item))
+    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=to_item(item))
 
 
 def delete(**which: str) -> None:

@@ -11,7 +11,8 @@ from functions.status import app as status
 from functions.store import app as store
 from functions.thumbnails import app as thumbnails
 from functions.validate import app as validate
-from imagepipeline import aws, records
+from imagepipeline import aws
+from imagepipeline.items import to_item
 from tests.functions.deployed import IMAGES_TABLE, PHOTO, PROJECT, invoke, sample, upload
 
 FUNCTIONS = sorted(folder.parent.name for folder in (PROJECT / "functions").glob("*/app.py"))
@@ -61,7 +62,7 @@ def test_the_stored_record_is_what_the_status_sample_asks_for():
         "Status": "PROCESSING",
         "ExecutionArn": sample("store")["Execution"]["Arn"],
     }
-    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(begun))
+    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=to_item(begun))
     invoke(store, sample("store"))
 
     answer = invoke(status, sample("status"))

@@ -1,8 +1,9 @@
 import pytest
 
 from functions.select_images import app
-from imagepipeline import aws, records
+from imagepipeline import aws
 from imagepipeline.errors import ConfigError, ServiceUnavailable
+from imagepipeline.items import to_item
 from imagepipeline.models import Upload
 from tests.functions.deployed import IMAGES_TABLE, UPLOADS_BUCKET, invoke, keep_versions, picture, sample, upload
 from tests.in_memory import Calls, refuse
@@ -14,7 +15,7 @@ def record(uploaded: dict, status: str = "COMPLETED", execution: str = "another"
     made = Upload.from_event(uploaded)
     item = {"ImageKey": made.key, "Status": status, "Sequencer": made.sequencer, "VersionId": made.version_id}
     described = {"Width": 40, "Height": 30, "Renditions": {}, "ExecutionArn": f"arn:{execution}"}
-    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(item | described))
+    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=to_item(item | described))
 
 
 def listing(*keys: str, **settings: object) -> dict:

@@ -4,8 +4,9 @@ from urllib.parse import quote, quote_plus, unquote
 import pytest
 
 from functions.status import app
-from imagepipeline import aws, notification, records
+from imagepipeline import aws, notification
 from imagepipeline.errors import ConfigError
+from imagepipeline.items import to_item
 from imagepipeline.keys import comparable
 from tests.functions.deployed import IMAGES_TABLE, invoke, sample
 from tests.in_memory import refuse
@@ -45,7 +46,7 @@ PATH = "/images/uploads/rocket-sideways.jpg/status"
 
 
 def put(record: dict) -> None:
-    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=records.to_item(record))
+    aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=to_item(record))
 
 
 def request(raw_path: str, raw_query: str = "") -> dict:

@@ -7,6 +7,7 @@ import pytest
 from functions.store import app
 from imagepipeline import aws, records
 from imagepipeline.errors import ConfigError, RenditionsNotRemoved, ServiceUnavailable, Superseded
+from imagepipeline.items import to_item
 from imagepipeline.keys import comparable, rendition_key
 from imagepipeline.models import Execution, Upload
 from tests.event_schema import require_valid
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("error::UserWarning")
 def begin(**attributes: object) -> None:
     """Write what the state machine wrote at the beginning, or another execution since."""
     begun = BEGUN | {"Status": "PROCESSING"}
-    item = records.to_item(begun | attributes)
+    item = to_item(begun | attributes)
     aws.client("dynamodb").put_item(TableName=IMAGES_TABLE, Item=item)
 
 

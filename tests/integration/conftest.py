@@ -18,8 +18,8 @@ from PIL import Image
 from cli.main import main
 from imagepipeline import lists
 from imagepipeline.executions import OVERDUE_AFTER
+from imagepipeline.items import from_item
 from imagepipeline.keys import renditions_prefix
-from imagepipeline.records import from_item
 from local.inbox import Mail
 from local.stack import LocalStack
 from tests.event_schema import require_valid

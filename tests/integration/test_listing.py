@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from imagepipeline import lists
-from imagepipeline.records import to_item
+from imagepipeline.items import to_item
 from tests.integration.clients import Client
 from tests.integration.test_products import access_key
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from imagepipeline import records
+from imagepipeline.items import to_item
 from tests.integration.conftest import PHOTOS, Deployed
 
 pytestmark = pytest.mark.xdist_group("deployed")
@@ -92,7 +92,7 @@ def test_a_sweep_finds_an_upload_that_nothing_completes(deployed, key):
     found_before = deployed.sweep()["Stuck"]
     executions = deployed.outputs["ImagePipeline"].replace(":stateMachine:", ":execution:")
     record = {"ImageKey": key, "Status": "PROCESSING", "ReceivedAt": "2026-01-01T00:00:00Z"}
-    item = records.to_item(record | {"ExecutionArn": f"{executions}:of-90-days-ago"})
+    item = to_item(record | {"ExecutionArn": f"{executions}:of-90-days-ago"})
     deployed.table.put_item(TableName=deployed.outputs["ImagesTable"], Item=item)
 
     found = deployed.sweep()["Stuck"]

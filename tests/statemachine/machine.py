@@ -21,6 +21,7 @@ from ministack.services import stepfunctions
 
 from imagepipeline import image_events, models, ordering, quarantine, records
 from imagepipeline.errors import Superseded
+from imagepipeline.items import from_item, to_item
 from imagepipeline.models import Upload
 from imagepipeline.printable import printable
 from tests.template.stack import Deployment, folder_of, source
@@ -126,7 +127,7 @@ class StateMachine:
     def record(self, key: str) -> dict | None:
         """The record of an upload."""
         item = self._dynamodb.get_item(TableName=TABLE, Key={"ImageKey": {"S": key}}).get("Item")
-        return records.from_item(item) if item else None
+        return from_item(item) if item else None
 
     def registered(self) -> list[dict]:
         """The items of the executions that have not succeeded."""
@@ -139,7 +140,7 @@ class StateMachine:
 
     def put(self, **record: object) -> None:
         """Something else writes a record."""
-        self._dynamodb.put_item(TableName=TABLE, Item=records.to_item(record))
+        self._dynamodb.put_item(TableName=TABLE, Item=to_item(record))
 
     def delete(self, key: str) -> None:
         """Something else deletes a record."""
@@ -157,7 +158,7 @@ class StateMachine:
         try:
             self._dynamodb.put_item(
                 TableName=TABLE,
-                Item=records.to_item(record),
+                Item=to_item(record),
                 ConditionExpression=ordering.MAY_COMPLETE,
                 ExpressionAttributeNames={"#status": "Status"},
                 ExpressionAttributeValues={":execution": {"S": execution.arn}, ":failed": {"S": "FAILED"}},

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagepipeline.records import from_item
+from imagepipeline.items import from_item
 from tests.integration.conftest import Deployed
 from tests.integration.faults import small_photo
 

@@ -45,6 +45,7 @@ STANDARD_LIBRARY_ONLY = [
         "s3_events",
         "renditions",
         "geometry",
+        "items",
         "reprocessing",
         "analysis",
         "ordering",

@@ -13,6 +13,7 @@ from itertools import batched
 
 from imagepipeline import aws, records
 from imagepipeline.errors import ServiceUnavailable
+from imagepipeline.items import from_item
 from imagepipeline.lists import changes
 from imagepipeline.models import JsonObject
 
@@ -25,7 +26,7 @@ def states(stream_records: Iterable[JsonObject]) -> dict[str, list[JsonObject]]:
     found: dict[str, list[JsonObject]] = defaultdict(list)
     for change in (record["dynamodb"] for record in stream_records):
         images = [change[image] for image in ("OldImage", "NewImage") if image in change]
-        found[change["Keys"]["ImageKey"]["S"]] += map(records.from_item, images)
+        found[change["Keys"]["ImageKey"]["S"]] += map(from_item, images)
     return found
 
 

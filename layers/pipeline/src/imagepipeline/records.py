@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 
 from botocore.exceptions import ClientError
 
 from imagepipeline import aws
 from imagepipeline.errors import ServiceUnavailable, Superseded
+from imagepipeline.items import from_item, to_item
 from imagepipeline.models import Execution, JsonObject, Upload, timestamp
 from imagepipeline.ordering import MAY_COMPLETE
 from imagepipeline.quarantine import HELD
@@ -127,48 +127,3 @@ def keys_by_status(table: str, status: str, *, before: datetime, limit: int) -> 
             Limit=limit,
         )
     return [item["ImageKey"]["S"] for item in answer["Items"]]
-
-
-def to_item(record: JsonObject) -> JsonObject:
-    """A record, which is JSON, as a DynamoDB item."""
-    return {name: _to_attribute(value) for name, value in record.items()}
-
-
-def from_item(item: JsonObject) -> JsonObject:
-    """The reverse of `to_item`. Numbers become int or float."""
-    return {name: _from_attribute(attribute) for name, attribute in item.items()}
-
-
-# boto3.dynamodb.types requires Decimal instead of float, and importing it imports all of boto3.
-def _to_attribute(value: object) -> JsonObject:
-    match value:
-        case None:
-            return {"NULL": True}
-        case bool():
-            return {"BOOL": value}
-        case int() | float():
-            return {"N": str(value)}
-        case str():
-            return {"S": value}
-        case list():
-            return {"L": [_to_attribute(member) for member in value]}
-        case dict():
-            return {"M": to_item(value)}
-    raise TypeError(f"{value!r} is not JSON")
-
-
-def _from_attribute(attribute: JsonObject) -> object:
-    [(kind, value)] = attribute.items()
-    match kind:
-        case "NULL":
-            return None
-        case "BOOL" | "S":
-            return value
-        case "N":
-            number = Decimal(value)
-            return int(number) if number == number.to_integral_value() else float(number)
-        case "L":
-            return [_from_attribute(member) for member in value]
-        case "M":
-            return from_item(value)
-    raise TypeError(f"records contain no attributes of the type {kind}")
