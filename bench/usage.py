@@ -219,7 +219,9 @@ def functions_of(measured: Measured, count: int, sizes: dict[str, int]) -> tuple
         if not reports:
             continue
         calls = {
-            action: round(number / len(reports), 3) for action, number in sorted(requests.get(name, Counter()).items())
+            action: round(number / len(reports), 3)
+            for action, number in sorted(requests.get(name, Counter()).items())
+            if not action.startswith("rekognition:")  # which is billed for each image, not for each request
         }
         functions[name] = {
             "Invocations": round(len(reports) / count, 3),
@@ -229,7 +231,6 @@ def functions_of(measured: Measured, count: int, sizes: dict[str, int]) -> tuple
             "WaitMs": round(wait_ms(calls | {AT_ONCE.get(name, ""): 1}) + sizes.get(name, 0) / ASSUMED["S3BytesPerMs"]),
             "Requests": calls,
         }
-        # Not counted, because the stand-in for Rekognition is another server.
         if name in WAITS_FOR_REKOGNITION:
             functions[name][WAITS_FOR_REKOGNITION[name]] = ASSUMED["RekognitionMs"]
     return functions, log_bytes

@@ -285,8 +285,6 @@ def record(seconds: int = 180) -> dict:
 
 def upload_for(seconds: int, stack) -> None:
     """Upload photos, one file in six of which is none. For a while, Rekognition refuses calls."""
-    import urllib.request
-
     photos = [photo.read_bytes() for photo in sorted((REPOSITORY / "local" / "photos").glob("*.[jp]*g"))]
     bad = [b"", b"<html>not an image</html>", photos[0][:9000], b"GIF89a" + bytes(20)]
     chance, s3, began, number = random.Random(7), stack.client("s3"), time.monotonic(), 0
@@ -295,9 +293,7 @@ def upload_for(seconds: int, stack) -> None:
         s3.put_object(Bucket=stack.outputs["UploadsBucket"], Key=f"uploads/{number:04}.jpg", Body=body)
         number += 1
         if number == 40:
-            fault = json.dumps({"DetectLabels": {"Error": "ThrottlingException", "Count": 12}}).encode()
-            asked = urllib.request.Request(f"{stack.rekognition_url}/_faults", fault, method="PUT")
-            urllib.request.urlopen(asked, timeout=5).close()
+            stack.faults.ask("rekognition:DetectLabels", "throttle", 12)
         # More uploads in the middle of the run than at its ends.
         time.sleep(chance.uniform(0.5, 1.5) * (2 - 1.2 * (1 - abs(2 * elapsed / seconds - 1))))
     time.sleep(8)  # until the last images are completed

@@ -72,7 +72,7 @@ def up(stack: LocalStack, options: argparse.Namespace) -> int:
     """Start the system, build and deploy what has changed, and upload the sample photos."""
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
     with stack.exclusively():
-        with _step(console, "Start the AWS emulator and the Rekognition stand-in"):
+        with _step(console, "Start the AWS emulator"):
             stack.start()
         with _step(console, "Build the functions and layers (sam build)"):
             stack.build()
@@ -86,7 +86,7 @@ def up(stack: LocalStack, options: argparse.Namespace) -> int:
 
 
 def down(stack: LocalStack, options: argparse.Namespace) -> int:
-    """Stop every process of the local run and remove its temporary files."""
+    """Stop the emulator and remove its temporary files."""
     if not stack.state_dir.exists():
         print(f"There is no local run in {stack.state_dir}.")
     elif options.purge:
@@ -158,7 +158,7 @@ Then, for example:
   Deploy changed code     {_again("up", options)}
   Stop the system         {_again("down", options)}
 
-Logs are in {stack.logs}/.""")
+The log is {stack.log}.""")
 
 
 def _again(command: str, options: argparse.Namespace) -> str:

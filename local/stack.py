@@ -1,4 +1,4 @@
-"""One local run: the emulator, the Rekognition stand-in and the deployed stack.
+"""One local run: the emulator and the deployed stack.
 
 with LocalStack(state_dir) as stack:
     stack.client("s3").upload_file("cat.jpg", stack.outputs["UploadsBucket"], "uploads/cat.jpg")
@@ -21,11 +21,11 @@ import boto3
 
 from local.daemons import Daemon, DaemonFailed
 from local.deployment import ARTIFACTS_BUCKET, PROJECT, Sam, stack_name
+from local.faults import Faults
 from local.inbox import Inbox
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
-LAMBDA_PYTHON = PROJECT / ".venv-lambda" / "bin" / "python"
 START_SECONDS = 60  # usually one or two; this is for a slow machine under load
 
 
@@ -59,7 +59,7 @@ class Busy(Exception):
 
 
 class LocalStack:
-    """One local run. Its state directory holds its ports, logs, processes and everything that was stored.
+    """One local run. Its state directory holds its port, log, process and everything that was stored.
 
     The run outlives this object and this process: another `LocalStack` with the same directory controls it. As a
     context manager, it starts and deploys a run, and removes it at the end.
@@ -71,11 +71,10 @@ class LocalStack:
         A parameter that is not given keeps the value that the deployed stack has.
         """
         self.state_dir = state_dir.resolve()
-        self.port = port or self._remembered_port("port") or _free_port()
+        self.port = port or self._remembered_port() or _free_port()
         self._parameters = parameters or {}
         self._run_dir = self.state_dir / "run"
         self._emulator = Daemon("emulator", self._run_dir)
-        self._rekognition = Daemon("rekognition", self._run_dir)
 
     def __enter__(self) -> "LocalStack":
         try:
@@ -130,19 +129,19 @@ class LocalStack:
         return Inbox(self.client("sqs"), self.client("sns"), self.state_dir / "inbox.jsonl")
 
     @property
+    def faults(self) -> Faults:
+        """The faults that tests ask for."""
+        return Faults(self.endpoint)
+
+    @property
     def emulator_pid(self) -> int | None:
         """The emulator's process id, or None if it is not running."""
         return self._emulator.pid
 
     @property
-    def logs(self) -> Path:
-        """The folder with the logs of the running processes."""
-        return self._run_dir
-
-    @property
-    def rekognition_url(self) -> str:
-        """The URL of the Rekognition stand-in."""
-        return f"http://{HOST}:{self._remembered_port('rekognition-port')}"
+    def log(self) -> Path:
+        """The emulator's log."""
+        return self._emulator.log
 
     # --------------------------------------------------------------------------------------------------- start and stop
 
@@ -158,19 +157,18 @@ class LocalStack:
             yield
 
     def start(self) -> None:
-        """Start the processes that are not running, and wait for them.
+        """Start the emulator, unless it is running, and wait for it.
 
         Raises PortTaken, AlreadyRunning and DaemonFailed.
         """
-        if self._emulator.pid is None:
-            if _answers(self.port):
-                raise PortTaken(self.port)
-        elif self.port != (running := self._remembered_port("port")):
-            raise AlreadyRunning(self.state_dir, running)
-        try:
-            self._start_rekognition()
+        if self._emulator.pid is not None:
+            if self.port != (running := self._remembered_port()):
+                raise AlreadyRunning(self.state_dir, running)
+        elif _answers(self.port):
+            raise PortTaken(self.port)
+        else:
             self._start_emulator()
-            self._rekognition.wait_until(lambda: _answers(self._remembered_port("rekognition-port")), START_SECONDS)
+        try:
             self._emulator.wait_until(self._is_healthy, START_SECONDS)
         except DaemonFailed:
             self.stop()
@@ -187,43 +185,20 @@ class LocalStack:
         self.inbox.subscribe(self.outputs["NotificationsTopic"])
 
     def stop(self) -> None:
-        """Stop every process and remove its temporary files. Stored data remains."""
+        """Stop the emulator and remove its temporary files. Stored data remains."""
         self._emulator.stop()
-        self._rekognition.stop()
         shutil.rmtree(self._run_dir, ignore_errors=True)
 
     def purge(self) -> None:
-        """Stop every process and remove the state directory."""
+        """Stop the emulator and remove the state directory."""
         self.stop()
         shutil.rmtree(self.state_dir, ignore_errors=True)
 
-    def _start_rekognition(self) -> None:
-        if self._rekognition.pid is not None:
-            return
-        port = self._remembered_port("rekognition-port")
-        # The functions of a running emulator have this port in their environment, so it cannot change.
-        if port is None or (self._emulator.pid is None and _answers(port)):
-            port = _free_port()
-            self._remember_port("rekognition-port", port)
-        self._start(self._rekognition, "--port", str(port), "--endpoint", self.endpoint)
-
     def _start_emulator(self) -> None:
-        if self._emulator.pid is not None:
-            return
-        self._remember_port("port", self.port)
-        self._start(
-            self._emulator,
-            *("--port", str(self.port)),
-            *("--state-dir", self.state_dir / "data"),
-            *("--rekognition", self.rekognition_url),
-            *("--lambda-python", LAMBDA_PYTHON),
-        )
-
-    def _start(self, daemon: Daemon, *options: str | Path) -> None:
-        temporary = self._run_dir / "tmp"
-        temporary.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", f"local.{daemon.name}", *options]
-        daemon.start(command, _environment() | {"TMPDIR": str(temporary)}, PROJECT)
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        self._port_file.write_text(str(self.port))
+        options = ["--port", str(self.port), "--state-dir", self.state_dir / "data"]
+        self._emulator.start([sys.executable, "-m", "local.emulator", *options], _environment(), PROJECT)
 
     def _sam(self) -> Sam:
         return Sam(self.state_dir / "sam", _environment() | self.environment)
@@ -235,13 +210,12 @@ class LocalStack:
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             return False
 
-    def _remembered_port(self, name: str) -> int | None:
-        file = self.state_dir / name
-        return int(file.read_text()) if file.exists() else None
+    @property
+    def _port_file(self) -> Path:
+        return self.state_dir / "port"
 
-    def _remember_port(self, name: str, port: int) -> None:
-        self.state_dir.mkdir(parents=True, exist_ok=True)
-        (self.state_dir / name).write_text(str(port))
+    def _remembered_port(self) -> int | None:
+        return int(self._port_file.read_text()) if self._port_file.exists() else None
 
 
 class _Session(boto3.Session):

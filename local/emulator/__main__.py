@@ -14,7 +14,6 @@ from pathlib import Path
 from local.emulator.upstream import UpstreamChanged, install, require_version
 
 HOST = "127.0.0.1"
-REPOSITORY = Path(__file__).parents[2]
 # The variables that the emulator inherits from its caller. MiniStack multiplies every wait of a state machine by
 # SFN_WAIT_SCALE, which lets tests run faster than AWS. LAMBDA_ACCOUNT_CONCURRENCY is the account's quota.
 KEPT_VARIABLES = ("PATH", "LANG", "SFN_WAIT_SCALE", "LAMBDA_ACCOUNT_CONCURRENCY")
@@ -29,20 +28,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.emulator", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1; 0 chooses a free one")
     parser.add_argument("--state-dir", type=Path, required=True, help="where state is kept between runs")
-    parser.add_argument("--rekognition", metavar="URL", help="the endpoint of Amazon Rekognition for functions")
-    parser.add_argument(
-        "--lambda-python",
-        type=Path,
-        default=REPOSITORY / ".venv-lambda" / "bin" / "python",
-        help="the functions' interpreter, with only boto3 installed (default: %(default)s)",
-    )
     arguments = parser.parse_args()
     try:
         require_version()
         listener = listen(arguments.port)
-        if not arguments.lambda_python.exists():
-            raise CannotStart(f"{arguments.lambda_python}, the functions' interpreter, does not exist; run ./setup.sh")
-        run(listener, arguments)
+        run(listener, arguments.state_dir.resolve())
     except (CannotStart, UpstreamChanged) as problem:
         sys.exit(f"local.emulator: {problem}")
     # Python would first wait for the threads of Map states, which go on with their items.
@@ -63,10 +53,9 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
+def run(listener: socket.socket, state_dir: Path) -> None:
     """Serve until a signal arrives. Leaves no process and no temporary file behind."""
     port = listener.getsockname()[1]
-    state_dir = arguments.state_dir.resolve()
     run_dir = state_dir / "run"
     shutil.rmtree(run_dir, ignore_errors=True)  # left by a run that was killed
     run_dir.mkdir(parents=True)
@@ -84,6 +73,7 @@ def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
         faults,
         http_apis,
         notifications,
+        rekognition,
         state_machines,
         streams,
         usage,
@@ -92,12 +82,6 @@ def run(listener: socket.socket, arguments: argparse.Namespace) -> None:
 
     snapshots = Snapshots(state_dir / "services")
     install()
-    endpoints = {"AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
-    if arguments.rekognition:
-        endpoints["AWS_ENDPOINT_URL_REKOGNITION"] = arguments.rekognition
-    environments.ExecutionEnvironment.python = arguments.lambda_python.absolute()
-    environments.ExecutionEnvironment.packages = run_dir / "packages"
-    environments.ExecutionEnvironment.endpoints = endpoints
 
     try:
         asyncio.run(serve(listener, snapshots.note_request))

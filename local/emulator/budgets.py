@@ -5,7 +5,7 @@ from uuid import uuid4
 from ministack.services import budgets
 from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
-from local.emulator.upstream import UpstreamChanged
+from local.emulator.upstream import add
 
 TYPE = "AWS::Budgets::Budget"
 
@@ -33,6 +33,4 @@ def delete(name: str, props: dict) -> None:
     budgets._delete_budget({"BudgetName": name})
 
 
-if TYPE in _RESOURCE_HANDLERS:
-    raise UpstreamChanged(f"MiniStack creates {TYPE} itself: remove {__name__}")
-_RESOURCE_HANDLERS[TYPE] = {"create": create, "update": update, "delete": delete}
+add(_RESOURCE_HANDLERS, TYPE, {"create": create, "update": update, "delete": delete})

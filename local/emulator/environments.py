@@ -25,7 +25,9 @@ from ministack.services import lambda_svc
 from local.emulator import runtime
 from local.emulator.upstream import patch
 
+PYTHON = Path(__file__).parents[2] / ".venv-lambda" / "bin" / "python"  # with only boto3 installed
 RUNTIME_SCRIPT = Path(runtime.__file__)
+PACKAGES = Path(os.environ["TMPDIR"], "packages")  # where code and layers are unpacked, each archive once
 INIT_SECONDS = 10  # for loading a function, in addition to its own timeout
 LOG_SECONDS = 1  # to wait for output, in case the handler has closed it
 DEFAULT_TIMEOUT_SECONDS = 3
@@ -41,11 +43,6 @@ _unpacking = threading.Lock()
 
 class ExecutionEnvironment(lambda_runtime.Worker):
     """One process of one function. It is reused for further invocations, even after the handler raised an exception."""
-
-    # Set once by the launcher.
-    python: Path
-    packages: Path  # where code and layers are unpacked, each archive once
-    endpoints: dict[str, str]  # variables that direct the AWS SDK to the emulator
 
     def invoke(self, event: object, request_id: str, *, trace_id: str | None = None, **_: object) -> dict:
         """The result of one invocation, as MiniStack expects it: `body`, `log`, and `error` if the body is an error."""
@@ -108,13 +105,13 @@ class ExecutionEnvironment(lambda_runtime.Worker):
 
     def _spawn(self) -> None:
         """Start the process. It loads the function."""
-        code = unpacked(self.packages, self.code_zip)
-        layers = unpacked(self.packages, *(lambda_svc._resolve_layer_zip(layer) for layer in self._layers()))
+        code = unpacked(self.code_zip)
+        layers = unpacked(*(lambda_svc._resolve_layer_zip(layer) for layer in self._layers()))
         self._discard_tmpdir()
         self._tmpdir = tempfile.mkdtemp(prefix="environment-")
         self._spawned = time.monotonic()
         self._proc = subprocess.Popen(
-            [self.python, "-P", RUNTIME_SCRIPT, *python_path(code, layers, self.config["Runtime"])],
+            [PYTHON, "-P", RUNTIME_SCRIPT, *python_path(code, layers, self.config["Runtime"])],
             cwd=code,
             env=self._variables(code),
             stdin=subprocess.PIPE,
@@ -142,7 +139,7 @@ class ExecutionEnvironment(lambda_runtime.Worker):
             "TZ": ":UTC",
             "HOME": self._tmpdir,  # hides the developer's ~/.aws
             "TMPDIR": self._tmpdir,  # every environment has its own /tmp
-            **self.endpoints,
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
         }
         reserved = {
             "_HANDLER": self.config["Handler"],
@@ -210,15 +207,15 @@ def _lines_of(stream: IO[str]) -> queue.SimpleQueue:
     return lines
 
 
-def unpacked(packages: Path, *archives: bytes) -> Path:
+def unpacked(*archives: bytes) -> Path:
     """A folder with the archives' contents, where later archives overwrite earlier ones, as layers do in /opt."""
     digest = hashlib.sha256()
     for archive in archives:
         digest.update(hashlib.sha256(archive).digest())
-    folder = packages / digest.hexdigest()[:32]
+    folder = PACKAGES / digest.hexdigest()[:32]
     with _unpacking:
         if not folder.exists():
-            half = packages / "unpacking"
+            half = PACKAGES / "unpacking"
             shutil.rmtree(half, ignore_errors=True)
             half.mkdir(parents=True)
             for archive in archives:

@@ -8,7 +8,8 @@
 `at` is an action as IAM policies name it (S3's HeadObject is s3:GetObject), states:StartExecution for starts by
 EventBridge and by state machines, or `lambda:` and a function's name. Wildcards are allowed. `fault` is throttle, error
 or denied; for functions also crash (before the handler runs), crash-late or timeout (after the handler has done its
-work), or malformed (a result that is not the handler's). `times` defaults to 1.
+work), or malformed (a result that is not the handler's); for Rekognition also slow (it succeeds after SLOW_SECONDS).
+`times` defaults to 1.
 
     POST   /_local/faults?at=express:dynamodb:PutItem&fault=end-late
 
@@ -16,6 +17,7 @@ An execution of an Express workflow reaches its time limit: just before it makes
 (end-late).
 """
 
+import asyncio
 import fnmatch
 import threading
 from collections.abc import Callable
@@ -30,27 +32,23 @@ from local.emulator.state_machines import ERROR_PREFIXES, current_execution, is_
 from local.emulator.upstream import patch
 
 PATH = "/_local/faults"
+SLOW_SECONDS = 3
 SERVICE_FAULTS = ("throttle", "error", "denied")
-FUNCTION_FAULTS = (*SERVICE_FAULTS, "crash", "crash-late", "timeout", "malformed")
-EXPRESS_FAULTS = ("end", "end-late")
-# HTTP status and error code, by service and fault.
-ANSWERS = {
-    "dynamodb": {
-        "throttle": (400, "ProvisionedThroughputExceededException"),
-        "error": (500, "InternalServerError"),
-        "denied": (400, "AccessDeniedException"),
-    },
-    "s3": {"throttle": (503, "SlowDown"), "error": (500, "InternalError"), "denied": (403, "AccessDenied")},
-    "sns": {
-        "throttle": (400, "Throttled"),
-        "error": (500, "InternalError"),
-        "denied": (403, "AuthorizationError"),
-    },
+FAULTS = {
+    "lambda": (*SERVICE_FAULTS, "crash", "crash-late", "timeout", "malformed"),
+    "rekognition": (*SERVICE_FAULTS, "slow"),
+    "express": ("end", "end-late"),
 }
-OTHER_ANSWERS = {
+# HTTP status and error code.
+USUAL_ANSWERS = {
     "throttle": (400, "ThrottlingException"),
-    "error": (500, "InternalFailure"),
+    "error": (500, "InternalServerError"),
     "denied": (400, "AccessDeniedException"),
+}
+ANSWERS = {
+    "dynamodb": USUAL_ANSWERS | {"throttle": (400, "ProvisionedThroughputExceededException")},
+    "s3": {"throttle": (503, "SlowDown"), "error": (500, "InternalError"), "denied": (403, "AccessDenied")},
+    "sns": {"throttle": (400, "Throttled"), "error": (500, "InternalError"), "denied": (403, "AuthorizationError")},
 }
 FUNCTION_ERRORS = {
     "crash": ("Runtime.ExitError", "Runtime exited with error: signal: SIGKILL"),
@@ -89,7 +87,7 @@ def take(call: str) -> str | None:
 
 def answer(service: str, fault: str) -> tuple[int, str]:
     """The HTTP status and the error code of a service's fault."""
-    return ANSWERS.get(service, OTHER_ANSWERS)[fault]
+    return ANSWERS.get(service, USUAL_ANSWERS)[fault]
 
 
 @patch(app, "_handle_pre_body_request(method, path, headers, query_params, request_id)")
@@ -102,7 +100,7 @@ async def manage(original: Callable, method: str, path: str, headers: dict, quer
             _faults.clear()
         if method == "POST":
             at, fault, times = query["at"][0], query["fault"][0], int(query.get("times", ["1"])[0])
-            possible = {"lambda": FUNCTION_FAULTS, "express": EXPRESS_FAULTS}.get(at.split(":")[0], SERVICE_FAULTS)
+            possible = FAULTS.get(at.split(":")[0], SERVICE_FAULTS)
             if fault not in possible or times < 1:
                 return json_response({"message": f"fault must be one of {', '.join(possible)}, times at least 1"}, 400)
             _faults.append(Fault(at, fault, times))
@@ -118,7 +116,9 @@ async def fail_requests(
         parameters = app._routing_params(method, path, headers, body, query)
         service = app.detect_service(method, path, headers, parameters)
         fault = take(extract_iam_action(service, method, path, headers, body, parameters) or "")
-        if fault:
+        if fault == "slow":
+            await asyncio.sleep(SLOW_SECONDS)
+        elif fault:
             status, code = answer(service, fault)
             respond = error_response_xml if service in ("s3", "sns") else error_response_json
             return respond(code, MESSAGE, status)

@@ -35,6 +35,13 @@ def patch(owner: object, signature: str) -> Callable:
     return register
 
 
+def add(owner: MutableMapping, name: str, value: object) -> None:
+    """Add to a dictionary of MiniStack's what it lacks. Raises `UpstreamChanged` if it lacks it no more."""
+    if name in owner:
+        raise UpstreamChanged(f"MiniStack has {name} itself: remove this project's")
+    owner[name] = value
+
+
 def install() -> None:
     """Apply every registered patch, or none: raises `UpstreamChanged` if any original is missing or has changed."""
     problems = [problem for patch in _patches if (problem := patch.problem())]

@@ -23,9 +23,8 @@ SMALLEST_CAT = 33
 CAT_WINDOWS = 7
 CAT_MARGIN = 0.25  # of CAT_SIDE on each side: the cascade needs the ears, which a close-up cuts off
 CAT_TILTS = (-10, 0, 10)  # degrees: cats seldom hold their heads level, and the cascade tolerates only a small angle
-EYE_WINDOWS = 3
 
-cv2.setNumThreads(1)  # the server examines one image per core
+cv2.setNumThreads(1)  # one image is examined on each core
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,6 @@ class Detectors:
     def __init__(self) -> None:
         self._face = _cascade("frontalface_alt2")
         self._cat = _cascade("frontalcatface_extended")
-        self._eye = _cascade("eye")
 
     def faces(self, pixels: np.ndarray) -> list[Detection]:
         """Frontal human faces, largest first. The smallest is about 10 % of the image's longest side."""
@@ -77,28 +75,6 @@ class Detectors:
                 box = (x - width / 2 - margin, y - height / 2 - margin, width, height)
                 candidates.append(_detection(box, count, gray.shape))
         return _distinct(candidates)
-
-    def eyes(self, pixels: np.ndarray, face: Detection) -> list[tuple[float, float]]:
-        """The centres of a face's left and right eye, as fractions of the image; [] unless both are detected."""
-        height, width = pixels.shape[:2]
-        left, top = round(face.left * width), round(face.top * height)
-        # Only the upper 60 % of the face: below, the cascade mistakes mouths for eyes.
-        right, bottom = left + round(face.width * width), top + round(face.height * height * 0.6)
-        region = cv2.cvtColor(pixels[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
-        smallest = max(1, region.shape[1] // 8)
-        boxes, windows = self._eye.detectMultiScale2(
-            region, scaleFactor=1.05, minNeighbors=EYE_WINDOWS, minSize=(smallest, smallest)
-        )
-        by_confidence = sorted(zip(windows, boxes, strict=True), key=lambda hit: -hit[0])
-        centers = [(x + w / 2, y + h / 2) for _, (x, y, w, h) in by_confidence]
-        middle = region.shape[1] / 2
-        pair = [
-            next((center for center in centers if center[0] < middle), None),
-            next((center for center in centers if center[0] >= middle), None),
-        ]
-        if None in pair:
-            return []
-        return [((left + x) / width, (top + y) / height) for x, y in pair]
 
 
 def _cascade(name: str) -> cv2.CascadeClassifier:

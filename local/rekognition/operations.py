@@ -1,20 +1,30 @@
 """DetectLabels, DetectFaces and DetectModerationLabels: detections in Rekognition's vocabulary and shape."""
 
-import math
-from dataclasses import dataclass
+import io
+from collections.abc import Callable
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from local.rekognition.detectors import Detection, Detectors
-from local.rekognition.errors import ServiceError
 
-MODEL_VERSION = "local-opencv"
-DEFAULT_MIN_CONFIDENCE = 55  # percent, the API's default
-DEFAULT_MAX_LABELS = 1000
-MAX_FACES = 100  # the API's limit
+MIN_SIDE = 80  # pixels; this and the next are from "Guidelines and quotas" in the developer guide
+MAX_SIDE = 10_000
+WORKING_SIDE = 1024  # pixels of the longest side; the detectors examine at most 320
+
+DEFAULT_MIN_CONFIDENCE = 55  # percent, the default of DetectLabels
 DEFAULT_MIN_MODERATION_CONFIDENCE = 50
 
+CAT = ("Cat", "Pet", "Mammal", "Animal")
+FACE = ("Face", "Head", "Person")
+# Where a frontal face has them, as fractions of its bounding box.
+LANDMARKS = {
+    "eyeLeft": (0.3, 0.4),
+    "eyeRight": (0.7, 0.4),
+    "mouthLeft": (0.36, 0.84),
+    "mouthRight": (0.64, 0.84),
+    "nose": (0.5, 0.64),
+}
 # Colours, and the labels of version 7 of Rekognition's taxonomy that they stand for, from the top level down.
 MODERATED = {
     (255, 0, 255): ("Explicit", "Explicit Nudity"),
@@ -22,122 +32,89 @@ MODERATED = {
 }
 COLOR_TOLERANCE = 48  # of each channel: what JPEG and a conversion of colours change
 
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """An entry of Rekognition's label list."""
-
-    name: str
-    parents: tuple[str, ...]
-    category: str
-    aliases: tuple[str, ...] = ()
+# Rekognition's own limit is checked before any pixel is decoded. Pillow's limit would raise another error.
+Image.MAX_IMAGE_PIXELS = None
 
 
-CAT = (
-    Term("Cat", ("Animal", "Mammal", "Pet"), "Animals and Pets"),
-    Term("Pet", ("Animal",), "Animals and Pets"),
-    Term("Mammal", ("Animal",), "Animals and Pets"),
-    Term("Animal", (), "Animals and Pets"),
-)
-FACE = (
-    Term("Face", ("Head", "Person"), "Person Description"),
-    Term("Head", ("Person",), "Person Description"),
-    Term("Person", (), "Person Description", aliases=("Human",)),
-)
+class ServiceError(Exception):
+    """An error response, which an AWS SDK raises as an exception named `code`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def detect(operation: str, request: dict, image: bytes, detectors: Detectors) -> dict:
+    """The response to a request. Raises ServiceError."""
+    if operation not in OPERATIONS:
+        raise ServiceError(
+            "UnknownOperationException", f"The local Rekognition implements only {', '.join(OPERATIONS)}"
+        )
+    respond, parameters = OPERATIONS[operation]
+    if unknown := request.keys() - parameters:
+        raise ServiceError("InvalidParameterException", f"The local Rekognition does not support {', '.join(unknown)}")
+    return respond(request, decode(image), detectors)
+
+
+def decode(data: bytes) -> np.ndarray:
+    """The pixels of a JPEG or PNG: height x width x RGB of uint8, with a longest side of at most WORKING_SIDE.
+
+    Raises ServiceError: InvalidImageFormatException, InvalidParameterException (too small), ImageTooLargeException.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+            if max(image.size) > MAX_SIDE:
+                raise ServiceError("ImageTooLargeException", f"Image dimensions exceed {MAX_SIDE} pixels")
+            if min(image.size) < MIN_SIDE:  # botocore issue 1366 has this error
+                raise ServiceError("InvalidParameterException", "Request has invalid parameters")
+            image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
+            pixels = image.convert("RGB")
+            pixels.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
+            return np.asarray(pixels)
+    except (OSError, SyntaxError, ValueError) as error:  # the exceptions that Pillow raises for a damaged file
+        raise ServiceError("InvalidImageFormatException", "Request has invalid image format") from error
 
 
 def detect_labels(request: dict, pixels: np.ndarray, detectors: Detectors) -> dict:
-    """The response to a valid DetectLabels request, for RGB pixels. Labels come most confident first."""
-    if request.get("Features", ["GENERAL_LABELS"]) != ["GENERAL_LABELS"] or "Settings" in request:
-        raise ServiceError(
-            "InvalidParameterException", "The local stand-in supports neither IMAGE_PROPERTIES nor filters"
-        )
+    """The response to DetectLabels. Labels come most confident first."""
     labels = [*_labels(CAT, detectors.cats(pixels)), *_labels(FACE, detectors.faces(pixels))]
     minimum = request.get("MinConfidence", DEFAULT_MIN_CONFIDENCE)
     ranked = sorted(
         (label for label in labels if label["Confidence"] >= minimum),
         key=lambda label: (-label["Confidence"], label["Name"]),
     )
+    return {"LabelModelVersion": "local-opencv", "Labels": ranked[: request.get("MaxLabels")]}
+
+
+def _labels(names: tuple[str, ...], detections: list[Detection]) -> list[dict]:
+    """What was detected, and the terms that include it."""
+    confidence = max((detection.confidence for detection in detections), default=0)
+    return [{"Name": name, "Confidence": confidence} for name in names if detections]
+
+
+def detect_faces(_request: dict, pixels: np.ndarray, detectors: Detectors) -> dict:
+    """The response to DetectFaces, largest face first. Every head is upright and looks into the camera."""
     return {
-        "LabelModelVersion": MODEL_VERSION,
-        "Labels": ranked[: request.get("MaxLabels", DEFAULT_MAX_LABELS)],
+        "FaceDetails": [
+            {
+                "BoundingBox": face.bounding_box,
+                "Confidence": face.confidence,
+                "Landmarks": [
+                    {"Type": name, "X": face.left + x * face.width, "Y": face.top + y * face.height}
+                    for name, (x, y) in LANDMARKS.items()
+                ],
+                "Pose": {"Roll": 0.0, "Yaw": 0.0, "Pitch": 0.0},
+            }
+            for face in detectors.faces(pixels)
+        ]
     }
 
 
-def _labels(terms: tuple[Term, ...], detections: list[Detection]) -> list[dict]:
-    """One label for each term. The first term is what was detected and has the instances; the others follow from it."""
-    if not detections:
-        return []
-    confidence = max(detection.confidence for detection in detections)
-    instances = [
-        {"BoundingBox": detection.bounding_box, "Confidence": detection.confidence} for detection in detections
-    ]
-    return [
-        {
-            "Name": term.name,
-            "Confidence": confidence,
-            "Instances": instances if term is terms[0] else [],
-            "Parents": [{"Name": parent} for parent in term.parents],
-            "Aliases": [{"Name": alias} for alias in term.aliases],
-            "Categories": [{"Name": term.category}],
-        }
-        for term in terms
-    ]
-
-
-def detect_faces(request: dict, pixels: np.ndarray, detectors: Detectors) -> dict:
-    """The response to DetectFaces, for RGB pixels: faces, largest first, with the default attributes.
-
-    `Attributes` is accepted but adds nothing: age, gender and emotions need a model.
-    """
-    faces = detectors.faces(pixels)[:MAX_FACES]
-    return {"FaceDetails": [_face_details(pixels, face, detectors.eyes(pixels, face)) for face in faces]}
-
-
-def _face_details(pixels: np.ndarray, face: Detection, eyes: list[tuple[float, float]]) -> dict:
-    """The default attributes of a face. The roll follows from the eyes, as do nose and mouth; yaw and pitch are 0."""
-    height, width = pixels.shape[:2]
-    size = np.array((width, height))
-    usual = ((face.left + face.width * 0.3, face.top + face.height * 0.4),) * 2
-    left, right = (np.array(eye) * size for eye in eyes or (usual[0], (usual[1][0] + face.width * 0.4, usual[1][1])))
-    roll = math.atan2(right[1] - left[1], right[0] - left[0])
-    middle, across = (left + right) / 2, (right - left) / 2
-    down = np.array((-across[1], across[0]))  # as far below the eyes as each is from their middle
-    points = {
-        "eyeLeft": left,
-        "eyeRight": right,
-        "mouthLeft": middle + 2.2 * down - 0.7 * across,
-        "mouthRight": middle + 2.2 * down + 0.7 * across,
-        "nose": middle + 1.2 * down,
-    }
-    gray = cv2.cvtColor(pixels[_rows(face, height), _columns(face, width)], cv2.COLOR_RGB2GRAY)
-    return {
-        "BoundingBox": face.bounding_box,
-        "Confidence": face.confidence,
-        "Landmarks": [{"Type": name, "X": x, "Y": y} for name, (x, y) in ((n, p / size) for n, p in points.items())],
-        "Pose": {"Roll": math.degrees(roll), "Yaw": 0.0, "Pitch": 0.0},
-        "Quality": {
-            "Brightness": float(gray.mean()) / 2.55,
-            "Sharpness": min(100.0, float(cv2.Laplacian(gray, cv2.CV_64F).std())),
-        },
-    }
-
-
-def _rows(face: Detection, height: int) -> slice:
-    return slice(round(face.top * height), max(round((face.top + face.height) * height), round(face.top * height) + 1))
-
-
-def _columns(face: Detection, width: int) -> slice:
-    return slice(round(face.left * width), max(round((face.left + face.width) * width), round(face.left * width) + 1))
-
-
-def detect_moderation_labels(request: dict, pixels: np.ndarray, detectors: Detectors) -> dict:
-    """The response to DetectModerationLabels, for RGB pixels: what the colours in `MODERATED` stand for.
+def detect_moderation_labels(request: dict, pixels: np.ndarray, _detectors: Detectors) -> dict:
+    """The response to DetectModerationLabels: what the colours in `MODERATED` stand for.
 
     A test paints what it wants to be found. The confidence is the percentage of pixels that have the colour.
     """
-    if "ProjectVersion" in request or "HumanLoopConfig" in request:
-        raise ServiceError("InvalidParameterException", "The local stand-in supports neither adapters nor human loops")
     minimum = request.get("MinConfidence", DEFAULT_MIN_MODERATION_CONFIDENCE)
     found = []
     for color, path in MODERATED.items():
@@ -151,5 +128,12 @@ def detect_moderation_labels(request: dict, pixels: np.ndarray, detectors: Detec
     return {
         "ModerationLabels": sorted(found, key=lambda label: -label["Confidence"]),
         "ModerationModelVersion": "local-colors",
-        "ContentTypes": [],
     }
+
+
+# What answers each operation, and the parameters that it knows.
+OPERATIONS: dict[str, tuple[Callable[[dict, np.ndarray, Detectors], dict], set[str]]] = {
+    "DetectLabels": (detect_labels, {"MaxLabels", "MinConfidence"}),
+    "DetectFaces": (detect_faces, {"Attributes"}),
+    "DetectModerationLabels": (detect_moderation_labels, {"MinConfidence"}),
+}

@@ -6,6 +6,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from imagepipeline import lists
 from imagepipeline.executions import OVERDUE_AFTER
 from imagepipeline.items import from_item
 from imagepipeline.keys import renditions_prefix
+from local.faults import Faults
 from local.inbox import Mail
 from local.stack import LocalStack
 from tests.event_schema import require_valid
@@ -170,6 +172,11 @@ class Deployed:
         assert "FunctionError" not in answer, answer["Payload"].read()
         return json.load(answer["Payload"])
 
+    def requests(self) -> Counter[str]:
+        """How often each action was called so far, as IAM policies name it."""
+        with urllib.request.urlopen(f"{self.stack.endpoint}/_local/usage", timeout=30) as answer:
+            return sum(map(Counter, json.load(answer).values()), Counter())
+
     def function(self, name: str) -> str:
         """The name of a deployed function."""
         found = self.stack.client("lambda").list_functions()["Functions"]
@@ -251,6 +258,13 @@ def deployed(tmp_path_factory) -> Iterator[Deployed]:
         assert deployed.received
         for event in deployed.received:
             require_valid(event)
+
+
+@pytest.fixture
+def faults(deployed: Deployed) -> Iterator[Faults]:
+    deployed.idle()  # the execution of an earlier test's upload would meet the fault instead
+    yield deployed.stack.faults
+    deployed.stack.faults.clear()
 
 
 @pytest.fixture

@@ -1,12 +1,9 @@
 """Faults at one step of one upload, and the required outcome of each."""
 
 import io
-import json
 import time
-import urllib.request
 from collections import Counter
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from PIL import Image
 
@@ -15,16 +12,14 @@ from tests.template.stack import definition
 
 TERMINAL = ("COMPLETED", "HELD", "REJECTED", "FAILED")
 FOR_GOOD = 1000  # times; more than all retries together
-SLOW = "slow"  # Rekognition succeeds after SLOW_SECONDS
-SLOW_SECONDS = 3
 
 
 @dataclass(frozen=True)
 class Case:
     """A fault, and the required outcome of an upload that meets it."""
 
-    at: str  # a call as in local.emulator.faults, or an operation such as rekognition:DetectLabels
-    fault: str  # a fault as in local.emulator.faults, or an error of Rekognition
+    at: str  # a call, and a fault, as in local.emulator.faults
+    fault: str
     times: int = 1
     status: str = "COMPLETED"
     error: str | None = None  # the name in Error, or in an error of Rekognition in a completed record
@@ -87,13 +82,13 @@ def matrix(express: bool = False) -> list[Case]:
         Case("s3:GetObject", "throttle", 21, "FAILED", "ServiceUnavailable", "ValidateImage"),
         Case("sns:Publish", "denied", 7),
         Case("sns:Publish", "error", 9),
-        Case("rekognition:DetectLabels", "InternalServerError", FOR_GOOD, error="RekognitionFailed", quick=True),
-        Case("rekognition:DetectLabels", "AccessDeniedException", FOR_GOOD, error="RekognitionFailed"),
-        Case("rekognition:DetectLabels", "ThrottlingException", 5, quick=True),
-        Case("rekognition:DetectFaces", "AccessDeniedException", FOR_GOOD, error="RekognitionFailed"),
-        Case("rekognition:DetectFaces", "ThrottlingException", 7),
-        Case("rekognition:DetectModerationLabels", "InternalServerError", FOR_GOOD, error="RekognitionFailed"),
-        Case("rekognition:DetectModerationLabels", "ThrottlingException", 5),
+        Case("rekognition:DetectLabels", "error", FOR_GOOD, error="RekognitionFailed", quick=True),
+        Case("rekognition:DetectLabels", "denied", FOR_GOOD, error="RekognitionFailed"),
+        Case("rekognition:DetectLabels", "throttle", 5, quick=True),
+        Case("rekognition:DetectFaces", "denied", FOR_GOOD, error="RekognitionFailed"),
+        Case("rekognition:DetectFaces", "throttle", 7),
+        Case("rekognition:DetectModerationLabels", "error", FOR_GOOD, error="RekognitionFailed"),
+        Case("rekognition:DetectModerationLabels", "throttle", 5),
     ]
 
 
@@ -117,37 +112,6 @@ QUICK_LASTING = {
 }
 
 
-class Faults:
-    """The faults endpoints of the emulator and of the Rekognition stand-in."""
-
-    def __init__(self, deployed: Deployed) -> None:
-        self._emulator = f"{deployed.stack.endpoint}/_local/faults"
-        self._rekognition = f"{deployed.stack.rekognition_url}/_faults"
-
-    def ask(self, at: str, fault: str, times: int = 1) -> None:
-        service, _, operation = at.partition(":")
-        if service == "rekognition":
-            how = {"DelaySeconds": SLOW_SECONDS} if fault == SLOW else {"Error": fault}
-            asked = {operation: how | {"Count": None if times == FOR_GOOD else times}}
-            _request(self._rekognition, "PUT", json.dumps(asked).encode())
-        else:
-            _request(f"{self._emulator}?{urlencode({'at': at, 'fault': fault, 'times': times})}", "POST")
-
-    def left(self) -> list[dict]:
-        """The emulator's faults that have not happened yet."""
-        with urllib.request.urlopen(self._emulator, timeout=30) as answer:
-            return json.load(answer)["faults"]
-
-    def clear(self) -> None:
-        _request(self._emulator, "DELETE")
-        _request(self._rekognition, "DELETE")
-
-
-def _request(url: str, method: str, body: bytes | None = None) -> None:
-    with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=30):
-        pass
-
-
 def small_photo(shade: int = 0) -> bytes:
     """A JPEG just large enough for Rekognition, in a colour that depends on `shade`."""
     return _jpeg((shade % 256, shade // 256 % 256, 128))
@@ -164,8 +128,9 @@ def _jpeg(color: tuple[int, int, int]) -> bytes:
     return file.getvalue()
 
 
-def run(deployed: Deployed, faults: Faults, case: Case, key: str) -> list[str]:
+def run(deployed: Deployed, case: Case, key: str) -> list[str]:
     """Upload a photo that meets the fault. Returns the problems of its outcome."""
+    faults = deployed.stack.faults
     faults.ask(case.at, case.fault, case.times)
     try:
         deployed.put(key, small_photo())

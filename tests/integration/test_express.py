@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from cli.main import main
 from local.stack import LocalStack
 from tests.integration.conftest import Deployed
-from tests.integration.faults import EXPRESS_ENDS, Faults, settled_express, violations
+from tests.integration.faults import EXPRESS_ENDS, settled_express, violations
 from tests.integration.test_reprocess import without_events
 
 WAIT_SCALE = 0.1  # five minutes are 30 seconds, in which an image is processed even on a busy machine
@@ -27,7 +27,7 @@ def express(tmp_path_factory) -> Iterator[Deployed]:
 
 
 def test_an_image_survives_the_end_of_its_execution_at_any_step(express: Deployed, photo: bytes):
-    faults = Faults(express)
+    faults = express.stack.faults
     express.put("uploads/undisturbed.jpg", photo)
     settled_express(express, "uploads/undisturbed.jpg")
     assert violations(express, "uploads/undisturbed.jpg") == []

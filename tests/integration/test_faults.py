@@ -4,47 +4,38 @@ The quick part of the matrix in `faults`; tests.torture runs all of it.
 """
 
 import json
-import re
-from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
+from local.faults import Faults
 from tests.integration import faults as matrix
 from tests.integration.conftest import Deployed
-from tests.integration.faults import FOR_GOOD, Case, Faults, runaways, settled, small_photo, violations
+from tests.integration.faults import FOR_GOOD, Case, runaways, settled, small_photo, violations
 
 pytestmark = pytest.mark.xdist_group("deployed")
 
 
-@pytest.fixture
-def faults(deployed: Deployed) -> Iterator[Faults]:
-    deployed.idle()  # the execution of an earlier test's upload would meet the fault instead
-    faults = Faults(deployed)
-    yield faults
-    faults.clear()
-
-
 @pytest.mark.parametrize("case", [case for case in matrix.matrix() if case.quick], ids=str)
-def test_an_upload_comes_to_its_end_whatever_fails(deployed: Deployed, faults: Faults, key: str, case: Case):
-    assert matrix.run(deployed, faults, case, key) == []
+@pytest.mark.usefixtures("faults")
+def test_an_upload_comes_to_its_end_whatever_fails(deployed: Deployed, key: str, case: Case):
+    assert matrix.run(deployed, case, key) == []
 
 
 def test_an_answer_that_came_is_not_asked_for_again(deployed: Deployed, faults: Faults, key: str):
-    faults.ask("rekognition:DetectFaces", "ThrottlingException", 4)  # botocore calls three times
-    log = deployed.stack.state_dir / "run" / "rekognition.log"
-    before = log.read_text()
+    faults.ask("rekognition:DetectFaces", "throttle", 4)  # botocore calls three times
+    before = deployed.requests()
 
     record = deployed.process(key, small_photo())
 
-    calls = Counter(re.findall(r"Detect\w+(?= \d{3} in )", log.read_text().removeprefix(before)))
-    assert (calls["DetectLabels"], calls["DetectModerationLabels"], calls["DetectFaces"]) == (1, 1, 5)
+    calls = deployed.requests() - before
+    operations = ("DetectLabels", "DetectModerationLabels", "DetectFaces")
+    assert [calls[f"rekognition:{operation}"] for operation in operations] == [1, 1, 5]
     assert record["Faces"] == record["ModerationLabels"] == []
     assert not {key for key in deployed.rendition_keys() if key.endswith("answers.json")}
 
 
 def test_an_answer_that_is_missing_is_missed_in_the_mail(deployed: Deployed, faults: Faults, key: str):
-    faults.ask("rekognition:DetectFaces", "AccessDeniedException", FOR_GOOD)
+    faults.ask("rekognition:DetectFaces", "denied", FOR_GOOD)
 
     record = deployed.process(key, small_photo())
 

@@ -7,7 +7,6 @@ import pytest
 from cli.main import main
 from tests.integration.clients import Client
 from tests.integration.conftest import PHOTOS
-from tests.integration.faults import Faults
 from tests.integration.test_products import access_key
 
 pytestmark = pytest.mark.xdist_group("deployed")
@@ -50,8 +49,7 @@ def test_an_image_is_found_by_its_labels_until_it_is_replaced_or_deleted(deploye
     assert listed(reader, prefix) == ["cat.png"]
 
 
-def test_the_index_function_makes_up_for_what_failed(deployed, reader, prefix, cat):
-    faults = Faults(deployed)
+def test_the_index_function_makes_up_for_what_failed(deployed, faults, reader, prefix, cat):
     for fault in ("crash", "crash-late", "timeout", "throttle"):
         faults.ask("lambda:*IndexFunction*", fault, 1)
 
@@ -59,7 +57,6 @@ def test_the_index_function_makes_up_for_what_failed(deployed, reader, prefix, c
     deployed.process(f"{prefix}bad.png", b"no image")
 
     deployed.indexed(prefix)
-    faults.clear()
     assert listed(reader, prefix, label="CAT") == ["cat.png"]
 
 

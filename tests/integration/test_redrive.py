@@ -1,11 +1,11 @@
 """What failed is listed, run again by the command, and then no longer listed; done twice it changes nothing."""
 
 import json
-import urllib.request
 
 import pytest
 
 from tests.integration.conftest import Command
+from tests.integration.faults import FOR_GOOD
 
 pytestmark = pytest.mark.xdist_group("deployed")
 
@@ -95,12 +95,10 @@ def test_an_upload_of_which_no_event_came_is_processed(deployed, photo, key, com
     assert after["Sequencer"] > result["Sequencer"]
 
 
-def test_an_event_that_was_not_delivered_is_listed_started_and_taken_from_the_queue(deployed, photo, key, command):
-    urllib.request.urlopen(
-        urllib.request.Request(
-            f"{deployed.stack.endpoint}/_local/faults?at=states:StartExecution&fault=denied&times=1", method="POST"
-        )
-    ).close()
+def test_an_event_that_was_not_delivered_is_listed_started_and_taken_from_the_queue(
+    deployed, faults, photo, key, command
+):
+    faults.ask("states:StartExecution", "denied")
     deployed.put(key, photo)
     [failure] = deployed.eventually(lambda: listed(command, key))
     again = listed(command, key)
@@ -118,14 +116,10 @@ def test_an_event_that_was_not_delivered_is_listed_started_and_taken_from_the_qu
     assert "Redrive" not in execution["input"]
 
 
-def test_an_image_without_labels_gets_them_when_rekognition_is_back(deployed, photo, key, command):
-    faults = f"{deployed.stack.rekognition_url}/_faults"
-    broken = json.dumps({"DetectLabels": {"Error": "InvalidImageFormatException"}}).encode()
-    urllib.request.urlopen(urllib.request.Request(faults, broken, method="PUT")).close()
-    try:
-        before = deployed.process(key, photo)
-    finally:
-        urllib.request.urlopen(urllib.request.Request(faults, method="DELETE")).close()
+def test_an_image_without_labels_gets_them_when_rekognition_is_back(deployed, faults, photo, key, command):
+    faults.ask("rekognition:DetectLabels", "denied", FOR_GOOD)
+    before = deployed.process(key, photo)
+    faults.clear()
     [failure] = listed(command, key)
 
     status, results = command("redrive", "--labels")
@@ -149,17 +143,12 @@ def test_a_rejection_is_listed_only_when_asked_for(deployed, key, command):
     assert (failure["Kind"], failure["Error"]) == ("REJECTED", record["Error"])
 
 
-def test_an_aborted_housekeeping_leaves_a_failure_until_it_is_redriven(deployed, photo, key, command):
+def test_an_aborted_housekeeping_leaves_a_failure_until_it_is_redriven(deployed, faults, photo, key, command):
     record = deployed.process(key, photo)
-    urllib.request.urlopen(
-        urllib.request.Request(
-            f"{deployed.stack.endpoint}/_local/faults?at=lambda:*ResolveCurrentVersionFunction*&fault=denied&times=20",
-            method="POST",
-        )
-    ).close()
+    faults.ask("lambda:*ResolveCurrentVersionFunction*", "denied", FOR_GOOD)
     deployed.delete(key)
     [execution] = deployed.settled(key)[1:]
-    urllib.request.urlopen(urllib.request.Request(f"{deployed.stack.endpoint}/_local/faults", method="DELETE")).close()
+    faults.clear()
     [failure] = listed(command, key)
 
     status, results = command("redrive", "--all")

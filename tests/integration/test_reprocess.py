@@ -1,6 +1,5 @@
 """Images in the bucket are processed again, a bounded number at a time, and never instead of newer ones."""
 
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.conftest import PHOTOS, Command, Deployed
+from tests.integration.faults import VALIDATE
 
 pytestmark = pytest.mark.xdist_group("deployed")
 
@@ -40,11 +40,6 @@ def without_events(deployed: Deployed) -> Iterator[None]:
         events.enable_rule(Name=rule)
 
 
-def deny_validation(deployed: Deployed, *, times: int) -> None:
-    fault = f"{deployed.stack.endpoint}/_local/faults?at=lambda:*ValidateFunction*&fault=denied&times={times}"
-    urllib.request.urlopen(urllib.request.Request(fault, method="POST")).close()
-
-
 def outcomes(run: dict) -> dict[str, int]:
     return {name: run[name] for name in ("Completed", "Rejected", "Failed", "Superseded") if run.get(name)}
 
@@ -56,7 +51,7 @@ def test_objects_from_before_the_stack_get_their_records(deployed, photo, prefix
             deployed.put(f"{prefix}{number}.jpg", photo)
         deployed.put(f"{prefix}text.jpg", b"not a picture")
         deployed.put(f"{prefix}folder/", b"")
-    deny_validation(deployed, times=3)  # all attempts of the first image
+    deployed.stack.faults.ask(VALIDATE, "denied", 3)  # all attempts of the first image
 
     status, [failure, run] = reprocess(prefix, "--unrecorded", "--yes", "--at-once", "1", "--tolerate", "50")
 
@@ -123,7 +118,7 @@ def test_a_run_that_failed_is_resumed_with_what_failed(deployed, photo, prefix, 
     with without_events(deployed):
         for number in range(3):
             deployed.put(f"{prefix}{number}.jpg", photo)
-    deny_validation(deployed, times=3)  # all attempts of the first image
+    deployed.stack.faults.ask(VALIDATE, "denied", 3)  # all attempts of the first image
 
     _, [*_, failed] = reprocess(prefix, "--unrecorded", "--yes", "--at-once", "1")
     before = {number: deployed.record(f"{prefix}{number}.jpg") for number in range(3)}

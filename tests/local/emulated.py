@@ -17,8 +17,6 @@ import boto3
 from botocore.config import Config
 
 REPOSITORY = Path(__file__).parents[2]
-LAMBDA_PYTHON = Path(os.environ.get("LAMBDA_PYTHON", REPOSITORY / ".venv-lambda" / "bin" / "python"))
-REKOGNITION_URL = "http://127.0.0.1:9/rekognition"
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 # Every service can assume every role: the tests are about what a role allows, not about who assumes it.
@@ -160,7 +158,6 @@ def archive(files: dict[str, str]) -> bytes:
 def launch(state_dir: Path, *, port: int = 0) -> subprocess.Popen:
     """Start the patched emulator. Its output goes to `state_dir`.log, where `url_of` reads that it is ready."""
     command = ["-m", "local.emulator", "--port", str(port), "--state-dir", str(state_dir)]
-    command += ["--lambda-python", str(LAMBDA_PYTHON), "--rekognition", REKOGNITION_URL]
     return _start(command, state_dir, {"AWS_SECRET_ACCESS_KEY": "the developer's"})
 
 

@@ -2,37 +2,21 @@
 
 import json
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ClientError
 
+from local.faults import Faults
 from tests.local.emulated import Emulated, queue_arn
 
 
 @pytest.fixture
-def faults(emulator: Emulated) -> Iterator["Faults"]:
-    asked = Faults(emulator.url)
-    yield asked
-    asked.request("DELETE")
-
-
-class Faults:
-    """The emulator's faults endpoint."""
-
-    def __init__(self, url: str) -> None:
-        self._url = f"{url}/_local/faults"
-
-    def ask(self, at: str, fault: str, times: int = 1) -> None:
-        self.request("POST", "?" + urlencode({"at": at, "fault": fault, "times": times}))
-
-    def request(self, method: str, query: str = "") -> list[dict]:
-        request = urllib.request.Request(self._url + query, method=method)
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return json.load(response)["faults"]
+def faults(emulator: Emulated) -> Iterator[Faults]:
+    faults = Faults(emulator.url)
+    yield faults
+    faults.clear()
 
 
 @pytest.mark.parametrize(
@@ -52,7 +36,7 @@ def test_a_function_fails_as_often_as_requested(emulator: Emulated, faults: Faul
 
     assert [outcome["errorType"] for outcome in outcomes[:2]] == [error, error]
     assert outcomes[2] == "ran"
-    assert faults.request("GET") == []
+    assert faults.left() == []
 
 
 def test_a_function_that_crashes_late_has_done_its_work(emulator: Emulated, faults: Faults):
@@ -143,7 +127,7 @@ def test_an_express_execution_can_reach_its_time_limit_at_a_call(
     faults.ask("express:sqs:SendMessage", fault)
 
     emulator.start(machine)
-    emulator.eventually(lambda: not faults.request("GET"))
+    emulator.eventually(lambda: not faults.left())
     emulator.start(machine)  # meets no fault
 
     emulator.received(second)

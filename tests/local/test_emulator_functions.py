@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.local.emulated import REKOGNITION_URL, Emulated
+from tests.local.emulated import Emulated
 
 COUNTING = """
 import os, sys, time
@@ -105,7 +105,7 @@ def test_a_function_sees_only_awss_variables_and_its_own(emulator: Emulated):
     assert seen["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "512"
     assert seen["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.13"
     assert seen["AWS_LAMBDA_LOG_GROUP_NAME"] == f"/aws/lambda/{seen['AWS_LAMBDA_FUNCTION_NAME']}"
-    assert seen["AWS_ENDPOINT_URL_REKOGNITION"] == REKOGNITION_URL
+    assert seen["AWS_ENDPOINT_URL"] == emulator.url
     assert seen["AWS_SECRET_ACCESS_KEY"] != "the developer's"
     assert not seen.keys() & {"AUTH", "STATE_DIR", "GATEWAY_PORT", "USER", "PWD", "PYTEST_CURRENT_TEST"}
 

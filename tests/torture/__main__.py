@@ -72,11 +72,11 @@ class Torture:
 
     def matrix(self, deployed: Deployed) -> None:
         """Fault by fault."""
-        asked, cases = faults.Faults(deployed), faults.matrix(deployed.is_express)
+        cases = faults.matrix(deployed.is_express)
         failed = []
         for number, case in enumerate(self._progress("matrix", cases)):
             try:
-                wrong = faults.run(deployed, asked, case, f"uploads/matrix/{number:03}.jpg")
+                wrong = faults.run(deployed, case, f"uploads/matrix/{number:03}.jpg")
             except AssertionError as late:
                 wrong = [str(late)]
             failed += [f"{case}: {problem}" for problem in wrong]

@@ -24,12 +24,10 @@ from tests.integration.conftest import Deployed
 from tests.integration.faults import (
     EXPRESS_ENDS,
     METADATA,
-    SLOW,
     STORE,
     TERMINAL,
     THUMBNAILS,
     VALIDATE,
-    Faults,
     deliver_what_was_kept,
     start,
 )
@@ -49,16 +47,11 @@ FAULTS = [
     *[(f"dynamodb:Batch{call}Item", "throttle") for call in ("Get", "Write")],
     *[(f"dynamodb:{call}Item", fault) for call in ("Put", "Update", "Delete") for fault in ("throttle", "error")],
     *[("sns:Publish", fault) for fault in ("throttle", "error")],
-    *[
-        ("rekognition:DetectLabels", fault)
-        for fault in ("ThrottlingException", "InternalServerError", SLOW, SLOW, SLOW)
-    ],
+    *[("rekognition:DetectLabels", fault) for fault in ("throttle", "error", "slow", "slow", "slow")],
     ("states:StartExecution", "throttle"),
 ]
 # With Moderation=quarantine.
-MODERATION_FAULTS = [
-    ("rekognition:DetectModerationLabels", fault) for fault in ("ThrottlingException", "InternalServerError", SLOW)
-]
+MODERATION_FAULTS = [("rekognition:DetectModerationLabels", fault) for fault in ("throttle", "error", "slow")]
 # What an execution may have done without having noted it.
 TELLING = {"NotifySuccess", "NotifyFailure", "RecordAnnouncement"}
 
@@ -88,7 +81,7 @@ class Day:
         self._chance = chance
         self._versioned = versioned
         self._moderated = moderated
-        self._faults = Faults(deployed)
+        self._faults = deployed.stack.faults
         clients = {"s3": deployed.s3, "dynamodb": deployed.table, "stepfunctions": deployed.executions}
         self._stack = Stack("image-pipeline", deployed.outputs, **clients, sqs=deployed.stack.client("sqs"))
         self._bucket = deployed.outputs["UploadsBucket"]
