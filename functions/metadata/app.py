@@ -1,6 +1,6 @@
 """ExtractMetadata: completes the description of an image with what Rekognition detects in it."""
 
-from collections import Counter
+from collections.abc import Collection
 from functools import cache
 
 from aws_lambda_powertools import Logger, Metrics
@@ -25,12 +25,6 @@ def specs() -> dict[str, renditions.RenditionSpec]:
     return {spec.name: spec for spec in renditions.parse(config.text("RENDITIONS"))}
 
 
-@cache
-def answers() -> Counter[str]:
-    """Of Rekognition, since the last count: see `aws.count_answers`."""
-    return aws.count_answers("rekognition")
-
-
 @logger.inject_lambda_context(clear_state=True)
 @log_failures(logger)
 def handler(event: dict, context: LambdaContext) -> dict:
@@ -42,11 +36,8 @@ def handler(event: dict, context: LambdaContext) -> dict:
     """
     upload = Upload.from_event(event["Event"])
     logger.append_keys(**keys_of(upload.key, event))
-    counted = answers()
-    try:
+    with metering.rekognition_calls(metrics):
         examined = examine(event)
-    finally:
-        metering.publish_calls(metrics, counted)
     logger.info("described", extra={name: len(value) for name, value in examined.items() if isinstance(value, list)})
     return {**event["Picture"], **examined}
 
@@ -54,41 +45,55 @@ def handler(event: dict, context: LambdaContext) -> dict:
 def examine(event: dict) -> dict:
     """The record's attributes for the answers of Rekognition, and why there are none."""
     wanted = requests()
-    bucket = config.text("THUMBNAILS_BUCKET")
+    skipped = {} if LABELS in wanted else {LABELS.skipped: SWITCHED_OFF}
     found = [Rendition.from_state(name, state) for name, state in event["Renditions"].items()]
     rendition = rekognition.best_rendition(found, frozenset(name for name, spec in specs().items() if spec.undistorted))
-    reasons = {} if LABELS in wanted else {LABELS.skipped: SWITCHED_OFF}
     if not rekognition.is_large_enough(rendition.size):
-        reasons |= {one.skipped: too_small(one, rendition) for one in wanted}
-        return {"Labels": [], **reasons}
+        return {"Labels": [], **skipped, **{one.skipped: too_small(one, rendition) for one in wanted}}
 
     retries = event.get("RetryCount", 0)  # missing if the execution began before the stack was updated
-    known = analysis.answers(event["Event"].get("Answers", {}), wanted)  # that `redrive` found in the record
-    if wanted and retries:
-        known |= analysis.answers(objects.read_answers(bucket, rendition.key), wanted)
-    # CreateThumbnails may have asked for faces.
-    known |= analysis.answers(event["Picture"], wanted)
+    known = known_answers(event, wanted, rendition if retries else None)
     missing = {
         one: request
         for one, request in wanted.items()
         if not one.is_answered(known) and one.error not in event["Picture"]
     }
-    new, failures = rekognition.ask(missing, rekognition.image_of(bucket, rendition)) if missing else ({}, {})
-    if "Faces" in new and specs()[rendition.name].fit == "cover":
-        shown = analysis.visible((event["Picture"]["Width"], event["Picture"]["Height"]), rendition.size)
-        new["Faces"] = analysis.in_picture(new["Faces"], shown)
+    new, failures = ask(missing, rendition, event["Picture"])
     try:
         rekognition.raise_while_retried(failures, retries)
     except PipelineError:
         if new:
-            objects.write_answers(bucket, rendition.key, known | new)
+            objects.write_answers(config.text("THUMBNAILS_BUCKET"), rendition.key, known | new)
         raise
     for one, error in failures.items():
-        reasons[one.error] = rekognition.reason(error)
         logger.warning(
             "not answered", extra={"question": one.name, "error": type(error).__name__, "reason": str(error)}
         )
-    return {"Labels": [], **reasons, **known, **new}
+    errors = {one.error: rekognition.reason(error) for one, error in failures.items()}
+    return {"Labels": [], **skipped, **errors, **known, **new}
+
+
+def known_answers(event: dict, wanted: Collection[Analysis], kept_beside: Rendition | None) -> dict:
+    """The answers that need not be asked for.
+
+    They come from the record, where `redrive` found them, from an earlier attempt, which kept them beside a rendition,
+    and from CreateThumbnails, which may have asked for faces.
+    """
+    known = analysis.answers(event["Event"].get("Answers", {}), wanted)
+    if wanted and kept_beside:
+        known |= analysis.answers(objects.read_answers(config.text("THUMBNAILS_BUCKET"), kept_beside.key), wanted)
+    return known | analysis.answers(event["Picture"], wanted)
+
+
+def ask(missing: dict[Analysis, dict], rendition: Rendition, picture: dict) -> tuple[dict, rekognition.Failures]:
+    """The answers about a rendition, with faces where they are in the whole picture, and the errors of the others."""
+    if not missing:
+        return {}, {}
+    new, failures = rekognition.ask(missing, rekognition.image_of(config.text("THUMBNAILS_BUCKET"), rendition))
+    if "Faces" in new and specs()[rendition.name].fit == "cover":
+        shown = analysis.visible((picture["Width"], picture["Height"]), rendition.size)
+        new["Faces"] = analysis.in_picture(new["Faces"], shown)
+    return new, failures
 
 
 def requests() -> dict[Analysis, dict]:

@@ -1,7 +1,6 @@
 """CreateThumbnails: creates every configured rendition from one download and one decode."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -28,12 +27,6 @@ aws.make_clients("s3")
 @cache
 def specs() -> tuple[renditions.RenditionSpec, ...]:
     return renditions.parse(config.text("RENDITIONS"))
-
-
-@cache
-def answers() -> Counter[str]:
-    """Of Rekognition, since the last count: see `aws.count_answers`."""
-    return aws.count_answers("rekognition")
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -78,9 +71,8 @@ def find_faces(jpeg: bytes, size: Size, event: dict) -> dict:
         return known
     if not rekognition.is_large_enough(size):
         return {}
-    counted = answers()
-    found, failures = rekognition.ask({FACES: rekognition.FACES_REQUEST}, {"Bytes": jpeg})
-    metering.publish_calls(metrics, counted)
+    with metering.rekognition_calls(metrics):
+        found, failures = rekognition.ask({FACES: rekognition.FACES_REQUEST}, {"Bytes": jpeg})
     rekognition.raise_while_retried(failures, event.get("RetryCount", 0))
     return found | {one.error: rekognition.reason(error) for one, error in failures.items()}
 

@@ -1,6 +1,5 @@
 """Creates the clients of AWS services, and translates their transient errors. No other module creates clients."""
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -23,16 +22,15 @@ def _config(attempts: int, read_timeout: float) -> Config:
 # machine learns that it is a transient error. tests/template/test_timeouts.py has the sums. Further retries are the
 # state machine's, where waiting is free. Timeouts are in seconds: well above what each service takes.
 _CONFIGS = {
-    "s3": _config(2, 4),
+    # For presigned URLs, which botocore would otherwise sign by the older scheme, and lead to the global endpoint. That
+    # one redirects requests for a new bucket of another Region.
+    "s3": _config(2, 4).merge(Config(signature_version="s3v4", s3={"addressing_style": "virtual"})),
     "dynamodb": _config(2, 2),
     "rekognition": _config(3, 10),
     "stepfunctions": _config(2, 4),
     "events": _config(3, 2),
     "sns": _config(3, 2),
 }
-# For presigned URLs, which botocore would otherwise sign by the older scheme, and lead to the global endpoint. That one
-# redirects requests for a new bucket of another Region.
-_CONFIGS["s3"] = _CONFIGS["s3"].merge(Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))
 
 # Error codes of the services for transient errors, from botocore's retry definitions and the API references.
 _TRY_AGAIN = frozenset(
@@ -75,16 +73,21 @@ def make_clients(*services: str) -> None:
         client(service)
 
 
-def count_answers(service: str) -> Counter[str]:
-    """Counts the service's answers from now on, by error code: "" for those that succeeded. Each attempt counts."""
-    answers: Counter[str] = Counter()
+@contextmanager
+def record_responses(service: str) -> Iterator[list[str]]:
+    """The error codes of the service's responses within it, "" for those that succeeded. Each attempt counts."""
+    codes: list[str] = []
 
-    def count(response_dict: Any, parsed_response: dict[str, Any] | None, **_: object) -> None:
+    def record(response_dict: Any, parsed_response: dict[str, Any] | None, **_: object) -> None:
         if parsed_response is not None:
-            answers[parsed_response.get("Error", {}).get("Code", "")] += 1
+            codes.append(parsed_response.get("Error", {}).get("Code", ""))  # from several threads
 
-    client(service).meta.events.register(f"response-received.{service}", count)
-    return answers
+    events = client(service).meta.events
+    events.register(f"response-received.{service}", record)
+    try:
+        yield codes
+    finally:
+        events.unregister(f"response-received.{service}", record)
 
 
 def error_code(error: ClientError) -> str:

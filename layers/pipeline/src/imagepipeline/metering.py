@@ -1,22 +1,28 @@
 """Metrics of what Rekognition was asked."""
 
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from imagepipeline import aws
 from imagepipeline.rekognition import THROTTLED
 
 
-def publish_calls(metrics: Metrics, answers: Counter[str]) -> None:
-    """Publishes the calls that are billed, and those that a quota refused, and forgets them.
-
-    `answers` are those that `aws.count_answers` counts.
-    """
-    counts = {"RekognitionCalls": answers[""], "RekognitionThrottles": sum(answers[code] for code in THROTTLED)}
-    answers.clear()
-    for name, count in counts.items():
-        if count:
-            metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)
-    if any(counts.values()):
-        metrics.flush_metrics()
+@contextmanager
+def rekognition_calls(metrics: Metrics) -> Iterator[None]:
+    """Publishes how many of the calls within it are billed, and how many a quota refused."""
+    with aws.record_responses("rekognition") as codes:
+        try:
+            yield
+        finally:
+            counts = {
+                "RekognitionCalls": codes.count(""),
+                "RekognitionThrottles": sum(code in THROTTLED for code in codes),
+            }
+            for name, count in counts.items():
+                if count:
+                    metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)
+            if any(counts.values()):
+                metrics.flush_metrics()

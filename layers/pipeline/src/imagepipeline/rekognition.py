@@ -66,12 +66,10 @@ def _is_readable(rendition: Rendition) -> bool:
 
 
 def ask(requests: Mapping[Analysis, JsonObject], image: JsonObject) -> tuple[JsonObject, Failures]:
-    """Asks for each analysis of an image, with the parameters of its request, all at the same time.
+    """Asks for one or more analyses of an image, with the parameters of each request, all at the same time.
 
     Returns the record's attributes for the answers that came, and why the others did not.
     """
-    if not requests:
-        return {}, {}
     found: JsonObject = {}
     failed: Failures = {}
     with ThreadPoolExecutor(len(requests)) as pool:
