@@ -166,4 +166,5 @@ def test_the_status_is_unavailable_while_the_table_does_not_respond(hung, monkey
     hung()
     monkeypatch.setenv("IMAGES_TABLE", "images")
 
-    assert invoke(status, {"rawPath": "/images/uploads/x.jpg/status", "rawQueryString": ""})["statusCode"] == 503
+    request = {"routeKey": "GET /images/{path+}", "rawPath": "/images/uploads/x.jpg/status", "rawQueryString": ""}
+    assert invoke(status, request)["statusCode"] == 503

@@ -1,1 +1,1 @@
-"""The HTTP API for products: what its requests may say, and what it answers."""
+"""The HTTP API: what its requests may say, and what it answers."""

@@ -133,5 +133,5 @@ def total_bytes(text: str, max_bytes: int) -> int:
 
 
 def status_url(api: str, key: str) -> str:
-    """Where the processing status of an upload can be read."""
+    """Where the processing status of an upload can be read: encoded so that clients can sign it as it is."""
     return f"{api}/images/status?key={quote(key, safe='')}"
