@@ -1,30 +1,23 @@
 """Files that are rejected before they cost anything, and the budget for the others."""
 
-import io
 import re
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from imagepipeline import limits, renditions
 from imagepipeline.errors import FileTooLarge, TooComplex, TooManyPixels
 from imagepipeline.limits import (
     DECODING_BYTES,
     DEFAULT_MAX_PIXELS,
-    MAX_SCANS,
     MIB,
     Limits,
     affordable_pixels,
     check,
-    check_contents,
-    count_scans,
     processor_seconds,
     worker_bytes,
 )
 from imagepipeline.models import Header
-from imagepipeline.probing import probe_whole
-from tests.unit.samples import encoded, jpeg_with_segments
 
 LIMITS = Limits(max_bytes=1000, max_pixels=DEFAULT_MAX_PIXELS)
 
@@ -84,44 +77,3 @@ def test_the_worker_and_the_files_two_copies_fit_into_the_functions_memory(file_
 )
 def test_large_renditions_extend_the_processor_time(wanted: str, seconds: int) -> None:
     assert processor_seconds(renditions.parse(wanted)) == seconds
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_scans_are_counted_as_pillow_wrote_them(mode: str) -> None:
-    assert count_scans(encoded("JPEG", mode), 100) == 1
-    assert count_scans(encoded("JPEG", mode, progressive=True), 100) > 5
-
-
-def test_scans_of_a_thumbnail_or_an_appended_video_do_not_count() -> None:
-    thumbnail = encoded("JPEG", progressive=True)
-    plain = encoded("JPEG", progressive=True)
-
-    motion_photo = jpeg_with_segments(b"\xe1Exif\0\0" + thumbnail, progressive=True) + b"\xff\xda\0\0" * 50_000
-
-    assert count_scans(motion_photo, 1000) == count_scans(plain, 1000)
-
-
-def test_an_end_marker_within_a_segment_hides_no_scans() -> None:
-    jpeg = encoded("JPEG", progressive=True)
-    last_scan = jpeg.rindex(b"\xff\xda")
-    comment = b"\xff\xfe\0\6\xff\xd9\xff\xd9"
-
-    many = jpeg[:last_scan] + comment + jpeg[last_scan:-2] * 5000 + b"\xff\xd9"
-
-    assert count_scans(many, 2000) == 2000
-
-
-def test_a_jpeg_of_ten_thousand_scans_is_rejected() -> None:
-    jpeg = encoded("JPEG", progressive=True)
-    bomb = jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xda") : -2] * 10_000 + b"\xff\xd9"
-    Image.open(io.BytesIO(bomb)).verify()
-
-    with pytest.raises(TooComplex, match=f"more than {MAX_SCANS} scans"):
-        check_contents(probe_whole(bomb), bomb)
-
-
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "CMYK", "progressive": True}])
-def test_an_ordinary_jpeg_passes(options: dict) -> None:
-    jpeg = encoded("JPEG", **options)
-
-    check_contents(probe_whole(jpeg), jpeg)

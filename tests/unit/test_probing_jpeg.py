@@ -1,12 +1,16 @@
 """JPEG headers."""
 
+import io
 import struct
 
 import pytest
+from PIL import Image
 
 from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
-from imagepipeline.probing import probe
+from imagepipeline.probing import probe, probe_whole
+from imagepipeline.probing.jpeg import MAX_SCANS, count_scans
 from imagepipeline.probing.ranges import KIB
+from imagepipeline.rendering import decoding
 from tests.unit.samples import CountingSource, encoded, jpeg_with_segments
 
 ICC = b"\xe2ICC_PROFILE\0"
@@ -124,3 +128,44 @@ def test_a_second_frame_header_is_damage() -> None:
 def test_more_than_a_thousand_segments_are_rejected() -> None:
     with pytest.raises(TooComplex, match="segments"):
         probe(CountingSource(jpeg_with_segments(*[b"\xfe"] * 1001)))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_scans_are_counted_as_pillow_wrote_them(mode: str) -> None:
+    assert count_scans(encoded("JPEG", mode), 100) == 1
+    assert count_scans(encoded("JPEG", mode, progressive=True), 100) > 5
+
+
+def test_scans_of_a_thumbnail_or_an_appended_video_do_not_count() -> None:
+    thumbnail = encoded("JPEG", progressive=True)
+    plain = encoded("JPEG", progressive=True)
+
+    motion_photo = jpeg_with_segments(b"\xe1Exif\0\0" + thumbnail, progressive=True) + b"\xff\xda\0\0" * 50_000
+
+    assert count_scans(motion_photo, 1000) == count_scans(plain, 1000)
+
+
+def test_an_end_marker_within_a_segment_hides_no_scans() -> None:
+    jpeg = encoded("JPEG", progressive=True)
+    last_scan = jpeg.rindex(b"\xff\xda")
+    comment = b"\xff\xfe\0\6\xff\xd9\xff\xd9"
+
+    many = jpeg[:last_scan] + comment + jpeg[last_scan:-2] * 5000 + b"\xff\xd9"
+
+    assert count_scans(many, 2000) == 2000
+
+
+def test_a_jpeg_of_ten_thousand_scans_is_rejected() -> None:
+    jpeg = encoded("JPEG", progressive=True)
+    bomb = jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xda") : -2] * 10_000 + b"\xff\xd9"
+    Image.open(io.BytesIO(bomb)).verify()
+
+    with pytest.raises(TooComplex, match=f"more than {MAX_SCANS} scans"):
+        decoding.open_image(bomb, probe_whole(bomb))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "CMYK", "progressive": True}])
+def test_an_ordinary_jpeg_passes(options: dict) -> None:
+    jpeg = encoded("JPEG", **options)
+
+    assert decoding.open_image(jpeg, probe_whole(jpeg)).size == (40, 30)

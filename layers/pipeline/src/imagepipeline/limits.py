@@ -1,6 +1,5 @@
-"""Limits on what an image may cost: checked before it is decoded, and enforced while it is."""
+"""Limits on what an image may cost: checked in its header, and enforced while it is decoded."""
 
-import re
 from dataclasses import dataclass
 
 from imagepipeline.errors import FileTooLarge, TooComplex, TooManyPixels
@@ -31,21 +30,13 @@ DECODING_BYTES = 1450 * MIB
 
 # The budget of the worker process that renders a file, enforced by the kernel (rendering/isolation.py).
 FUNCTION_BYTES = 1769 * MIB  # the function's memory size in template.yaml
-_RESERVED_BYTES = (
-    119 * MIB
-)  # for the function's own process (75), which holds the file as well, and for Lambda's runtime
+# For the function's own process (75 MiB), which holds the file as well, and for Lambda's runtime.
+_RESERVED_BYTES = 119 * MIB
 DECODING_SECONDS = 10
 # Encoding takes time for each pixel of a rendition, which the deployment chooses, whatever the file is.
 _ENCODING_SECONDS_PER_MEGAPIXEL = {"AVIF": 1.0}
 _ENCODING_SECONDS_PER_MEGAPIXEL_OTHERS = 0.2
 WALL_CLOCK_SECONDS = 90  # of the function's 160: a decoder in a deadlock takes no processor time
-
-# libjpeg-turbo decodes a scan of 100 MP in about 0.1 s. Encoders write 10 scans, and optimisers up to 20.
-MAX_SCANS = 100
-
-# Within a scan, 0xFF is followed by 0x00 (a data byte) or RSTn (a restart). Any other marker ends the scan.
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_SOS, _EOI, _SOI, _TEM = 0xDA, 0xD9, 0xD8, 0x01
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +95,3 @@ def processor_seconds(specs: tuple[RenditionSpec, ...]) -> int:
 def worker_bytes(file_bytes: int) -> int:
     """Bytes that the worker process may allocate to render a file of this size, including the file."""
     return FUNCTION_BYTES - _RESERVED_BYTES - file_bytes
-
-
-def check_contents(header: Header, data: bytes) -> None:
-    """Raise TooComplex for limits that need the whole file: the scans of a JPEG."""
-    if header.format == "JPEG" and header.progressive and count_scans(data, MAX_SCANS + 1) > MAX_SCANS:
-        raise TooComplex(f"the JPEG has more than {MAX_SCANS} scans")
-
-
-def count_scans(data: bytes, stop_after: int) -> int:
-    """The number of scans of a JPEG, at most `stop_after`. Takes 20 ms for 30 MB.
-
-    Segments are skipped by their length, and the search ends where the picture does, so an embedded thumbnail or a
-    video after the picture does not count.
-    """
-    scans, position = 0, 2
-    while scans < stop_after and (found := _MARKER.search(data, position)):
-        marker, position = data[found.end() - 1], found.end()
-        if marker == _EOI:
-            break
-        scans += marker == _SOS
-        if marker not in (_SOI, _TEM):
-            position += int.from_bytes(data[position : position + 2])
-    return scans

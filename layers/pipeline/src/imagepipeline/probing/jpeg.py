@@ -1,5 +1,6 @@
-"""JPEG headers (ITU-T T.81, annex B): the marker segments up to the first scan."""
+"""JPEG headers (ITU-T T.81, annex B): the marker segments up to the first scan, and how many scans there are."""
 
+import re
 from collections.abc import Iterator
 
 from imagepipeline.errors import DamagedImage, TooComplex, UnsupportedFormat
@@ -11,8 +12,14 @@ from imagepipeline.probing.ranges import Ranges
 MAX_SEGMENTS = 1000
 MAX_STRAY_BYTES = 16_384  # between segments, in total
 
+# libjpeg-turbo decodes a scan of 100 MP in about 0.1 s. Encoders write 10 scans, and optimisers up to 20.
+MAX_SCANS = 100
+
 _SOI, _EOI, _SOS, _APP14 = 0xD8, 0xD9, 0xDA, 0xEE
-_STANDALONE = {0x01, *range(0xD0, 0xD8)}  # TEM and RSTn: no length follows
+_TEM = 0x01
+_STANDALONE = {_TEM, *range(0xD0, 0xD8)}  # TEM and RSTn: no length follows
+# Within a scan, 0xFF is followed by 0x00 (a data byte) or RSTn (a restart). Any other marker ends the scan.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOFn, without DHT, JPG and DAC
 _PROGRESSIVE = {0xC2, 0xCA}  # with Huffman and with arithmetic coding
 _SEQUENTIAL = {0xC0, 0xC1, 0xC9}
@@ -39,6 +46,29 @@ def read_header(file: Ranges) -> Header:
             _refuse_missing_pixels(frame, file.size)
             return _header(frame, adobe_transform, components_in_scan=file.take(position + 2, 1)[0])
     raise TooComplex(f"the JPEG has more than {MAX_SEGMENTS:,} segments before its picture")
+
+
+def refuse_many_scans(data: bytes) -> None:
+    """Raise TooComplex for a whole file with more than `MAX_SCANS` scans."""
+    if count_scans(data, MAX_SCANS + 1) > MAX_SCANS:
+        raise TooComplex(f"the JPEG has more than {MAX_SCANS} scans")
+
+
+def count_scans(data: bytes, stop_after: int) -> int:
+    """The number of scans of a whole file, at most `stop_after`. Takes 20 ms for 30 MB.
+
+    Segments are skipped by their length, and the search ends where the picture does, so an embedded thumbnail or a
+    video after the picture does not count.
+    """
+    scans, position = 0, 2
+    while scans < stop_after and (found := _MARKER.search(data, position)):
+        marker, position = data[found.end() - 1], found.end()
+        if marker == _EOI:
+            break
+        scans += marker == _SOS
+        if marker not in (_SOI, _TEM):
+            position += int.from_bytes(data[position : position + 2])
+    return scans
 
 
 def _segments(file: Ranges) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from imagepipeline import fingerprints, geometry, limits
+from imagepipeline import fingerprints, geometry
 from imagepipeline.models import Header
 from imagepipeline.rendering import decoding, encoding, modes, resizing
 from imagepipeline.renditions import RenditionSpec
@@ -79,7 +79,6 @@ def render(data: bytes, header: Header, specs: tuple[RenditionSpec, ...], locate
     Raises DamagedImage if the content is truncated, broken, or not what the header promised, TooComplex if decoding it
     would exceed a limit, and UnsupportedFormat for a layout that no decoder here understands.
     """
-    limits.check_contents(header, data)
     image = decoding.open_image(data, header)
     stored_size = image.size
     needed = (*specs, _EXAMINED) if any(spec.focus for spec in specs) else specs

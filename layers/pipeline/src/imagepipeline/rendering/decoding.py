@@ -21,6 +21,7 @@ from imagepipeline.printable import printable
 from imagepipeline.probing import png
 from imagepipeline.probing.formats import ACCEPTED
 from imagepipeline.probing.heif import aperture, code_points, refuse_other_sizes, refuse_second_header
+from imagepipeline.probing.jpeg import refuse_many_scans
 from imagepipeline.renditions import RenditionSpec
 
 if TYPE_CHECKING:
@@ -73,11 +74,13 @@ def decoder(header: Header) -> Callable[[BytesIO], ImageFile.ImageFile]:
 def open_image(data: bytes, header: Header) -> Image.Image:
     """The image in `data`, opened but not decoded.
 
-    Raises DamagedImage if the decoder refuses it or finds another size than the header states, and UnsupportedFormat
-    for a valid file in a layout that the decoder does not support.
+    Raises DamagedImage if the decoder refuses it or finds another size than the header states, TooComplex if it has too
+    many scans, chunks or parts, and UnsupportedFormat for a valid file in a layout that the decoder does not support.
     """
     if header.format == "PNG":
         return _open_png(data, header)
+    if header.format == "JPEG" and header.progressive:
+        refuse_many_scans(data)
     if header.format in ("AVIF", "HEIC"):
         refuse_second_header(data)
         refuse_other_sizes(data)
