@@ -972,6 +972,15 @@ def test_an_image_that_cannot_be_recorded_is_announced_by_the_last_execution(
         assert event["Record"]["FailedStep"] == "BeginRecord"
 
 
+def test_an_image_that_is_neither_recorded_nor_announced_leaves_a_failed_execution(pipeline: StateMachine):
+    """`image-pipeline failures` finds it."""
+    busy = {"dynamodb:putItem": 7 * [BUSY_TABLE], "sns:publish": [BUSY_TOPIC]}
+
+    execution = pipeline.run(resumed(ABANDONED, resumptions=3), busy)
+
+    assert (execution.status, execution.announcements) == ("FAILED", ())
+
+
 def test_an_upload_that_had_not_begun_is_processed(pipeline: StateMachine):
     execution = pipeline.run(resumed(ABANDONED))
 
