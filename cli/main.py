@@ -1,4 +1,4 @@
-"""The command line: parses arguments, prints results and returns an exit status.
+"""The subcommands: each prints its results and returns an exit status.
 
 0: every image is COMPLETED, or nothing failed. 1: at least one image is not, or something failed. 2: the arguments, the
 settings or the stack are wrong. 130: interrupted.
@@ -17,18 +17,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.status import Status as Spinner
 
 from cli import check, costs, decide, failures, files, pausing, redrive, reindex, report, reprocess, upload
+from cli.arguments import parse
 from cli.failures import Failure, UndeliveredEvents
-from cli.following import DEFAULT_TIMEOUT, REMOVED, Result, why
+from cli.following import REMOVED, Result, why
 from cli.problems import AWS_ERRORS, SetupError, explain
 from cli.stack import TO_DECIDE, TO_OPERATE, TO_REINDEX, TO_UPLOAD, Record, Stack, default_name, default_session
 from imagepipeline.analysis import missing
-from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
+from imagepipeline.keys import UPLOADS_PREFIX
 from imagepipeline.pausing import TargetNotReplaced
 from imagepipeline.printable import printable
 from imagepipeline.quarantine import Action
@@ -46,10 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not end the command
-    options = _parser().parse_args(arguments)
+    options = parse(arguments)
     try:
-        status: int = options.command(options)
-        return status
+        return _COMMANDS[options.command](options)
     except (SetupError, TargetNotReplaced) as error:
         _say(str(error))
         return SETUP_PROBLEM
@@ -67,254 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _notes(error: BaseException) -> Sequence[str]:
     return getattr(error, "__notes__", ())
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="image-pipeline",
-        description="Upload images to a deployed image pipeline, on AWS or locally, and follow their processing. "
-        "The account, region and endpoint come from the usual AWS settings.",
-        epilog="Exit status: 0 if all images are completed and nothing failed, 1 if not, 2 if the arguments or the "
-        "settings are wrong, 130 if interrupted.",
-    )
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--stack",
-        metavar="NAME",
-        help="name of the stack (default: IMAGE_PIPELINE_STACK, then stack_name in the nearest samconfig.toml)",
-    )
-    common.add_argument("--json", action="store_true", help="print one JSON object per line")
-    following = argparse.ArgumentParser(add_help=False)
-    following.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=DEFAULT_TIMEOUT,
-        metavar="SECONDS",
-        help="how long to follow each image after its upload or start (default: %(default)g)",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    uploading = commands.add_parser(
-        "upload",
-        parents=[common, following],
-        help="upload files and directories, and follow their processing",
-        description="Upload files and follow the processing of each. The key of a file is uploads/ and its name, "
-        "whatever folder it is in; the keys of the files in a directory trip are uploads/trip/ and the path within it. "
-        "Hidden files in directories are skipped, and so are files that are stored already: after an interruption, the "
-        "same command continues.",
-    )
-    uploading.add_argument("paths", nargs="+", type=_path, metavar="FILE|DIR", help="what to upload")
-    uploading.add_argument(
-        "--prefix", default="", type=_prefix, metavar="P", help="insert P after uploads/: uploads/P/cat.jpg"
-    )
-    uploading.add_argument("--no-follow", dest="follow", action="store_false", help="do not wait for the processing")
-    uploading.add_argument("--again", action="store_true", help="upload unchanged files as well")
-    uploading.set_defaults(command=_upload)
-
-    status = commands.add_parser("status", parents=[common], help="show the processing status of images")
-    status.add_argument("keys", nargs="+", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
-    status.add_argument(
-        "--url",
-        action="store_true",
-        help="also print a URL of the largest rendition, which is valid for 15 minutes; a held image has one, too",
-    )
-    status.set_defaults(command=_status)
-
-    failing = commands.add_parser(
-        "failures",
-        parents=[common],
-        help="list failures, their reasons and what to do",
-        description="List images that failed, are stuck, were not announced, lack an answer of Rekognition or wait for "
-        "a moderator; events that were not delivered; and data that was not removed. Reads the records that an index "
-        "names, and the queue of undelivered events, whose messages are hidden from other readers for that time.",
-    )
-    failing.add_argument("--rejected", action="store_true", help="also list files that the pipeline rejected")
-    failing.set_defaults(command=_failures)
-
-    redriving = commands.add_parser(
-        "redrive",
-        parents=[common, following],
-        help="process images again, and follow their processing",
-        description="Process images again, whatever their status, or everything that failed, and follow their "
-        "processing. Repeating a redrive is safe: it sends another notification for each image.",
-    )
-    redriving.add_argument("keys", nargs="*", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
-    selection = redriving.add_mutually_exclusive_group()
-    selection.add_argument(
-        "--all",
-        action="store_true",
-        help="redrive everything that `failures` lists, except what waits for a moderator",
-    )
-    selection.add_argument(
-        "--labels",
-        action="store_true",
-        help="redrive only the images that lack an answer of Rekognition: labels, faces or moderation labels",
-    )
-    redriving.set_defaults(command=_redrive)
-
-    reindexing = commands.add_parser(
-        "reindex",
-        parents=[common],
-        help="build the index table again: the lists of images by label, and of those that need attention",
-        description="Remove entries of the index table to which no record corresponds, and have every record indexed "
-        "again. Needed once after an update from a version without the index table, and after the alarm "
-        "UnindexedChangesAlarm. Sets the attribute ReindexedAt of every record. Repeating it is safe.",
-    )
-    reindexing.set_defaults(command=_reindex)
-
-    reprocessing = commands.add_parser(
-        "reprocess",
-        parents=[common],
-        help="process many images again, or those that were in the bucket before the stack",
-        description="Process the images under a prefix again. The stack does it: Step Functions lists the bucket and "
-        "processes a bounded number of images at a time, and goes on when this command ends. First prints how many "
-        "images there are, how long it takes and what it costs, and asks for confirmation. Newer uploads "
-        "have priority.",
-    )
-    reprocessing.add_argument(
-        "prefix", nargs="?", type=_key, metavar="PREFIX", help=f"for example {UPLOADS_PREFIX}2019/, or {UPLOADS_PREFIX}"
-    )
-    reprocessing.add_argument(
-        "--missing-renditions",
-        dest="selections",
-        action="append_const",
-        const=Selection.MISSING_RENDITIONS,
-        help="only images whose records lack one of the stack's Renditions, and images that failed",
-    )
-    reprocessing.add_argument(
-        "--unrecorded",
-        dest="selections",
-        action="append_const",
-        const=Selection.UNRECORDED,
-        help="only objects without a record, such as those that were in the bucket before the stack",
-    )
-    reprocessing.add_argument(
-        "--at-once", type=_at_once, metavar="N", help="images to process at a time (default: a share of the quotas)"
-    )
-    reprocessing.add_argument(
-        "--tolerate",
-        type=int,
-        choices=range(101),
-        metavar="PERCENT",
-        help=f"end the run early if more of the images fail (default: {reprocess.DEFAULT_TOLERATED})",
-    )
-    reprocessing.add_argument("--dry-run", action="store_true", help="print what would be done, and start nothing")
-    reprocessing.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    reprocessing.add_argument("--no-follow", dest="follow", action="store_false", help="start the run and return")
-    existing = reprocessing.add_mutually_exclusive_group()
-    for action, does in (
-        ("status", "show the progress of a run, and what failed"),
-        ("follow", "follow a run to its end"),
-        ("stop", "stop a run: start no further images; those in progress are completed"),
-        ("resume", "continue a run that was stopped or failed, without what it has done"),
-    ):
-        existing.add_argument(
-            f"--{action}",
-            dest="action",
-            action=_Existing,
-            nargs="?",
-            metavar="RUN",
-            help=f"{does} (default: the latest)",
-        )
-    reprocessing.set_defaults(command=_reprocess, action=None)
-
-    for action, what in (
-        (Action.RELEASE, "complete images that are held for review"),
-        (Action.REJECT, "reject images that are held for review, and remove their renditions"),
-    ):
-        deciding = commands.add_parser(
-            action.lower(),
-            parents=[common, following],
-            help=what,
-            description=f"{what.capitalize()}, and follow each until the decision is announced. "
-            "`status KEY --url` shows why an image is held, and the image itself.",
-        )
-        deciding.add_argument("keys", nargs="+", type=_key, metavar="KEY", help="for example uploads/cat.jpg")
-        deciding.add_argument(
-            "--sequencer",
-            metavar="S",
-            help="decide only if the record still has this Sequencer, which `status --json` prints: "
-            "an image that was replaced since you looked at it is then left alone",
-        )
-        deciding.set_defaults(command=_decide, action=action)
-
-    stopping = commands.add_parser(
-        "pause",
-        parents=[common],
-        help="have new uploads wait",
-        description="Have the events of new uploads wait in a queue, for up to 14 days. Images that are being "
-        "processed are completed, and deletions take effect at once. MonthlyBudget pauses when the budget is spent.",
-    )
-    stopping.set_defaults(command=_pause)
-
-    resuming = commands.add_parser(
-        "resume",
-        parents=[common],
-        help="process the uploads that wait, and new ones",
-        description="Have new uploads processed again, and start an execution for each upload that waits. If the "
-        "command is interrupted, run it again: uploads that were not started still wait.",
-    )
-    resuming.add_argument(
-        "--settling",
-        type=_seconds,
-        default=pausing.SETTLING,
-        metavar="SECONDS",
-        help="how long to look for events that EventBridge still sends to the queue (default: %(default)g)",
-    )
-    resuming.set_defaults(command=_resume)
-
-    checking = commands.add_parser(
-        "check",
-        parents=[common, following],
-        help="check that a deployed stack keeps its promises",
-        description="Upload photos and invalid files under a prefix of their own, check records, renditions, "
-        "notifications, the status API, replacement and deletion, and remove everything, also after Ctrl-C. Prints one "
-        "line for each promise, then answers to questions of docs/aws.md. Subscribers of the stack's notifications "
-        "receive about twenty of them. The exit status is 0 only if no promise is broken.",
-    )
-    checking.add_argument("paths", nargs="*", type=_path, metavar="PHOTO", help="photos of your own to upload, too")
-    checking.add_argument("--keep", action="store_true", help="do not remove the uploads and their results")
-    checking.set_defaults(command=_check)
-
-    costing = commands.add_parser(
-        "cost",
-        help="estimate what uploads cost, from measured usage and list prices",
-        description="Estimate what uploads within a month cost, by service, in USD at list prices without free tiers. "
-        "Needs no stack and no AWS settings. docs/costs.md explains each line.",
-    )
-    costing.add_argument(
-        "--images", type=_count, default=1_000_000, metavar="N", help="number of uploads (default: %(default)s)"
-    )
-    costing.add_argument("--workflow", choices=costs.WORKFLOWS, default=costs.STANDARD, help="the stack's WorkflowType")
-    costing.add_argument(
-        "--labels", type=_switch, default=True, metavar="true|false", help="the stack's DetectLabels (default: true)"
-    )
-    costing.add_argument("--faces", action="store_true", help="with the stack's DetectFaces")
-    costing.add_argument(
-        "--face-crops",
-        action="store_true",
-        help="with a rendition that crops around faces (cover:face), for which the function with the most memory waits",
-    )
-    costing.add_argument("--moderation", action="store_true", help="with the stack's Moderation")
-    costing.add_argument("--mail", action="store_true", help="with an e-mail for each image")
-    costing.add_argument("--traces", action="store_true", help="with traces in X-Ray (the stack's TraceRequests)")
-    costing.add_argument(
-        "--deleted",
-        type=_percent,
-        default=costs.DELETED,
-        metavar="PERCENT",
-        help=f"how many of the uploads are deleted again (default: {costs.DELETED:.0%})".replace("%", "%%"),
-    )
-    costing.add_argument(
-        "--retried",
-        type=_percent,
-        default=costs.RETRIED,
-        metavar="PERCENT",
-        help=f"how many steps are tried again (default: {costs.RETRIED:.1%})".replace("%", "%%"),
-    )
-    costing.add_argument("--json", action="store_true", help="print one JSON object")
-    costing.set_defaults(command=_cost)
-    return parser
 
 
 def _upload(options: argparse.Namespace) -> int:
@@ -663,84 +414,21 @@ def _sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, usual)
 
 
-class _Existing(argparse.Action):
-    """Stores which option for an existing run was given, and the name of the run, which may be empty."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        namespace.action = ((option_string or "").removeprefix("--"), values or "")
-
-
 def _say(text: str) -> None:
     print(f"image-pipeline: {printable(text)}", file=sys.stderr)
 
 
-def _path(text: str) -> Path:
-    if not text:  # Path("") is the current folder, which nobody means who passes an unset variable
-        raise argparse.ArgumentTypeError("a path is empty")
-    return Path(text)
-
-
-def _prefix(text: str) -> str:
-    prefix = text.strip("/")
-    if prefix and any(part in ("", ".", "..") for part in prefix.split("/")):
-        raise argparse.ArgumentTypeError(f'{text!r} contains an empty part, "." or ".."')
-    return prefix
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds < threading.TIMEOUT_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
-    return seconds
-
-
-def _count(text: str) -> int:
-    try:
-        count = int(text.replace(",", "").replace("_", ""))
-    except ValueError:
-        count = -1
-    if not 0 <= count <= 10**12:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of images")
-    return count
-
-
-def _at_once(text: str) -> int:
-    count = int(text) if text.isdecimal() else 0
-    if not 1 <= count <= reprocess.MOST_AT_ONCE:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of images from 1 to {reprocess.MOST_AT_ONCE:,}")
-    return count
-
-
-def _switch(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return text == "true"
-
-
-def _percent(text: str) -> float:
-    try:
-        percent = float(text.removesuffix("%"))
-    except ValueError:
-        percent = -1
-    if not 0 <= percent <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage from 0 to 100")
-    return percent / 100
-
-
-def _key(text: str) -> str:
-    if not text.startswith(UPLOADS_PREFIX):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} does not start with {UPLOADS_PREFIX}; did you mean {UPLOADS_PREFIX}{text}?"
-        )
-    if len(text.encode(errors="surrogatepass")) > MAX_KEY_BYTES:
-        raise argparse.ArgumentTypeError(f"the key is longer than {MAX_KEY_BYTES:,} bytes")
-    return text
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "upload": _upload,
+    "status": _status,
+    "failures": _failures,
+    "redrive": _redrive,
+    "reindex": _reindex,
+    "reprocess": _reprocess,
+    "release": _decide,
+    "reject": _decide,
+    "pause": _pause,
+    "resume": _resume,
+    "check": _check,
+    "cost": _cost,
+}

@@ -113,7 +113,7 @@ def test_an_upload_is_followed_and_then_found_by_status(pipeline: PipelineStandI
 
     assert (upload.returncode, status.returncode) == (0, 0)
     assert (document["ImageKey"], document["Status"]) == (f"uploads/{cat.name}", "COMPLETED")
-    assert known.startswith("COMPLETED\tuploads/cat [red]😀\\x9b31m.jpg\t3 bytes\tsmall 100×75\t")
+    assert known.startswith("COMPLETED\tuploads/cat [red]😀%C2%9B31m.jpg\t3 bytes\tsmall 100×75\t")
 
 
 def test_a_rejection_sets_the_exit_status(pipeline: PipelineStandIn, start: Start, cat: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_terminal_shows_a_table_that_no_name_can_break(pipeline: PipelineStand
     assert upload.wait(timeout=60) == 0
     assert "renditions" in shown
     assert "of 1 finished" in shown
-    assert "uploads/cat [red]😀\\x9b31m.jpg" in shown
+    assert "uploads/cat [red]😀%C2%9B31m.jpg" in shown
 
 
 def test_a_closed_pipe_ends_the_command_silently(pipeline: PipelineStandIn, start: Start, cat: Path) -> None:
