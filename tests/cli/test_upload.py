@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -12,7 +13,7 @@ from cli.files import Item
 from cli.following import Result
 from cli.stack import KEYS_PER_READ, Stack
 from cli.upload import upload_and_follow
-from tests.cli.stand_in import RENDITIONS, PipelineStandIn, completed, silence
+from tests.cli.stand_in import REGION, RENDITIONS, PipelineStandIn, completed, silence
 
 Photos = Callable[..., list[Item]]
 
@@ -120,7 +121,8 @@ def test_the_record_of_a_concurrent_earlier_upload_is_ignored(
 def test_an_upload_that_was_replaced_is_reported(pipeline: PipelineStandIn, stack: Stack, photos: Photos) -> None:
     def replaced_by_a_dog() -> list[dict]:
         pipeline.answers["uploads/cat.jpg"] = completed
-        stack.s3.put_object(Bucket=stack.uploads_bucket, Key="uploads/cat.jpg", Body=b"dog")
+        someone_else = boto3.client("s3", region_name=REGION)
+        someone_else.put_object(Bucket=stack.uploads_bucket, Key="uploads/cat.jpg", Body=b"dog")
         return []
 
     pipeline.answers["uploads/cat.jpg"] = replaced_by_a_dog
