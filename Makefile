@@ -29,7 +29,7 @@ test: lint  ## Run the linters, then every test, on this machine alone
 	@$(PYTHON) -m pytest -n auto --dist loadgroup
 
 unit: setup  ## Run the tests that need neither the emulator nor other processes
-	@$(PYTHON) -m pytest -n auto --dist loadgroup -m "not slow" --hypothesis-profile=quick \
+	@$(PYTHON) -m pytest -n auto --dist worksteal -m "not slow" --hypothesis-profile=quick \
 		--ignore=tests/integration --ignore=tests/local
 
 torture: setup  ## Random uploads and faults on a system of its own, for about half an hour [OPTIONS="--seed 7"]

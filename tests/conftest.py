@@ -2,11 +2,10 @@
 
 import gc
 import os
-from functools import cache
 
-import botocore.session
-import moto.core.models
 from hypothesis import settings
+
+from tests.speed import accelerate
 
 # The tests must not depend on the account, the profile or the local run that the shell directs AWS clients to.
 for name in [name for name in os.environ if name.startswith(("AWS_", "IMAGE_PIPELINE_"))]:
@@ -24,13 +23,12 @@ settings.register_profile("thorough", deadline=None, database=None)
 settings.register_profile("quick", settings.get_profile("thorough"), max_examples=20)  # for `make unit`
 settings.load_profile("thorough")
 
-# Every session reads the models of AWS's services anew, which takes longer than most tests. They never change: one
-# loader serves all sessions.
-botocore.session.create_loader = cache(botocore.session.create_loader)
+accelerate()
 
-# Every start of moto's mock registers 1,300 addresses of AWS for `requests`, which takes longer than most tests. The
-# tests call AWS through botocore alone.
-moto.core.models.RESPONSES_METHODS.clear()
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes and long texts by their parameter: the test's name would hold all of them, several megabytes."""
+    return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 200) else None
 
 
 def pytest_collection_finish() -> None:

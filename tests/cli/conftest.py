@@ -1,6 +1,7 @@
 """A deployed stack on moto, with a stand-in for its pipeline."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
@@ -57,9 +58,19 @@ def folder(tmp_path: Path, aws_settings: dict[str, str], monkeypatch: pytest.Mon
 @pytest.fixture
 def stack(aws_settings: dict[str, str]) -> Iterator[Stack]:
     """A stack called "photos", on moto."""
+    parse_templates_once()
     with mock_aws():
         session().client("cloudformation").create_stack(StackName=STACK_NAME, TemplateBody=STACK_TEMPLATE)
         yield Stack.find(session(), STACK_NAME)
+
+
+@cache
+def parse_templates_once() -> None:
+    """Has moto parse each template once, which takes as long as many of the tests."""
+    from moto.cloudformation.models import Stack as CreatedStack  # imports all of moto, which takes a second
+
+    parse = cache(CreatedStack.parse_template)
+    CreatedStack.parse_template = staticmethod(lambda template: deepcopy(parse(template)))
 
 
 @cache

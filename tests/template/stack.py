@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from unittest import mock
 
-from samtranslator.translator.transform import transform
-
 from bench.template import Deployment, source
 
 REPOSITORY = Path(__file__).parents[2]
@@ -29,6 +27,8 @@ def definition(machine: str, workflow: str = "STANDARD") -> dict:
 @cache
 def transformed() -> dict:
     """What SAM makes of template.yaml, with all the resources that it generates."""
+    from samtranslator.translator.transform import transform  # takes long to import
+
     packaged = copy.deepcopy(source())
     for resource in packaged["Resources"].values():
         properties = resource.get("Properties", {})

@@ -1,0 +1,37 @@
+"""Has botocore and moto do once what they do for every client and request, though the result never changes."""
+
+from functools import cache
+
+import botocore.hooks
+import botocore.session
+import botocore.useragent
+import moto.core.models
+import moto.core.responses
+from botocore.model import Shape
+from moto.core.serialize import ResponseSerializer
+
+
+def accelerate() -> None:
+    """Takes effect for the clients and the mocks that are created from now on."""
+    # Every session reads the models of AWS's services anew, which takes longer than most tests.
+    botocore.session.create_loader = cache(botocore.session.create_loader)
+    alias = botocore.hooks.EventAliaser(None)._alias_event_name
+    botocore.hooks.EventAliaser._alias_event_name = lambda _self, event_name: alias(event_name)
+    sanitize = cache(botocore.useragent.sanitize_user_agent_string_component)
+    botocore.useragent.sanitize_user_agent_string_component = sanitize
+
+    # Every start of the mock registers 1,300 addresses of AWS for `requests`. The tests call botocore alone.
+    moto.core.models.RESPONSES_METHODS.clear()
+    for name in ("camelcase_to_underscores", "method_names_from_class"):
+        setattr(moto.core.responses, name, cache(getattr(moto.core.responses, name)))
+    ResponseSerializer._serialize_structure_member = _serialize_structure_member
+
+
+serialize_structure_member = ResponseSerializer._serialize_structure_member
+
+
+def _serialize_structure_member(self: ResponseSerializer, into: dict, value: object, shape: Shape, key: str) -> None:
+    """Skips the nine types that a value in DynamoDB is not of: moto would look for each under several spellings."""
+    if type(value) is dict and key not in value and shape.parent.name == "AttributeValue":
+        return
+    serialize_structure_member(self, into, value, shape, key)
