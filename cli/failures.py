@@ -204,7 +204,7 @@ def in_image_pipeline(stack: Stack, now: datetime, explained: Collection[str] = 
     for execution, event, record in _ended_early(stack, "ImagePipeline", now, explained):
         if now - execution["stopDate"] <= PATIENCE:  # Housekeeping may be about to recover it
             continue
-        if not record and stack.head(event.key):
+        if not record and stack.exists(event.key):
             kind, lacking = STUCK, "there is no record of the image"
         elif _completed(record, execution["executionArn"]) and "AnnouncedAt" not in record:
             kind, lacking = UNANNOUNCED, "no notification was recorded"
@@ -228,7 +228,7 @@ def in_housekeeping(stack: Stack, now: datetime) -> list[Failure]:
         error = {"Name": f"Housekeeping.{execution.get('error', execution['status'])}"}
         since = timestamp(execution["startDate"], "seconds")
         # Of a Standard workflow, the execution that ended early is listed.
-        if stack.is_express and not record and stack.head(event.key):
+        if stack.is_express and not record and stack.exists(event.key):
             error["Message"] = "the execution ended early, and there is no record of the image"
             failure = Failure(event.key, STUCK, error, since, record)
         elif reason := _left_behind(stack, event.key, record):
@@ -289,7 +289,7 @@ def _left_behind(stack: Stack, key: str, record: Record) -> str:
     """What should have been removed, in words; nothing while the image is being processed."""
     if record.get("Status") == "PROCESSING":
         return ""
-    if record and stack.head(key) is None:
+    if record and not stack.exists(key):
         return "the object was deleted, and its record still exists"
     named = {rendition["Key"] for rendition in record.get("Renditions", {}).values()}
     pages = stack.s3.get_paginator("list_objects_v2").paginate(

@@ -155,6 +155,15 @@ class Stack:
             return None
         return head
 
+    def exists(self, key: str) -> bool:
+        """Whether there is an upload under a key. Requires the permissions of `head`."""
+        try:
+            return self.head(key) is not None
+        except ClientError as error:
+            if code(error) != "400":  # S3's answer about an object whose key only its uploader has (SSE-C)
+                raise
+            return True
+
     def rendition_url(self, record: Record) -> str:
         """A URL that anyone can see the largest rendition by for 15 minutes; empty without one. Calls nothing."""
         renditions = record.get("Renditions", {}).values()

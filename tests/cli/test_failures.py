@@ -11,6 +11,7 @@ from cli.stack import Stack
 from imagepipeline import keys
 from imagepipeline.executions import ended_early
 from tests.cli.stand_in import RENDITIONS, StateMachinesStandIn, write
+from tests.cli.test_redrive import refused
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 WHY = {"Name": "ConfigError", "Message": "RENDITIONS: wrong"}
@@ -220,6 +221,13 @@ def test_an_upload_without_a_record_is_stuck_while_it_exists(stack: Stack, ended
 
     assert without_object == []
     assert image_pipeline(stack) == [("uploads/a.jpg", "STUCK", "Execution.ABORTED")]
+
+
+def test_an_upload_that_s3_describes_to_nobody_does_not_end_the_list(stack: Stack, ended) -> None:
+    ended(s3_event("Object Created", "uploads/a.jpg"), "ABORTED", "ImagePipeline")
+
+    with refused(stack.s3, "HeadObject", "400"):  # as about an object whose key only its uploader has
+        assert image_pipeline(stack) == [("uploads/a.jpg", "STUCK", "Execution.ABORTED")]
 
 
 def test_a_failed_image_is_listed_once(stack: Stack, ended) -> None:
