@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagepipeline import aws, config
 from imagepipeline.errors import FolderMarker
 from imagepipeline.keys import is_folder_marker
-from imagepipeline.limits import Limits, check
+from imagepipeline.limits import MAX_FILE_BYTES, Limits, check
 from imagepipeline.logs import keys_of, log_failures
 from imagepipeline.models import Upload
 from imagepipeline.objects import UploadedObject
@@ -21,7 +21,7 @@ aws.make_clients("s3")
 @cache
 def limits() -> Limits:
     return Limits(
-        max_bytes=config.whole_number("MAX_FILE_BYTES", 1, 5 * 1024**3),
+        max_bytes=config.whole_number("MAX_FILE_BYTES", 1, MAX_FILE_BYTES),
         max_pixels=config.whole_number("MAX_PIXELS", 1, 2**31),
     )
 

@@ -12,6 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagepipeline import aws, config, quarantine, records
 from imagepipeline.api import decisions, storage, uploads
 from imagepipeline.api.http import Refused, Request, answer, decoded_base64, respond
+from imagepipeline.limits import MAX_FILE_BYTES
 from imagepipeline.printable import printable
 
 BUSY = "AWS can't be reached right now; try again in a moment."
@@ -117,7 +118,7 @@ def bucket() -> str:
 
 
 def max_bytes() -> int:
-    return config.whole_number("MAX_FILE_BYTES", 1, 2**40)
+    return config.whole_number("MAX_FILE_BYTES", 1, MAX_FILE_BYTES)
 
 
 ROUTES = {

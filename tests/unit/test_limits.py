@@ -59,10 +59,12 @@ def test_other_formats_may_have_all_that_the_default_allows(header: Header) -> N
     assert affordable_pixels(header) >= DEFAULT_MAX_PIXELS
 
 
-def test_the_budget_is_of_the_memory_that_the_function_has() -> None:
+def test_the_budget_is_of_the_memory_and_the_files_of_the_template() -> None:
     template = Path(__file__).parents[2].joinpath("template.yaml").read_text()
     function = template[template.index("  ThumbnailsFunction:") :]
+    parameter = template[template.index("  MaxFileBytes:") :]
 
+    assert int(re.search(r"MaxValue: (\d+)", parameter)[1]) == limits.MAX_FILE_BYTES
     assert int(re.search(r"MemorySize: (\d+)", function)[1]) * 2**20 == limits.FUNCTION_BYTES
 
 

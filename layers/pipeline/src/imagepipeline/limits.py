@@ -7,6 +7,7 @@ from imagepipeline.models import Header
 from imagepipeline.renditions import RenditionSpec
 
 MIB = 2**20
+MAX_FILE_BYTES = 256 * MIB  # the largest value of the parameter MaxFileBytes
 DEFAULT_MAX_PIXELS = 100_000_000
 
 # The longest side that a JPEG or a GIF can have. A PNG of 1x100,000,000 pixels would be of no use to anybody.
