@@ -103,6 +103,11 @@ def missing(record: JsonObject) -> list[Analysis]:
     return [analysis for analysis in ANALYSES if analysis.error in record]
 
 
+def in_words(labels: list[JsonObject]) -> str:
+    """The first five labels with their confidences, as a person reads them: `Rocket 99 %, Night 88 %`."""
+    return ", ".join(f"{label['Name']} {label['Confidence']:.0f} %" for label in labels[:5])
+
+
 def boxes(faces: Iterable[JsonObject]) -> list[Box]:
     """Where the faces of a record are."""
     return [(box["Left"], box["Top"], box["Width"], box["Height"]) for box in (face["BoundingBox"] for face in faces)]

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote
 
+from imagepipeline.analysis import in_words
 from imagepipeline.models import JsonObject
 from imagepipeline.printable import printable
 
-MOST_LABELS = 5
 _MAX_FACT = 4096  # characters; more than the longest key has once it is printable or part of a URL
 
 # An HTTP API decodes a path twice and cuts it at a question mark; browsers and proxies normalise slashes and dots. Only
@@ -76,7 +76,7 @@ def _answer(record: JsonObject, name: str, text: Callable[[JsonObject], str | No
 
 
 def _labels(record: JsonObject) -> str:
-    return _listed(record.get("Labels", [])) or "none found"
+    return in_words(record.get("Labels", [])) or "none found"
 
 
 def _faces(record: JsonObject) -> str | None:
@@ -88,8 +88,4 @@ def _faces(record: JsonObject) -> str | None:
 def _moderation(record: JsonObject) -> str | None:
     if "ModerationLabels" not in record:
         return None
-    return _listed(record["ModerationLabels"]) or "nothing found"
-
-
-def _listed(labels: list[JsonObject]) -> str:
-    return ", ".join(f"{label['Name']} {label['Confidence']:.0f} %" for label in labels[:MOST_LABELS])
+    return in_words(record["ModerationLabels"]) or "nothing found"

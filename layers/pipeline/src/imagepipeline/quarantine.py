@@ -6,7 +6,7 @@ An image is held unless Rekognition examined it and found nothing: a failure nev
 from datetime import datetime
 from enum import StrEnum
 
-from imagepipeline.analysis import MODERATION
+from imagepipeline.analysis import MODERATION, in_words
 from imagepipeline.models import JsonObject
 from imagepipeline.printable import printable
 from imagepipeline.s3_events import object_created
@@ -14,7 +14,6 @@ from imagepipeline.s3_events import object_created
 HELD = "HELD"
 MODES = ("off", "record", "quarantine")  # of the setting MODERATION
 
-MOST_LABELS = 5
 _MAX_MESSAGE = 1000  # characters
 
 
@@ -38,8 +37,7 @@ def reason_to_hold(description: JsonObject) -> JsonObject | None:
     labels = sorted(description["ModerationLabels"], key=lambda label: -label["Confidence"])
     if not labels:
         return None
-    named = ", ".join(f"{label['Name']} {label['Confidence']:.0f} %" for label in labels[:MOST_LABELS])
-    return _reason("Flagged", named)
+    return _reason("Flagged", in_words(labels))
 
 
 def _reason(name: str, message: str) -> JsonObject:
