@@ -11,8 +11,8 @@ from deployment.target import Target
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-event-notifications-eventbridge.html
 _NEW = """
-It takes about five minutes before S3 starts sending events for a new bucket. To process an image uploaded before that:
-                        .venv/bin/image-pipeline redrive uploads/FILE"""
+It takes about five minutes before S3 starts sending events for a new bucket. To process images uploaded before that:
+                        .venv/bin/image-pipeline reprocess uploads/ --unrecorded"""
 
 
 def main(deploy_options: list[str]) -> int:
