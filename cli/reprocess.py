@@ -267,16 +267,15 @@ def observe(stack: Stack, name: str) -> Progress:
     """What has become of an execution so far. Raises SetupError if it does not exist."""
     execution = _described(stack, name)
     counts: Document = next((each["itemCounts"] for each in _map_runs(stack, name)), {})
-    reason = ": ".join(filter(None, (execution.get("error"), execution.get("cause"))))
     return Progress(
-        _run_of(execution),
-        name,
-        execution["status"],
-        timestamp(execution["startDate"], "seconds"),
-        counts.get("total", 0),
-        counts.get("succeeded", 0) + counts.get("failed", 0),
-        reason,
-        json.loads(execution["output"]) if execution["status"] == "SUCCEEDED" else {},
+        run=_run_of(execution),
+        execution=name,
+        status=execution["status"],
+        started=timestamp(execution["startDate"], "seconds"),
+        objects=counts.get("total", 0),
+        looked_at=counts.get("succeeded", 0) + counts.get("failed", 0),
+        reason=": ".join(filter(None, (execution.get("error"), execution.get("cause")))),
+        outcomes=json.loads(execution["output"]) if execution["status"] == "SUCCEEDED" else {},
     )
 
 
