@@ -4,19 +4,26 @@ import json
 import threading
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from functools import partial
 
 from cli.events import sequencer_of
-from cli.following import DEFAULT_TIMEOUT, NOT_FOUND, NOT_STARTED, REMOVED, Followed, Result, start_and_follow, why
-from cli.problems import AWS_ERRORS, concerns_setup, name_and_message
+from cli.following import (
+    DEFAULT_TIMEOUT,
+    NOT_FOUND,
+    NOT_STARTED,
+    REMOVED,
+    Followed,
+    Result,
+    Work,
+    start_and_follow,
+    why,
+)
+from cli.problems import name_and_message
 from cli.stack import Record, Stack
 from imagepipeline import quarantine
 from imagepipeline.quarantine import HELD, Action, NotHeld
 
 NOT_HELD = "NOT_HELD"  # there is nothing to decide
 NOT_APPLIED = "NOT_APPLIED"  # the image was replaced, or decided about, before the decision was applied
-
-_LONGEST_PAUSE = 5.0  # seconds between two looks at one key
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,44 +46,40 @@ def decide(
     """Release or reject the images under the `keys` (distinct), and yield each one's Result as soon as it is known.
 
     `sequencer` is that of the record which the moderator has seen; without one, the decision is about the record as it
-    is. Errors, `timeout` and `stop` are those of `redrive`.
+    is. Errors, `timeout` and `stop` are those of `start_and_follow`.
     """
+    return start_and_follow(_Decisions(stack, action, sequencer), keys, timeout=timeout, stop=stop)
 
-    def start(key: str) -> _Decision | Result:
+
+class _Decisions(Work[str, _Decision]):
+    abandoned = "was decided about and then not followed until the decision was announced"
+
+    def __init__(self, stack: Stack, action: Action, sequencer: str | None) -> None:
+        super().__init__(stack)
+        self._action = action
+        self._sequencer = sequencer
+
+    def start(self, key: str) -> _Decision | Result:
+        record = self.stack.records([key], consistent=True).get(key)
+        if record is None:
+            return Result(key, NOT_FOUND, error={"Name": "NotFound", "Message": "there is no record of this key"})
         try:
-            return _start(stack, key, action, sequencer)
-        except AWS_ERRORS as error:
-            if concerns_setup(error):
-                raise
-            return Result(key, NOT_STARTED, error=name_and_message(error))
+            event = quarantine.decision(self.stack.uploads_bucket, record, self._action, self._sequencer)
+        except NotHeld as reason:
+            return Result(key, NOT_HELD, record=record, error={"Name": "NotHeld", "Message": str(reason)})
+        started = self.stack.stepfunctions.start_execution(
+            stateMachineArn=self.stack.outputs["ImagePipeline"], input=json.dumps(event)
+        )
+        return _Decision(key=key, sequencer=sequencer_of(record), execution=started["executionArn"])
 
-    return start_and_follow(
-        keys,
-        start,
-        partial(stack.records, consistent=True),
-        partial(_outcome, stack),
-        timeout=timeout,
-        longest_pause=_LONGEST_PAUSE,
-        stop=stop or threading.Event(),
-        abandoned="was decided about and then not followed until the decision was announced",
-    )
+    def not_started(self, key: str, error: Exception) -> Result:
+        return Result(key, NOT_STARTED, error=name_and_message(error))
+
+    def look(self, decision: _Decision, record: Record | None) -> Result | None:
+        return _outcome(self.stack, decision)
 
 
-def _start(stack: Stack, key: str, action: Action, sequencer: str | None) -> _Decision | Result:
-    record = stack.records([key], consistent=True).get(key)
-    if record is None:
-        return Result(key, NOT_FOUND, error={"Name": "NotFound", "Message": "there is no record of this key"})
-    try:
-        event = quarantine.decision(stack.uploads_bucket, record, action, sequencer)
-    except NotHeld as reason:
-        return Result(key, NOT_HELD, record=record, error={"Name": "NotHeld", "Message": str(reason)})
-    started = stack.stepfunctions.start_execution(
-        stateMachineArn=stack.outputs["ImagePipeline"], input=json.dumps(event)
-    )
-    return _Decision(key=key, sequencer=sequencer_of(record), execution=started["executionArn"])
-
-
-def _outcome(stack: Stack, decision: _Decision, record: Record | None) -> Result | None:
+def _outcome(stack: Stack, decision: _Decision) -> Result | None:
     """The outcome, once the execution has ended; it announces the decision before it succeeds."""
     status = stack.execution_status(decision.execution)
     if status == "RUNNING":

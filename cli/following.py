@@ -2,14 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
 
 from cli.files import Item
-from cli.problems import AWS_ERRORS
-from cli.stack import Record
+from cli.problems import AWS_ERRORS, concerns_setup
+from cli.stack import Record, Stack
 
 DEFAULT_TIMEOUT = 600.0  # seconds; the pipeline retries throttled Rekognition calls for minutes
 
@@ -66,29 +67,45 @@ class Followed:
         return Result(self.key, UNFINISHED, self.item, error={"Name": "Unfinished", "Message": reason})
 
 
+class Work[Entry, Started: Followed](ABC):
+    """What a command does with each of many keys, and how the outcome is recognised."""
+
+    abandoned: str  # why a key that was started has no outcome, if the command ends before
+    longest_pause: float = 5.0  # seconds between two looks at one key
+    in_flight: int | None = None  # how many keys may be started and not finished at any time
+    consistent: bool = True  # whether records are read consistently, which costs twice as much
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    @abstractmethod
+    def start(self, entry: Entry) -> Started | Result:
+        """Start one, or return its Result if there is nothing to follow. Runs in several threads."""
+
+    @abstractmethod
+    def not_started(self, entry: Entry, error: Exception) -> Result:
+        """The outcome of an entry whose `start` failed."""
+
+    @abstractmethod
+    def look(self, started: Started, record: Record | None) -> Result | None:
+        """The outcome of what was started, if it is known."""
+
+    def abort(self) -> None:  # noqa: B027 (most have nothing to abort)
+        """Have `start` return early."""
+
+
 def start_and_follow[Entry, Started: Followed](
-    entries: Iterable[Entry],
-    start: Callable[[Entry], Started | Result],
-    read: Callable[[Iterable[str]], dict[str, Record]],
-    look: Callable[[Started, Record | None], Result | None],
-    *,
-    timeout: float,
-    longest_pause: float,
-    stop: threading.Event,
-    in_flight: int | None = None,
-    abort: Callable[[], None] = lambda: None,
-    abandoned: str,
+    work: Work[Entry, Started], entries: Iterable[Entry], *, timeout: float, stop: threading.Event | None = None
 ) -> Generator[Result]:
     """Start each of the `entries` and yield its Result as soon as it is known.
 
-    `start` runs in several threads. It returns a Result if there is nothing to follow, and raises only the errors
-    after which no further call can succeed (credentials, permissions, network). Every key that it started is looked
-    at, with its record from `read`, until `look` returns a Result or `timeout` (seconds) has passed. At most
-    `in_flight` keys are started and not finished at any time.
+    Every key that was started is looked at until its outcome is known or `timeout` (seconds) has passed. After `stop`
+    is set, nothing more is started, and what was started ends as UNFINISHED.
 
-    After `stop` is set, and after an error, nothing more is started, `abort` tells `start` to return early, and what
-    was started ends as UNFINISHED, with `abandoned` as the reason. Then the error is raised.
+    One key's failure is its Result. Where no call can succeed any more (credentials, permissions, network), what was
+    started ends as UNFINISHED and then botocore's error is raised.
     """
+    stop = stop or threading.Event()
     entries = iter(entries)
     starting: set[Future[Started | Result]] = set()
     following: dict[str, Started] = {}
@@ -97,9 +114,9 @@ def start_and_follow[Entry, Started: Followed](
     with ThreadPoolExecutor(WORKERS, "start") as pool:
         try:
             while not stop.is_set():
-                room = 2 * WORKERS if in_flight is None else min(2 * WORKERS, in_flight - len(following))
+                room = 2 * WORKERS if work.in_flight is None else min(2 * WORKERS, work.in_flight - len(following))
                 for entry in islice(entries, max(0, room - len(starting))):
-                    starting.add(pool.submit(start, entry))
+                    starting.add(pool.submit(_start, work, entry))
                 if not starting and not following:
                     break
                 for future in _done(starting, stop):
@@ -108,18 +125,27 @@ def start_and_follow[Entry, Started: Followed](
                         yield outcome
                     else:
                         following[outcome.key] = outcome
-                yield from _look_at_due(following, read, look, timeout, longest_pause)
+                yield from _look_at_due(work, following, timeout)
         except AWS_ERRORS as error:
             fatal = error
         finally:
-            abort()
+            work.abort()
             pool.shutdown(cancel_futures=True)
 
     outcomes = [future.result() for future in starting if not future.cancelled() and not future.exception()]
     for outcome in (*outcomes, *following.values()):
-        yield outcome if isinstance(outcome, Result) else outcome.unfinished(f"{abandoned}: {outcome.last_seen}")
+        yield outcome if isinstance(outcome, Result) else outcome.unfinished(f"{work.abandoned}: {outcome.last_seen}")
     if fatal:
         raise fatal
+
+
+def _start[Entry, Started: Followed](work: Work[Entry, Started], entry: Entry) -> Started | Result:
+    try:
+        return work.start(entry)
+    except (*AWS_ERRORS, OSError) as error:
+        if concerns_setup(error):
+            raise
+        return work.not_started(entry, error)
 
 
 def _done[T](starting: set[Future[T]], stop: threading.Event) -> set[Future[T]]:
@@ -130,18 +156,14 @@ def _done[T](starting: set[Future[T]], stop: threading.Event) -> set[Future[T]]:
     return wait(starting, timeout=_TICK, return_when=FIRST_COMPLETED).done
 
 
-def _look_at_due[Started: Followed](
-    following: dict[str, Started],
-    read: Callable[[Iterable[str]], dict[str, Record]],
-    look: Callable[[Started, Record | None], Result | None],
-    timeout: float,
-    longest_pause: float,
+def _look_at_due[Entry, Started: Followed](
+    work: Work[Entry, Started], following: dict[str, Started], timeout: float
 ) -> Iterator[Result]:
     now = time.monotonic()
     due = [followed for followed in following.values() if followed.due <= now]
-    records = read(followed.key for followed in due)
+    records = work.stack.records((followed.key for followed in due), consistent=work.consistent)
     for followed in due:
-        result = look(followed, records.get(followed.key))
+        result = work.look(followed, records.get(followed.key))
         if result is None and now - followed.since >= timeout:
             result = followed.unfinished(f"not finished after {timeout:g} s: {followed.last_seen}")
         if result:
@@ -149,4 +171,4 @@ def _look_at_due[Started: Followed](
             yield result
         else:
             followed.due = now + followed.pause
-            followed.pause = min(followed.pause * _PAUSE_GROWTH, longest_pause)
+            followed.pause = min(followed.pause * _PAUSE_GROWTH, work.longest_pause)

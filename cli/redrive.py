@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 
 from cli import events
 from cli.events import Event, sequencer_of
@@ -19,15 +18,15 @@ from cli.following import (
     TERMINAL,
     Followed,
     Result,
+    Work,
     start_and_follow,
     why,
 )
-from cli.problems import AWS_ERRORS, concerns_setup, name_and_message
+from cli.problems import name_and_message
 from cli.stack import Record, Stack
 from imagepipeline.keys import before_every_event
 
 IN_FLIGHT = 100  # keys started and not finished: leaves most of an account's Lambda concurrency to new uploads
-_LONGEST_PAUSE = 5.0  # seconds between two looks at one key
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,51 +52,37 @@ def redrive(
 
     Events among the `failures` are started as they are, and their messages removed from `undelivered` afterwards.
     Beyond that, a key is processed again if its record failed, or `always`; not if one of those events does it, or an
-    execution is still running. `timeout` (seconds) counts for each key from its start. After `stop` is set nothing
-    more is started, and what was started ends as UNFINISHED.
-
-    One key's failure is its Result. Where no call can succeed any more (credentials, permissions, network), what was
-    started ends as UNFINISHED and then botocore's error is raised.
+    execution is still running. Errors, `timeout` and `stop` are those of `start_and_follow`.
     """
-    return start_and_follow(
-        keys,
-        _Starter(stack, failures, undelivered, always).start,
-        partial(stack.records, consistent=True),
-        lambda run, record: _outcome(stack, run, record),
-        timeout=timeout,
-        longest_pause=_LONGEST_PAUSE,
-        stop=stop or threading.Event(),
-        in_flight=IN_FLIGHT,
-        abandoned="was started and then not followed to a terminal state",
-    )
+    return start_and_follow(_Redrives(stack, failures, undelivered, always), keys, timeout=timeout, stop=stop)
 
 
-class _Starter:
-    """Starts the executions that a key needs, from several threads."""
+class _Redrives(Work[str, _Run]):
+    """Starts the executions that a key needs."""
+
+    abandoned = "was started and then not followed to a terminal state"
 
     def __init__(
         self, stack: Stack, failures: Iterable[Failure], undelivered: UndeliveredEvents | None, always: bool
     ) -> None:
-        self._stack = stack
+        self.in_flight = IN_FLIGHT
+        super().__init__(stack)
         self._undelivered = undelivered
         self._always = always
         self._failures: dict[str, list[Failure]] = defaultdict(list)
         for failure in failures:
             self._failures[failure.key].append(failure)
 
-    def start(self, key: str) -> _Run | Result:
-        """Start executions for one key, or return why not."""
-        try:
-            return self._start(key)
-        except AWS_ERRORS as error:
-            if concerns_setup(error):
-                raise
-            return Result(key, NOT_STARTED, error=name_and_message(error))
+    def not_started(self, key: str, error: Exception) -> Result:
+        return Result(key, NOT_STARTED, error=name_and_message(error))
 
-    def _start(self, key: str) -> _Run | Result:
+    def look(self, run: _Run, record: Record | None) -> Result | None:
+        return _outcome(self.stack, run, record)
+
+    def start(self, key: str) -> _Run | Result:
         run = _Run(key=key)
         failures = self._failures.get(key, [])
-        record = self._stack.records([key], consistent=True).get(key)
+        record = self.stack.records([key], consistent=True).get(key)
         delivered = ""
         for failure in failures:
             if failure.event:
@@ -121,21 +106,21 @@ class _Starter:
 
     def _is_running(self, record: Record) -> bool:
         """Whether the execution that the record belongs to is still running."""
-        return "AnnouncedAt" not in record and self._stack.execution_status(record["ExecutionArn"]) == "RUNNING"
+        return "AnnouncedAt" not in record and self.stack.execution_status(record["ExecutionArn"]) == "RUNNING"
 
     def _again(self, key: str, record: Record | None) -> Event | None:
         """The event that S3 would send for the key as it is now; None if there is neither an object nor a record."""
         now = datetime.now(UTC)  # before S3 is asked, so that every later upload is newer than the deletion
-        head = self._stack.head(key)
-        bucket = self._stack.uploads_bucket
+        head = self.stack.head(key)
+        bucket = self.stack.uploads_bucket
         if head:
             sequencer = events.next_sequencer(record) if record else before_every_event(head["LastModified"])
             return events.created(bucket, key, head, sequencer, record)
         return events.deleted(bucket, key, events.next_sequencer(record), now) if record else None
 
     def _run(self, run: _Run, event: Event) -> None:
-        started = self._stack.stepfunctions.start_execution(
-            stateMachineArn=self._stack.outputs[event.machine], input=json.dumps(event.document)
+        started = self.stack.stepfunctions.start_execution(
+            stateMachineArn=self.stack.outputs[event.machine], input=json.dumps(event.document)
         )
         if event.machine == "ImagePipeline":
             run.execution = started["executionArn"]

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 
 from cli.events import sequencer_of
 from cli.files import Item
-from cli.following import DEFAULT_TIMEOUT, TERMINAL, Followed, Result, start_and_follow, why
-from cli.problems import AWS_ERRORS, code, concerns_setup, name_and_message
+from cli.following import DEFAULT_TIMEOUT, TERMINAL, Followed, Result, Work, start_and_follow, why
+from cli.problems import code, name_and_message
 from cli.stack import KEYS_PER_READ, Record, Stack
 from cli.unchanged import PART_BYTES, Stored, is_unchanged, with_stored
 
@@ -62,24 +62,12 @@ def upload_and_follow(
     over. With `skip_unchanged`, a file is not sent if the same bytes are stored under its key; its Result is UNCHANGED,
     or the outcome of its record. `timeout` (seconds) counts for each file from the end of its upload. After `stop` is
     set, uploads in progress are cancelled, the files already uploaded end as UNFINISHED, and the others have no Result.
-
-    One file's failure is its Result. Where no call can succeed any more (credentials, permissions, network), the files
-    already uploaded end as UNFINISHED and then botocore's error is raised.
+    Errors are those of `start_and_follow`.
     """
     stored = with_stored(stack, items) if skip_unchanged else ((item, None) for item in items)
-    with _Sender(stack, on_progress, follow) as sender:
-        yield from start_and_follow(
-            _with_records(stack, stored) if follow else ((item, found, None) for item, found in stored),
-            sender.send,
-            stack.records,
-            lambda upload, record: _outcome(stack, upload, record),
-            timeout=timeout,
-            longest_pause=longest_pause,
-            stop=stop or threading.Event(),
-            in_flight=IN_FLIGHT,
-            abort=sender.stop,
-            abandoned="was uploaded and then not followed to a terminal state",
-        )
+    entries = _with_records(stack, stored) if follow else ((item, found, None) for item, found in stored)
+    with _Uploads(stack, on_progress, follow, longest_pause) as uploads:
+        yield from start_and_follow(uploads, entries, timeout=timeout, stop=stop)
 
 
 def _with_records(stack: Stack, entries: Iterable[tuple[Item, Stored | None]]) -> Iterator[_Entry]:
@@ -89,11 +77,16 @@ def _with_records(stack: Stack, entries: Iterable[tuple[Item, Stored | None]]) -
         yield from ((item, stored, before.get(item.key)) for item, stored in batch)
 
 
-class _Sender:
-    """Sends single files, from several threads."""
+class _Uploads(Work[_Entry, _Upload]):
+    """Sends single files."""
 
-    def __init__(self, stack: Stack, on_progress: Callable[[int], None], follow: bool) -> None:
-        self._stack = stack
+    abandoned = "was uploaded and then not followed to a terminal state"
+    in_flight = IN_FLIGHT
+    consistent = False
+
+    def __init__(self, stack: Stack, on_progress: Callable[[int], None], follow: bool, longest_pause: float) -> None:
+        super().__init__(stack)
+        self.longest_pause = longest_pause
         self._on_progress = on_progress
         self._follow = follow
         self._stopped = threading.Event()
@@ -110,29 +103,35 @@ class _Sender:
 
     def __enter__(self) -> Self:
         for event, hook in self._hooks:
-            self._stack.s3.meta.events.register(event, hook)
+            self.stack.s3.meta.events.register(event, hook)
         return self
 
     def __exit__(self, *_: object) -> None:
         for event, hook in self._hooks:
-            self._stack.s3.meta.events.unregister(event, hook)
+            self.stack.s3.meta.events.unregister(event, hook)
 
-    def send(self, entry: _Entry) -> _Upload | Result:
+    def start(self, entry: _Entry) -> _Upload | Result:
         """Upload one file, unless it is stored already."""
         item, stored, before = entry
-        try:
-            if stored and is_unchanged(item, stored):
-                self._on_progress(item.size)
-                return self._found(item, stored, before)
-            self._send(item)
-        except (*AWS_ERRORS, OSError) as error:
-            if concerns_setup(error):
-                raise
-            return Result(item.key, NOT_UPLOADED, item, error=name_and_message(error))
+        if stored and is_unchanged(item, stored):
+            self._on_progress(item.size)
+            return self._found(item, stored, before)
+        self._send(item)
         etag = self._etags.pop(item.key)
         if not self._follow:
             return Result(item.key, UPLOADED, item)
         return _Upload(key=item.key, item=item, etag=etag, older=sequencer_of(before))
+
+    def not_started(self, entry: _Entry, error: Exception) -> Result:
+        item, _, _ = entry
+        return Result(item.key, NOT_UPLOADED, item, error=name_and_message(error))
+
+    def look(self, upload: _Upload, record: Record | None) -> Result | None:
+        return _outcome(self.stack, upload, record)
+
+    def abort(self) -> None:
+        """Cancel the uploads in progress."""
+        self._stopped.set()
 
     @staticmethod
     def _found(item: Item, stored: Stored, record: Record | None) -> _Upload | Result:
@@ -143,17 +142,13 @@ class _Sender:
             return Result(item.key, record["Status"], item, record, error=why(record))
         return _Upload(key=item.key, item=item, etag=stored.etag, older="")
 
-    def stop(self) -> None:
-        """Cancel the uploads in progress."""
-        self._stopped.set()
-
     def _send(self, item: Item) -> None:
         content_type, _ = mimetypes.guess_type(item.path.name)
         try:
             with item.path.open("rb") as content:
-                self._stack.s3.upload_fileobj(
+                self.stack.s3.upload_fileobj(
                     content,
-                    self._stack.uploads_bucket,
+                    self.stack.uploads_bucket,
                     item.key,
                     ExtraArgs={"ContentType": content_type} if content_type else None,
                     Callback=self._sent,
