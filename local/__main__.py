@@ -112,7 +112,7 @@ def env(stack: LocalStack, options: argparse.Namespace) -> int:
 def inbox(stack: LocalStack, options: argparse.Namespace) -> int:
     """Print every notification so far, oldest first."""
     _require_running(stack, options)
-    mails = stack.inbox.read()
+    mails = stack.mails()
     if options.json:
         for mail in mails:
             print(json.dumps(asdict(mail)))

@@ -1,11 +1,11 @@
-"""The notifications topic's mails: a queue that the emulator puts them into, and a file that keeps what was read."""
+"""The notifications topic's mails, which the emulator writes into a file."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-QUEUE_NAME = "image-pipeline-mails"
-MAIL_DOMAIN = "queue.localhost"  # the emulator puts a mail to NAME@queue.localhost into the queue NAME
+ADDRESS = "inbox@localhost"  # whose mails the emulator keeps
+FILE = "inbox.jsonl"  # in the emulator's state directory, one envelope a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Mail:
 
     @classmethod
     def from_envelope(cls, envelope: dict) -> "Mail":
-        """The notification in the JSON document that the emulator delivers to a queue."""
+        """The notification in the JSON document that SNS makes of a message."""
         return cls(
             subject=envelope.get("Subject", ""),
             body=envelope["Message"],
@@ -33,46 +33,8 @@ class Mail:
         return "\n".join([*(f"{name}: {value}" for name, value in headers.items()), "", self.body])
 
 
-class Inbox:
-    """All notifications since the queue was subscribed. Reading moves them from the queue to the file."""
-
-    def __init__(self, sqs, sns, file: Path) -> None:
-        self._sqs = sqs
-        self._sns = sns
-        self._file = file
-
-    def subscribe(self, topic_arn: str) -> None:
-        """Subscribe the queue's mail address to the topic. Idempotent."""
-        allow_topic = {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Principal": {"Service": "sns.amazonaws.com"},
-                    "Action": "sqs:SendMessage",
-                    "Resource": self._queue_arn(),
-                    "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
-                }
-            ],
-        }
-        self._sqs.set_queue_attributes(QueueUrl=self._queue_url(), Attributes={"Policy": json.dumps(allow_topic)})
-        self._sns.subscribe(TopicArn=topic_arn, Protocol="email", Endpoint=f"{QUEUE_NAME}@{MAIL_DOMAIN}")
-
-    def read(self) -> list[Mail]:
-        """Every notification so far, oldest first."""
-        queue_url = self._queue_url()
-        while messages := self._sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
-            with self._file.open("a") as file:
-                file.writelines(json.dumps(asdict(Mail.from_envelope(json.loads(m["Body"])))) + "\n" for m in messages)
-            for message in messages:
-                self._sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-        if not self._file.exists():
-            return []
-        return sorted((Mail(**json.loads(line)) for line in self._file.open()), key=lambda mail: mail.sent_at)
-
-    def _queue_url(self) -> str:
-        return self._sqs.create_queue(QueueName=QUEUE_NAME)["QueueUrl"]
-
-    def _queue_arn(self) -> str:
-        attributes = self._sqs.get_queue_attributes(QueueUrl=self._queue_url(), AttributeNames=["QueueArn"])
-        return attributes["Attributes"]["QueueArn"]
+def read(state_dir: Path) -> list[Mail]:
+    """Every notification so far, oldest first."""
+    file = state_dir / FILE
+    lines = file.read_text().split("\n")[:-1] if file.exists() else []
+    return [Mail.from_envelope(json.loads(line)) for line in lines]

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import boto3
 
+from local import inbox
 from local.daemons import Daemon, DaemonFailed
 from local.deployment import ARTIFACTS_BUCKET, PROJECT, Sam, stack_name
 from local.faults import Faults
-from local.inbox import Inbox
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
@@ -123,10 +123,9 @@ class LocalStack:
         description = self.client("cloudformation").describe_stacks(StackName=stack_name())["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in description["Outputs"]}
 
-    @property
-    def inbox(self) -> Inbox:
-        """The notifications that the stack has sent."""
-        return Inbox(self.client("sqs"), self.client("sns"), self.state_dir / "inbox.jsonl")
+    def mails(self) -> list[inbox.Mail]:
+        """The notifications that the stack has sent, oldest first."""
+        return inbox.read(self.state_dir / "data")
 
     @property
     def faults(self) -> Faults:
@@ -182,7 +181,8 @@ class LocalStack:
         """Create or update the stack, and subscribe the inbox to its notifications. Raises SamFailed."""
         self.client("s3").create_bucket(Bucket=ARTIFACTS_BUCKET)
         self._sam().deploy(self._parameters)
-        self.inbox.subscribe(self.outputs["NotificationsTopic"])
+        topic = self.outputs["NotificationsTopic"]
+        self.client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint=inbox.ADDRESS)
 
     def stop(self) -> None:
         """Stop the emulator and remove its temporary files. Stored data remains."""

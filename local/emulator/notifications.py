@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import threading
 import urllib.error
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,16 +16,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import get_region
 from ministack.services import sns
 
+from local import inbox
 from local.emulator.upstream import patch
-from local.inbox import MAIL_DOMAIN
 
-CERTIFICATE = "sns-certificate.pem"  # in the emulator's state directory
+STATE_DIR = Path(os.environ["STATE_DIR"]).parent
+CERTIFICATE = STATE_DIR / "sns-certificate.pem"
 # SNS's retries of an HTTP endpoint by default.
 DEFAULT_RETRIES = {"numRetries": 3, "minDelayTarget": 20, "maxDelayTarget": 20}
 TOO_MANY_REQUESTS = 429
+
+_writing = threading.Lock()
 
 
 @patch(
@@ -42,18 +46,15 @@ def deliver_mails(
     message_attributes: dict | None = None,
     **fifo: str,
 ) -> None:
-    """A subscription with the protocol `email` receives mails. Those to NAME@MAIL_DOMAIN go to the SQS queue NAME."""
+    """A subscription with the protocol `email` receives mails. Those to the inbox are kept in a file."""
     original(topic_arn, msg_id, message, subject, message_structure, message_attributes, **fifo)
     text = sns._resolve_message_for_protocol(message, message_structure, "email")
     attributes = message_attributes or {}
     for subscription in sns._topic_by_arn_any_scope(topic_arn)["subscriptions"]:
-        name, _, domain = subscription["endpoint"].rpartition("@")
-        if subscription["protocol"] != "email" or domain != MAIL_DOMAIN:
-            continue
-        if sns._matches_filter_policy(subscription, attributes, text):
+        if subscription["endpoint"] == inbox.ADDRESS and sns._matches_filter_policy(subscription, attributes, text):
             mail = sns._build_envelope(topic_arn, msg_id, text, subject, attributes, raw=False)
-            queue = f"arn:aws:sqs:{get_region()}:{get_account_id()}:{name}"
-            sns._deliver_to_sqs(queue, mail, raw=False, raw_message=text, topic_arn=topic_arn)
+            with _writing, (STATE_DIR / inbox.FILE).open("a") as file:
+                file.write(f"{mail}\n")
 
 
 # ------------------------------------------------------------------------------------------------------- HTTP endpoints
@@ -136,6 +137,5 @@ def _key() -> rsa.RSAPrivateKey:
         .not_valid_after(now + timedelta(days=365))
         .sign(key, hashes.SHA256())
     )
-    file = Path(os.environ["STATE_DIR"]).parent / CERTIFICATE
-    file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    CERTIFICATE.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     return key

@@ -96,7 +96,7 @@ class Deployed:
 
     def mails(self, key: str) -> list[Mail]:
         """The notifications about an upload."""
-        return [mail for mail in self.stack.inbox.read() if mail.attributes["imageId"] == key]
+        return [mail for mail in self.stack.mails() if mail.attributes["imageId"] == key]
 
     def events(self, key: str) -> list[dict]:
         """The events about an upload, as a subscribed queue receives them."""

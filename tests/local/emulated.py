@@ -26,8 +26,9 @@ TRUST = {"Effect": "Allow", "Principal": {"Service": "*"}, "Action": "sts:Assume
 class Emulated:
     """A running emulator, with its clients and short ways to create resources."""
 
-    def __init__(self, url: str, patience: float) -> None:
+    def __init__(self, url: str, state_dir: Path, patience: float) -> None:
         self.url = url
+        self.state_dir = state_dir
         self.patience = patience  # seconds to wait for a condition
         self._session = boto3.Session("test", "test", region_name=REGION)
 
@@ -212,7 +213,7 @@ class Launched:
         self._patience = patience
 
     def emulated(self) -> Emulated:
-        return Emulated(url_of(self.process, self.state.with_suffix(".log")), self._patience)
+        return Emulated(url_of(self.process, self.state.with_suffix(".log")), self.state, self._patience)
 
     def wait_until_saved(self, **texts: str) -> None:
         """Wait until the file of each service contains the text."""

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
+from local import inbox
 from tests.local.emulated import Emulated, queue_arn
 from tests.local.endpoint import Endpoint
 
@@ -43,18 +44,27 @@ def subscribe(emulated: Emulated, topic: str, endpoint: Endpoint, **attributes: 
     sns.confirm_subscription(TopicArn=topic, Token=asked["Token"])
 
 
-def test_a_mail_has_the_text_for_mails(patched: Emulated):
-    topic, queue = topic_of(patched), patched.queue("sns.amazonaws.com")
-    address = f"{queue.rsplit('/', 1)[-1]}@queue.localhost"
+def test_the_inbox_has_the_mails_of_its_subscriptions(patched: Emulated):
+    topic, subject, key = topic_of(patched), f"about {uuid4().hex}", "uploads/ä b.jpg"
     sns = patched.client("sns")
-    sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=address, Attributes={"FilterPolicy": '{"kind": ["good"]}'})
+    only_good = {"FilterPolicy": '{"kind": ["good"]}'}
+    for _ in range(2):  # which is one subscription
+        sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=inbox.ADDRESS, Attributes=only_good)
 
     for kind in ("bad", "good"):
-        message = json.dumps({"default": "{}", "email": f"{kind} news"})
-        attributes = {"kind": {"DataType": "String", "StringValue": kind}}
-        sns.publish(TopicArn=topic, MessageStructure="json", Message=message, MessageAttributes=attributes)
+        attributes = {"kind": kind, "imageId": key}
+        sns.publish(
+            TopicArn=topic,
+            Subject=subject,
+            MessageStructure="json",
+            Message=json.dumps({"default": "{}", "email": f"{kind} news\nin two lines"}),
+            MessageAttributes={n: {"DataType": "String", "StringValue": v} for n, v in attributes.items()},
+        )
 
-    assert json.loads(patched.received(queue)["Body"])["Message"] == "good news"
+    [mail] = patched.eventually(lambda: [mail for mail in inbox.read(patched.state_dir) if mail.subject == subject])
+    assert mail.body == "good news\nin two lines"
+    assert mail.attributes == {"kind": "good", "imageId": key}
+    assert str(mail).endswith(f"Subject: {subject}\nkind: good\nimageId: {key}\n\ngood news\nin two lines")
 
 
 def test_each_protocol_receives_its_own_message(emulator: Emulated, endpoint):
@@ -93,15 +103,14 @@ def test_what_an_endpoint_does_not_accept_goes_to_the_dead_letter_queue(
     assert len(web.received) == 1 + attempts
 
 
-def test_what_an_endpoint_receives_is_signed(launched_patched, endpoint):
-    emulated = launched_patched.emulated()
-    topic, web = topic_of(emulated), endpoint(200)
-    subscribe(emulated, topic, web)
+def test_what_an_endpoint_receives_is_signed(patched: Emulated, endpoint):
+    topic, web = topic_of(patched), endpoint(200)
+    subscribe(patched, topic, web)
 
-    emulated.client("sns").publish(TopicArn=topic, Subject="subject", Message="event")
+    patched.client("sns").publish(TopicArn=topic, Subject="subject", Message="event")
 
-    emulated.eventually(lambda: len(web.received) == 2)
-    certificate = x509.load_pem_x509_certificate((launched_patched.state / "sns-certificate.pem").read_bytes())
+    patched.eventually(lambda: len(web.received) == 2)
+    certificate = x509.load_pem_x509_certificate((patched.state_dir / "sns-certificate.pem").read_bytes())
     names = (
         ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
         ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),

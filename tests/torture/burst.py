@@ -58,7 +58,7 @@ def running(deployed: Deployed) -> list[dict]:
 def problems(deployed: Deployed, keys: list[str]) -> Iterator[str]:
     """What is wrong with images that nothing disturbed."""
     found, stored = records(deployed, "uploads/burst/"), deployed.rendition_keys()
-    told = [mail.attributes["imageId"] for mail in deployed.stack.inbox.read()]
+    told = [mail.attributes["imageId"] for mail in deployed.stack.mails()]
     for key in keys:
         record = found.get(key, {})
         if record.get("Status") != "COMPLETED":

@@ -273,7 +273,7 @@ class Day:
         wrong |= {"renditions missing": [], "left running": self._running(), "shown without a release": []}
         wrong["index and records disagree"] = self._deployed.index_problems(self._prefix)
         found, told = records(self._deployed, self._prefix), defaultdict(list)
-        for mail in self._deployed.stack.inbox.read():
+        for mail in self._deployed.stack.mails():
             told[mail.attributes["imageId"]].append(mail)
         stored = self._deployed.rendition_keys()
         excused = self._perhaps_told()
