@@ -8,7 +8,6 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from local.emulator.upstream import UpstreamChanged, install, require_version
@@ -68,6 +67,7 @@ def run(listener: socket.socket, state_dir: Path) -> None:
     from local.emulator import (  # noqa: F401 (they register patches)
         budgets,
         distributed_maps,
+        durability,
         environments,
         events,
         faults,
@@ -75,17 +75,12 @@ def run(listener: socket.socket, state_dir: Path) -> None:
         notifications,
         rekognition,
         state_machines,
-        streams,
         usage,
     )
-    from local.emulator.durability import Snapshots
 
-    snapshots = Snapshots(state_dir / "services")
     install()
-
     try:
-        asyncio.run(serve(listener, snapshots.note_request))
-        snapshots.take()
+        asyncio.run(serve(listener))
     finally:
         lambda_runtime.reset()
         shutil.rmtree(run_dir, ignore_errors=True)
@@ -113,8 +108,8 @@ def configure(port: int, state_dir: Path, run_dir: Path) -> None:
     tempfile.tempdir = None  # makes Python read TMPDIR again
 
 
-async def serve(listener: socket.socket, note_request: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT, calling `note_request` before each request."""
+async def serve(listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT."""
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
     from ministack import app
@@ -123,12 +118,7 @@ async def serve(listener: socket.socket, note_request: Callable[[], None]) -> No
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = 1
     config.keep_alive_timeout = 75
-
-    async def noting(*request: object) -> None:
-        note_request()
-        await app.app(*request)
-
-    await hypercorn_serve(noting, config)
+    await hypercorn_serve(app.app, config)
 
 
 if __name__ == "__main__":

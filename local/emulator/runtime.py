@@ -31,10 +31,6 @@ _children: set[int] = set()
 class LambdaContext:
     """The context object of Lambda's Python runtime."""
 
-    identity = None
-    client_context = None
-    tenant_id = None
-
     def __init__(self, invocation: dict) -> None:
         self.aws_request_id = invocation["request_id"]
         self.invoked_function_arn = invocation["function_arn"]
