@@ -103,8 +103,8 @@ def test_a_day_has_its_peak_at_noon():
 
 
 def test_a_tenth_in_an_account_with_a_tenth_of_the_quotas_takes_as_long():
-    whole = simulate(at_once(20_000, STANDARD, executions=200, calls=100))
-    tenth = simulate(replace(at_once(20_000, STANDARD, executions=200, calls=100), part=0.1))
+    whole = simulate(at_once(10_000, STANDARD, executions=100, calls=50))
+    tenth = simulate(replace(at_once(10_000, STANDARD, executions=100, calls=50), part=0.1))
 
     assert tenth["DrainSeconds"] == pytest.approx(whole["DrainSeconds"], rel=0.1)
     assert tenth["Refused"] == pytest.approx(whole["Refused"], rel=0.1)

@@ -107,7 +107,7 @@ def test_failures_are_found_among_the_good_and_rejections_are_optional(
     over = machines.start("ImagePipeline", s3_event("Object Created", "uploads/stuck.jpg"))
     machines.end(over, "ABORTED")
     times = {"StartedAt": ago(days=1), "CompletedAt": ago(days=1), "AnnouncedAt": ago(days=1)}
-    for number in range(50):
+    for number in range(10):
         write(stack, f"uploads/good{number}.jpg", **times)
     write(stack, "uploads/failed.jpg", Status="FAILED", Error=WHY, FailedStep="CreateThumbnails", **times)
     write(stack, "uploads/bad.jpg", Status="REJECTED", Error=WHY, **times)

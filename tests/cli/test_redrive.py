@@ -385,7 +385,7 @@ def test_only_a_few_of_many_images_run_at_a_time(
     machines: StateMachinesStandIn, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redrive_module, "IN_FLIGHT", 3)
-    found = [failed(stack, f"uploads/{number}.jpg") for number in range(20)]
+    found = [failed(stack, f"uploads/{number}.jpg") for number in range(9)]
     most = []
     stack.stepfunctions.meta.events.register(
         "before-call.sfn.StartExecution", lambda **_: most.append(machines.running())

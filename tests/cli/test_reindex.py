@@ -26,14 +26,15 @@ def add(stack: Stack, name: str, key: str = KEY, received_at: str = RECEIVED) ->
     stack.dynamodb.put_item(TableName=stack.outputs["IndexTable"], Item=entry.item)
 
 
-def test_every_record_is_given_to_the_index_function(stack: Stack) -> None:
-    for number in range(120):
+def test_every_record_is_given_to_the_index_function(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.reindex.KEYS_PER_READ", 10)
+    for number in range(25):
         write(stack, f"uploads/{number}.jpg", Status=STATUSES[number % len(STATUSES)])
 
     done = reindex(stack, NOW)
 
-    assert done == Reindexed(removed=0, reindexed=120)
-    records = stack.records(f"uploads/{number}.jpg" for number in range(120))
+    assert done == Reindexed(removed=0, reindexed=25)
+    records = stack.records(f"uploads/{number}.jpg" for number in range(25))
     assert {record["ReindexedAt"] for record in records.values()} == {"2026-06-01T12:00:00.000Z"}
 
 

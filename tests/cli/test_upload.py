@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from cli.files import Item
 from cli.following import Result
-from cli.stack import KEYS_PER_READ, Stack
+from cli.stack import Stack
 from cli.upload import upload_and_follow
 from tests.cli.stand_in import REGION, RENDITIONS, PipelineStandIn, completed, silence
 
@@ -59,13 +59,17 @@ def test_a_multipart_upload_is_followed_and_counted_in_full(
     assert sum(sent) == 9 << 20
 
 
-def test_more_files_than_one_read_returns_are_followed(pipeline: PipelineStandIn, stack: Stack, photos: Photos) -> None:
-    items = photos(**{f"photo{number}": b"%d" % number for number in range(KEYS_PER_READ + 10)})
+def test_more_files_than_one_read_returns_are_followed(
+    pipeline: PipelineStandIn, stack: Stack, photos: Photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("stack", "upload"):
+        monkeypatch.setattr(f"cli.{module}.KEYS_PER_READ", 10)
+    items = photos(**{f"photo{number}": b"%d" % number for number in range(25)})
 
     results = list(upload_and_follow(stack, items, timeout=60))
 
     assert statuses(results) == {item.key: "COMPLETED" for item in items}
-    assert len(results) == KEYS_PER_READ + 10
+    assert len(results) == 25
 
 
 def test_an_image_still_processing_is_unfinished(pipeline: PipelineStandIn, stack: Stack, photos: Photos) -> None:

@@ -118,7 +118,7 @@ def test_a_png_too_large_for_rekognition_is_passed_over(setting, byte_count):
 @pytest.mark.parametrize("format_name", ["PNG", "WEBP"])
 def test_what_is_too_large_for_a_request_is_sent_smaller(setting, format_name):
     setting("RENDITIONS", f"poster=4096x4096:{format_name.lower()}")
-    poster = rendition("poster", 4096, 3072, format_name) | {"Bytes": 16 * 2**20}
+    poster = rendition("poster", 2048, 1536, format_name) | {"Bytes": 16 * 2**20}
     rekognition = Calls("rekognition")
 
     metadata({"poster": poster})

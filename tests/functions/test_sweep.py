@@ -120,7 +120,7 @@ def test_an_execution_stays_registered_until_housekeeping_has_it():
 
 
 def test_one_that_cannot_be_handed_over_keeps_no_other_waiting():
-    for number in range(20):
+    for number in range(5):
         register(f"ended-{number}", timedelta(minutes=7))
     broken = register("broken", timedelta(minutes=30))
     items = aws.client("dynamodb").scan(TableName=EXECUTIONS_TABLE)["Items"]
@@ -131,20 +131,20 @@ def test_one_that_cannot_be_handed_over_keeps_no_other_waiting():
         invoke(app, sample("sweep"))
 
     assert registered() == {broken}
-    assert len(handed_over()) == 20
+    assert len(handed_over()) == 5
 
 
 def test_all_executions_are_found_however_many_there_are():
-    for number in range(30):
+    for number in range(9):
         register(f"ended-{number}", timedelta(minutes=7))
     table = Calls("dynamodb")
     aws.client("dynamodb").meta.events.register(
-        "provide-client-params.dynamodb.Scan", lambda params, **_: params | {"Limit": 10}
+        "provide-client-params.dynamodb.Scan", lambda params, **_: params | {"Limit": 4}
     )
 
     answer = invoke(app, sample("sweep"))
 
-    assert answer["HandedOver"] == 30
+    assert answer["HandedOver"] == 9
     assert table.operations.count("Scan") > 1
     assert registered() == set()
 
@@ -249,13 +249,14 @@ def test_an_image_that_the_index_shows_too_late_is_not_stuck(standard):
     assert invoke(app, sample("sweep")) == {"Examined": 0, "Stuck": 0}
 
 
-def test_the_oldest_images_are_examined_when_many_wait(standard):
-    for number in range(101):
+def test_the_oldest_images_are_examined_when_many_wait(standard, monkeypatch):
+    monkeypatch.setattr("imagepipeline.stuck.MOST", 10)
+    for number in range(11):
         processing(f"uploads/{number}", execution("gone"), received=timedelta(hours=1, minutes=number))
     standard[execution("running")] = {"status": "RUNNING"}
     processing("uploads/0", execution("running"), received=timedelta(hours=1))
 
-    assert invoke(app, sample("sweep")) == {"Examined": 100, "Stuck": 100}
+    assert invoke(app, sample("sweep")) == {"Examined": 10, "Stuck": 10}
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])

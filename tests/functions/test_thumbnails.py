@@ -143,9 +143,8 @@ def test_renditions_are_written_at_the_same_time(monkeypatch):
 # ----------------------------------------------------------------------------------------------------------------- keys
 
 
-@pytest.mark.parametrize("format_name", ["jpeg", "webp"])
-def test_no_two_uploads_share_a_rendition(setting, format_name):
-    setting("RENDITIONS", f"small=20x20:{format_name} large=40x40:{format_name}")
+def test_no_two_uploads_share_a_rendition(setting):
+    setting("RENDITIONS", "small=20x20:jpeg large=40x40:webp")
     keys = [
         "uploads/a/x.jpg",
         "uploads/b/x.jpg",

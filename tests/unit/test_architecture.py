@@ -96,10 +96,16 @@ def modules() -> dict[str, Path]:
 
 
 @cache
+def nodes(module: str) -> list[ast.AST]:
+    """Every node of a module's syntax tree."""
+    return list(ast.walk(ast.parse(modules()[module].read_text())))
+
+
+@cache
 def imports(module: str) -> frozenset[str]:
     """What a module itself imports: modules of ours by their full name, others by their top package."""
     found = set()
-    for node in ast.walk(ast.parse(modules()[module].read_text())):
+    for node in nodes(module):
         match node:
             case ast.Import(names=names):
                 found |= {alias.name for alias in names}
@@ -133,87 +139,81 @@ def ours(names: set[str]) -> set[str]:
     return {name.split(".")[0] for name in names} & OURS
 
 
-@pytest.mark.parametrize("module", STANDARD_LIBRARY_ONLY)
-def test_the_foundations_need_nothing_but_the_standard_library(module: str):
-    assert reach(module) <= set(STANDARD_LIBRARY_ONLY)
+def test_the_foundations_need_nothing_but_the_standard_library():
+    for module in STANDARD_LIBRARY_ONLY:
+        assert reach(module) <= set(STANDARD_LIBRARY_ONLY), module
 
 
-@pytest.mark.parametrize("module", sorted(set(under("imagepipeline")) - EDGE))
-def test_what_decides_reaches_neither_aws_nor_the_environment(module: str):
-    reached = reach(module)
+def test_what_decides_reaches_neither_aws_nor_the_environment():
+    for module in set(under("imagepipeline")) - EDGE:
+        reached = reach(module)
+        assert third_party(reached) <= IMAGING, module
+        assert not reached & EDGE, module
 
-    assert third_party(reached) <= IMAGING
-    assert not reached & EDGE
 
-
-@pytest.mark.parametrize("module", under("imagepipeline"))
-def test_one_module_of_the_layer_makes_clients(module: str):
-    names = {
-        alias.name
-        for node in ast.walk(ast.parse(modules()[module].read_text()))
-        if isinstance(node, ast.Import)
-        for alias in node.names
+def test_one_module_of_the_layer_makes_clients():
+    imported = {
+        module: {alias.name for node in nodes(module) if isinstance(node, ast.Import) for alias in node.names}
+        for module in under("imagepipeline")
     }
 
-    assert ("botocore.session" in names) == (module == "imagepipeline.aws")
+    assert [module for module, names in imported.items() if "botocore.session" in names] == ["imagepipeline.aws"]
 
 
-@pytest.mark.parametrize("module", under("imagepipeline") + under("functions"))
-def test_one_module_of_what_is_deployed_reads_the_environment(module: str):
-    tree = ast.parse(modules()[module].read_text())
-    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+def test_one_module_of_what_is_deployed_reads_the_environment():
+    def names(module: str) -> set[str]:
+        attributes = {node.attr for node in nodes(module) if isinstance(node, ast.Attribute)}
+        imported = {alias.name for node in nodes(module) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        return attributes | imported
 
-    assert bool(names & ENVIRONMENT) == (module == "imagepipeline.config")
+    deployed = under("imagepipeline") + under("functions")
 
-
-@pytest.mark.parametrize("module", under("imagepipeline") + under("functions"))
-def test_what_is_deployed_imports_what_is_deployed(module: str):
-    reached = reach(module)
-
-    assert ours(reached) <= {"imagepipeline"}  # and so no function another
-    assert third_party(reached) <= DEPLOYED
+    assert [module for module in deployed if names(module) & ENVIRONMENT] == ["imagepipeline.config"]
 
 
-@pytest.mark.parametrize("module", under("functions"))
-def test_functions_leave_imaging_and_aws_to_the_layer(module: str):
-    assert third_party(imports(module) - sys.stdlib_module_names) <= {"aws_lambda_powertools"}
+def test_what_is_deployed_imports_what_is_deployed():
+    for module in under("imagepipeline") + under("functions"):
+        reached = reach(module)
+        assert ours(reached) <= {"imagepipeline"}, module  # and so no function another
+        assert third_party(reached) <= DEPLOYED, module
 
 
-@pytest.mark.parametrize("module", under("cli"))
-def test_the_command_needs_only_foundations_of_the_pipeline(module: str):
-    reached = reach(module)
-
-    assert ours(reached) <= {"cli", "imagepipeline"}
-    assert reached & set(under("imagepipeline")) <= {"imagepipeline", *STANDARD_LIBRARY_ONLY}
-    assert third_party(reached) <= {"boto3", "botocore", "rich"}
+def test_functions_leave_imaging_and_aws_to_the_layer():
+    for module in under("functions"):
+        assert third_party(imports(module) - sys.stdlib_module_names) <= {"aws_lambda_powertools"}, module
 
 
-@pytest.mark.parametrize("module", under("deployment"))
-def test_the_deployment_shares_the_command_s_modules(module: str):
-    reached = reach(module)
-
-    assert ours(reached) <= {"deployment", "cli", "imagepipeline"}
-    assert reached & set(under("imagepipeline")) <= {"imagepipeline", *STANDARD_LIBRARY_ONLY}
-
-
-@pytest.mark.parametrize("module", under("local"))
-def test_the_local_run_imports_the_pipeline_only_through_the_command(module: str):
-    assert ours(set(imports(module))) <= {"local", "deployment", "cli"}
+def test_the_command_needs_only_foundations_of_the_pipeline():
+    for module in under("cli"):
+        reached = reach(module)
+        assert ours(reached) <= {"cli", "imagepipeline"}, module
+        assert reached & set(under("imagepipeline")) <= {"imagepipeline", *STANDARD_LIBRARY_ONLY}, module
+        assert third_party(reached) <= {"boto3", "botocore", "rich"}, module
 
 
-@pytest.mark.parametrize("module", under("bench"))
-def test_benchmarks_measure_the_pipelines_own_code(module: str):
+def test_the_deployment_shares_the_command_s_modules():
+    for module in under("deployment"):
+        reached = reach(module)
+        assert ours(reached) <= {"deployment", "cli", "imagepipeline"}, module
+        assert reached & set(under("imagepipeline")) <= {"imagepipeline", *STANDARD_LIBRARY_ONLY}, module
+
+
+def test_the_local_run_imports_the_pipeline_only_through_the_command():
+    for module in under("local"):
+        assert ours(set(imports(module))) <= {"local", "deployment", "cli"}, module
+
+
+def test_benchmarks_measure_the_pipelines_own_code():
     # Three deploy the system and measure it as a whole; what anything costs is the command's to say.
     whole = {"bench.usage", "bench.api", "bench.emulated"}
-    system = {"local", "deployment", "cli"} if module in whole else {"cli"}
+    for module in under("bench"):
+        system = {"local", "deployment", "cli"} if module in whole else {"cli"}
+        assert ours(reach(module)) <= {"bench", "imagepipeline"} | system, module
 
-    assert ours(reach(module)) <= {"bench", "imagepipeline"} | system
 
-
-@pytest.mark.parametrize("module", sorted(set(modules()) - set(under("tests"))))
-def test_nothing_imports_tests(module: str):
-    assert "tests" not in ours(set(imports(module)))
+def test_nothing_imports_tests():
+    for module in set(modules()) - set(under("tests")):
+        assert "tests" not in ours(set(imports(module))), module
 
 
 # --------------------------------------------------------------------------------------------------------- dependencies
@@ -234,9 +234,12 @@ def normal(distribution: str) -> str:
     return re.sub("[-_.]+", "-", distribution).lower()
 
 
+distributions = cache(packages_distributions)
+
+
 def imported_distributions(importers: Iterable[str]) -> set[str]:
     """Distributions that these modules import directly."""
-    by_package = packages_distributions()
+    by_package = distributions()
     packages = {name for module in importers for name in imports(module)}
     return {normal(distribution) for package in packages for distribution in by_package.get(package, [])}
 

@@ -125,7 +125,7 @@ def test_a_thumbhash_of_one_colour_is_that_colour():
     assert distance(painted.convert("RGB"), Image.new("RGB", painted.size, (200, 100, 50))) < 6
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 100), (5000, 1), (3000, 2000)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 100), (5000, 1), (600, 400)])
 @pytest.mark.parametrize("mode", ["L", "RGB", "LA", "RGBA"])
 def test_every_picture_has_fingerprints_and_they_are_small(size, mode):
     found = fingerprints.take(samples.photo(*size, mode))

@@ -2,12 +2,15 @@
 
 import multiprocessing
 
+import pytest
+from hypothesis import settings
+
 from tests import fuzz
 from tests.unit import crafted, samples
 
 
 def test_broken_images_are_rendered_correctly_or_rejected_by_name() -> None:
-    findings = fuzz.run(seed=2026, cases=1000)
+    findings = fuzz.run(seed=2026, cases=10 * settings.default.max_examples)
 
     assert findings.bugs == []
     assert {format_name for format_name, _ in findings.outcomes} == {name for name, _ in fuzz.originals()}
@@ -18,6 +21,7 @@ def test_a_case_follows_from_its_seed_and_number() -> None:
     assert fuzz.broken(7, 42) != fuzz.broken(8, 42)
 
 
+@pytest.mark.slow
 def test_the_search_for_costs_measures_time_memory_and_outcome() -> None:
     files = [crafted.plain("TIFF", "1", 10_000, compression="group4"), samples.encoded("TIFF")]
 

@@ -243,7 +243,7 @@ def test_samples_of_unknown_range_are_rejected(mode):
 
 @pytest.mark.parametrize(("format_name", "mode"), [("PNG", "RGBA"), ("PNG", "P"), ("PNG", "I;16"), ("TIFF", "LA")])
 def test_a_large_picture_converted_in_strips_shows_no_seams(format_name, mode, monkeypatch):
-    monkeypatch.setattr("imagepipeline.rendering.resizing._STRIP_PIXELS", 7 * 600)
+    monkeypatch.setattr("imagepipeline.rendering.resizing._STRIP_PIXELS", 37 * 600)
     file = samples.encoded(format_name, mode, (600, 401))
 
     small = rendition(file, "small=60x60:png")

@@ -222,9 +222,17 @@ def test_each_rendition_has_its_stated_size():
             assert (image.format, image.size, name) == (one.format, (one.width, one.height), one.name)
 
 
-@pytest.mark.parametrize("size", [(1600, 1200), (1602, 1201), (999, 1333)])
-@pytest.mark.parametrize("side", [900, 500, 300, 77])
-@pytest.mark.parametrize("output", ["jpeg", "webp"])
+@pytest.mark.parametrize(
+    ("size", "side", "output"),
+    [
+        ((1600, 1200), 900, "jpeg"),
+        ((1602, 1201), 500, "jpeg"),
+        ((999, 1333), 300, "jpeg"),
+        ((1600, 1200), 77, "jpeg"),
+        ((999, 1333), 500, "webp"),
+        ((1602, 1201), 300, "webp"),
+    ],
+)
 def test_a_jpeg_decoded_at_a_smaller_scale_is_as_sharp_and_as_well_placed(size, side, output):
     # Rings as of a target: half a pixel off, or a filter too soft, shows along every edge.
     rings = Image.radial_gradient("L").resize(size).point([255 * (value // 30 % 2) for value in range(256)])
