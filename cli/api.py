@@ -18,6 +18,7 @@ from uuid import uuid4
 import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.exceptions import ConnectionError, HTTPClientError
 from botocore.httpsession import URLLib3Session
 
 PART_FROM = 8 * 2**20  # bytes; a larger file is sent in parts, of which each is read and repeated by itself
@@ -132,12 +133,22 @@ class Api:
             with file.open("rb") as source:
                 for part in missing:
                     source.seek((part["PartNumber"] - 1) * size)
-                    self._send(AWSRequest("PUT", part["Url"], data=source.read(part["Bytes"])))
+                    self._send_part(part["Url"], source.read(part["Bytes"]))
             answer = self._authorized(AWSRequest("POST", created["CompleteUrl"]), accepted=(202, 409))
             if answer.status_code == 202:
                 return
             missing = json.loads(answer.content)["Parts"]
-        raise Rejected(409, "S3 did not keep all parts")
+        raise Rejected(409, f"parts were still missing after they were sent {_ROUNDS} times")
+
+    def _send_part(self, url: str, data: bytes) -> None:
+        """Send a part. One that S3 did not take for the moment is missing afterwards, and sent again."""
+        try:
+            self._send(AWSRequest("PUT", url, data=data))
+        except (ConnectionError, HTTPClientError):
+            pass
+        except Rejected as error:
+            if error.status < 500:
+                raise
 
     # --------------------------------------------------------------------------------------------------------- requests
 
