@@ -1,6 +1,6 @@
 """What failed and why: in the table, in executions that ended early, and among the events that were not delivered."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from itertools import batched
 from typing import Self
 
 from cli.events import Event
-from cli.stack import Document, Record, Stack
+from cli.stack import KEYS_PER_READ, Document, Record, Stack
 from imagepipeline.analysis import LABELS, MODERATION, missing
 from imagepipeline.executions import PATIENCE
 from imagepipeline.keys import renditions_prefix
@@ -244,9 +244,8 @@ def _ended_early(
     stack: Stack, machine: str, now: datetime, explained: Collection[str] = ()
 ) -> Iterator[tuple[Document, Event, Record]]:
     """Executions that ended early, each with its event and the record that its key has now, which may be empty."""
-
     if machine == "ImagePipeline" and stack.is_express:
-        yield from _left_registered(stack)
+        yield from _with_records(stack, _left_registered(stack))
         return
 
     def described(arn: str) -> Document:
@@ -255,23 +254,34 @@ def _ended_early(
 
     arns = [arn for arn in _listed(stack, machine, now - LOOK_BACK) if arn not in explained]
     with ThreadPoolExecutor(_THREADS, "describe") as pool:
-        for execution in pool.map(described, arns):
-            try:
-                event = Event.parse(execution["input"])
-            except ValueError:  # somebody started the state machine by hand
-                continue
-            yield execution, event, stack.records([event.key]).get(event.key, {})
+        yield from _with_records(stack, pool.map(described, arns))
 
 
-def _left_registered(stack: Stack) -> Iterator[tuple[Document, Event, Record]]:
-    """Executions of an Express workflow that Sweep should have handed to Housekeeping, in the same form."""
+def _left_registered(stack: Stack) -> Iterator[Document]:
+    """Executions of an Express workflow that Sweep should have handed to Housekeeping, as Step Functions has others."""
     for registered, execution_input in stack.registered():
-        try:
-            event = Event.parse(execution_input)
-        except ValueError:  # somebody started the state machine by hand
-            continue
-        execution = {"executionArn": registered.arn, "status": "TIMED_OUT", "stopDate": registered.due()}
-        yield execution, event, stack.records([event.key]).get(event.key, {})
+        yield {
+            "executionArn": registered.arn,
+            "status": "TIMED_OUT",
+            "stopDate": registered.due(),
+            "input": execution_input,
+        }
+
+
+def _with_records(stack: Stack, executions: Iterable[Document]) -> Iterator[tuple[Document, Event, Record]]:
+    for batch in batched(executions, KEYS_PER_READ, strict=False):
+        events = [(execution, _event_of(execution)) for execution in batch]
+        records = stack.records(event.key for _, event in events if event)
+        for execution, event in events:
+            if event:
+                yield execution, event, records.get(event.key, {})
+
+
+def _event_of(execution: Document) -> Event | None:
+    try:
+        return Event.parse(execution["input"])
+    except ValueError:  # somebody started the state machine by hand
+        return None
 
 
 def _listed(stack: Stack, machine: str, after: datetime) -> Iterator[str]:
