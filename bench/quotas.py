@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cli import costs
 from imagepipeline.executions import LIMIT, RegisteredExecution
-from imagepipeline.sweep import MOST
+from imagepipeline.sweep import MOST_OVERDUE
 
 DEFINITION = Path(__file__).parents[1] / "statemachine" / "image_pipeline.asl.json"
 LAMBDA_THROTTLED = "Lambda.TooManyRequestsException"
@@ -270,7 +270,7 @@ class Simulation:
         self.images = [Image(arrived, machine.steps, arrived + limit) for arrived in arrivals]
         self._ended_early: list[tuple[float, int, Image]] = []  # a heap, by when they are to be resumed
         self.free = scenario.account.executions
-        self.most = MOST  # executions that one sweep resumes
+        self.most = MOST_OVERDUE  # executions that one sweep resumes
         account = scenario.account
         self.rekognition = [TokenBucket(account.calls, account.bucket) for _ in range(durations.questions)]
         self.answers = 0  # of Rekognition, each of which is billed

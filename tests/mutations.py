@@ -34,7 +34,7 @@ QUARANTINE = "layers/pipeline/src/imagepipeline/quarantine.py"
 DISCLOSURE = "layers/pipeline/src/imagepipeline/disclosure.py"
 INDEX = "layers/pipeline/src/imagepipeline/api/index.py"
 EXECUTIONS = "layers/pipeline/src/imagepipeline/executions.py"
-STUCK = "layers/pipeline/src/imagepipeline/stuck.py"
+SWEEP = "layers/pipeline/src/imagepipeline/sweep.py"
 STORE = "functions/store/app.py"
 READ_IMAGES = "functions/read_images/app.py"
 STATUS = "functions/status/app.py"
@@ -112,9 +112,9 @@ IN_PYTHON = [
     (CLEANUP, "except ServiceUnavailable as error:", "except ZeroDivisionError as error:"),
     (EXECUTIONS, "self.resumptions >= STUCK_AFTER or ", ""),
     (EXECUTIONS, " or now - self.due(overdue_after) > PATIENCE", ""),
-    (STUCK, ' if record["Status"] == "PROCESSING"', ""),
-    (STUCK, "if not arn.startswith(", "if False and not arn.startswith("),
-    (STUCK, ' and now - execution["stopDate"] > PATIENCE', ""),
+    (SWEEP, ' if record["Status"] == "PROCESSING"', ""),
+    (SWEEP, "if not arn.startswith(", "if False and not arn.startswith("),
+    (SWEEP, ' and now - execution["stopDate"] > PATIENCE', ""),
 ]
 
 

@@ -8,8 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagepipeline import aws, config
 from imagepipeline.executions import OVERDUE_AFTER
-from imagepipeline.stuck import find_stuck
-from imagepipeline.sweep import find_registered, hand_over
+from imagepipeline.sweep import find_registered, find_stuck, hand_over
 
 logger = Logger()
 metrics = Metrics()
@@ -27,11 +26,11 @@ def handler(event: dict, context: LambdaContext) -> dict:
     """
     if config.choice("WORKFLOW_TYPE", "STANDARD", "EXPRESS") == "EXPRESS":
         return _recover(timedelta(seconds=event.get("OverdueAfterSeconds", OVERDUE_AFTER.total_seconds())))
-    found = find_stuck(config.text("IMAGES_TABLE"), config.text("IMAGE_PIPELINE"), datetime.now(UTC))
-    metrics.add_metric(name="StuckRecords", unit=MetricUnit.Count, value=found.stuck)
+    examined, stuck = find_stuck(config.text("IMAGES_TABLE"), config.text("IMAGE_PIPELINE"), datetime.now(UTC))
+    metrics.add_metric(name="StuckRecords", unit=MetricUnit.Count, value=stuck)
     metrics.flush_metrics()
-    logger.info("swept", extra={"examined": found.examined, "stuck": found.stuck})
-    return {"Examined": found.examined, "Stuck": found.stuck}
+    logger.info("swept", extra={"examined": examined, "stuck": stuck})
+    return {"Examined": examined, "Stuck": stuck}
 
 
 def _recover(overdue_after: timedelta) -> dict:

@@ -250,7 +250,7 @@ def test_an_image_that_the_index_shows_too_late_is_not_stuck(standard):
 
 
 def test_the_oldest_images_are_examined_when_many_wait(standard, monkeypatch):
-    monkeypatch.setattr("imagepipeline.stuck.MOST", 10)
+    monkeypatch.setattr("imagepipeline.sweep.MOST_RECORDS", 10)
     for number in range(11):
         processing(f"uploads/{number}", execution("gone"), received=timedelta(hours=1, minutes=number))
     standard[execution("running")] = {"status": "RUNNING"}

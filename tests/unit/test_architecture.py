@@ -31,7 +31,6 @@ EDGE = {
         "pausing",
         "api.decisions",
         "sweep",
-        "stuck",
         "api.index",
         "api.storage",
     )
