@@ -233,6 +233,16 @@ def assign_all_at_once(_original: Callable, state_def: dict, raw_input: object, 
     ctx["variables"].update(values)
 
 
+@patch(stepfunctions, "_apply_output_path(state_def, data, ctx)")
+def evaluate_the_output_of_succeed(
+    original: Callable, state_def: dict, data: object, ctx: dict | None = None
+) -> object:
+    """A Succeed state evaluates its Output. MiniStack evaluates that of other states only."""
+    if state_def.get("Type") == "Succeed" and "Output" in state_def:
+        return stepfunctions._apply_jsonata_template(state_def["Output"], data, ctx)
+    return original(state_def, data, ctx)
+
+
 _PUBLISH = "arn:aws:states:::sns:publish"
 
 

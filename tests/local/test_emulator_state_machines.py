@@ -260,6 +260,17 @@ def test_an_assign_uses_the_variables_from_before_the_state(patched: Emulated):
     assert json.loads(execution["output"]) == [2, 1]
 
 
+def test_a_succeed_state_evaluates_its_output(patched: Emulated):
+    states = {
+        "Set": {"Type": "Pass", "Assign": {"outcome": "REJECTED"}, "Next": "Rejected"},
+        "Rejected": {"Type": "Succeed", "Output": {"Outcome": "{% $outcome %}"}},
+    }
+
+    execution = patched.run(patched.state_machine({"QueryLanguage": "JSONata", "StartAt": "Set", "States": states}))
+
+    assert json.loads(execution["output"]) == {"Outcome": "REJECTED"}
+
+
 def test_starting_another_execution_of_the_same_name_raises_awss_error(patched: Emulated):
     child = patched.state_machine({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
     start = {
