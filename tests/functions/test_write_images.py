@@ -64,6 +64,13 @@ def test_a_form_holds_s3_to_exactly_the_key_the_type_and_the_size():
     assert not [condition for condition in policy["conditions"] if "starts-with" in condition]
 
 
+@pytest.mark.parametrize("name", ["Screenshot 3.21.45\u202fPM.png", "👨\u200d👩\u200d👧.png"], ids=["macOS", "emoji"])
+def test_names_with_rare_spaces_and_joined_emoji_are_accepted(name):
+    status, created = create(Filename=name)
+
+    assert (status, created["Key"].endswith(f"/{name}")) == (201, True)
+
+
 def test_the_status_url_asks_for_the_key_of_the_upload():
     _, created = create(Filename="a b&c.jpg")
 

@@ -8,6 +8,7 @@ from imagepipeline.api.http import Refused
 from imagepipeline.errors import UnsupportedFormat
 from imagepipeline.keys import MAX_KEY_BYTES, UPLOADS_PREFIX
 from imagepipeline.models import JsonObject
+from imagepipeline.printable import printable
 from imagepipeline.probing.formats import START_BYTES, recognise
 
 MEMBERS = frozenset({"Filename", "ContentType", "Bytes", "Overwrite", "Multipart"})
@@ -72,7 +73,7 @@ def new_key(filename: object, unique: str, overwrite: bool) -> str:
         raise Refused(400, f"Filename must be a text of 1 to {MAX_FILENAME_BYTES} bytes in UTF-8")
     if len(filename.encode()) > MAX_FILENAME_BYTES:
         raise Refused(400, f"Filename must have at most {MAX_FILENAME_BYTES} bytes in UTF-8")
-    if not filename.isprintable():
+    if printable(filename) != filename:
         raise Refused(400, "Filename must have no control, formatting or other unprintable characters")
     if any(part in ("", ".", "..") for part in filename.split("/")):
         raise Refused(
