@@ -78,10 +78,10 @@ class _Drain:
         """Start what waits, until the queue is empty and settled. An error ends all threads."""
         try:
             while not self._stop.is_set():
-                messages = [found for found in self._receive() if found["MessageId"] not in self.foreign]
-                if not messages and time.monotonic() >= self._settled_at:
+                received = self._receive()
+                if not received and time.monotonic() >= self._settled_at:
                     return
-                self._start(messages)
+                self._start([message for message in received if message["MessageId"] not in self.foreign])
         except BaseException:
             self._stop.set()
             raise

@@ -141,6 +141,16 @@ def test_a_message_that_is_no_event_stays_and_is_counted(stack: Stack):
     assert pausing.waiting(stack) == 1
 
 
+def test_an_upload_behind_messages_that_are_no_events_is_started(stack: Stack, monkeypatch: pytest.MonkeyPatch):
+    send(stack, "a")
+    [event] = stack.sqs.receive_message(QueueUrl=stack.outputs["PausedUploadsQueue"])["Messages"]
+    foreign = event | {"MessageId": "foreign", "Body": "hello"}
+    batches = iter([[foreign], [foreign], [event], []])  # SQS returns what it has hidden for a minute once more
+    monkeypatch.setattr(pausing._Drain, "_receive", lambda self: next(batches))
+
+    assert pausing.release(stack, threading.Event(), lambda started: None, settling=0) == (1, 1)
+
+
 def test_the_command_says_what_waits_and_how_to_go_on(stack: Stack, capsys):
     assert main(["pause", "--stack", "photos", "--json"]) == 0
     send(stack, "a", "b")
