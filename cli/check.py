@@ -218,7 +218,7 @@ class _Trial:
         raise Skipped(f"--keep: everything is left under {self._prefix}")
 
     def clean_up(self) -> str:
-        """Delete every upload, wait until the pipeline has removed what came of them, and remove the rest.
+        """Delete every upload, wait until the pipeline has removed records and renditions, and remove the rest.
 
         Raises Broken if there was a rest, and does nothing the second time.
         """
@@ -538,7 +538,7 @@ class _Trial:
         return float(delay.total_seconds())
 
     def _answer_paths(self) -> None:
-        """How the status API's gateway hands on each odd name, encoded once and twice."""
+        """What API Gateway makes of each odd name in a path, encoded once and twice."""
 
         def outcome(key: str, encoded: str) -> str:
             answer = self._api.by_path(encoded)

@@ -216,7 +216,7 @@ def estimate(question: Question, measured: Document, prices: Prices) -> Estimate
     add("SNS", "publish requests", images, "sns_publish")
     add("SNS", "e-mails", images * question.mail, "sns_email")
 
-    # --------------------------------------------------------------------------------------------------------- sight
+    # ------------------------------------------------------------------------------------------ monitoring, Rekognition
     log_gb = (images * upload["LogBytes"] + deletions * deletion["LogBytes"]) / GB
     add("CloudWatch", "logs", log_gb, "logs_gb")
     add("CloudWatch", "logs kept for a month", log_gb, "logs_gb_month")

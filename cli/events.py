@@ -15,7 +15,7 @@ _REASON = "Redrive"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, and what the pipeline makes of it."""
+    """One event, and the state machine that processes it."""
 
     document: Document  # as EventBridge delivers it
     machine: str  # the stack's output that names the state machine for this event

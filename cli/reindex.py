@@ -1,4 +1,4 @@
-"""Derives the index table again: for records older than it, and after changes that the index function gave up."""
+"""Builds the index table again: for records that are older than it, and after changes that failed to be indexed."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +33,7 @@ def reindex(stack: Stack, now: datetime, on_progress: Callable[[str], object] = 
     record, in the attribute `ReindexedAt`, makes it do so. That also restores an entry that was removed here although
     its record had gained it again.
     """
-    # What the function gave up before now is made up for; what it gives up from now on raises the alarm again.
+    # This makes up for all changes that the function has failed to index. One that fails from now on raises the alarm.
     _purge(stack)
     removed = 0
     for entries in _entries(stack):

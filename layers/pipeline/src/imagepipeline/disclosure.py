@@ -1,4 +1,4 @@
-"""What the status endpoint tells people who have proved nothing about themselves."""
+"""What the status endpoint shows to callers whom it does not authorize."""
 
 from imagepipeline.models import JsonObject
 from imagepipeline.quarantine import HELD
@@ -12,15 +12,15 @@ _PUBLIC = (
 def public(record: JsonObject) -> JsonObject:
     """The part of a record that anyone who knows the upload's name may see.
 
-    The reason of a rejection is about the file, and its uploader's to know. The message of a failure may quote AWS,
-    with ARNs and request ids, so a failure has only its error's name. What is in an image that is held, its moderator
-    decides about.
+    The reason of a rejection is about the file, and its uploader needs it. The message of a failure may quote AWS, with
+    ARNs and request ids, so of a failure only the error's name is shown. Of a held image, labels and renditions are not
+    shown before a moderator decides.
     """
-    told = {name: record[name] for name in _PUBLIC if name in record}
+    shown = {name: record[name] for name in _PUBLIC if name in record}
     if record["Status"] == HELD:
-        return {name: value for name, value in told.items() if name not in ("Labels", "Renditions")}
+        return {name: value for name, value in shown.items() if name not in ("Labels", "Renditions")}
     if record["Status"] == "REJECTED":
-        told["Error"] = record["Error"]
+        shown["Error"] = record["Error"]
     if record["Status"] == "FAILED":
-        told["Error"] = {"Name": record["Error"]["Name"]}
-    return told
+        shown["Error"] = {"Name": record["Error"]["Name"]}
+    return shown

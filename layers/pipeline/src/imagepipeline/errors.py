@@ -103,11 +103,11 @@ class Superseded(PipelineError):
         super().__init__("a newer upload or a deletion has taken over the key")
 
 
-# --------------------------------------------------------- S3 does not give the object out: FAILED, after one attempt
+# ----------------------------------------------------------- S3 does not return the object: FAILED, after one attempt
 
 
 class ObjectUnreadable(PipelineError):
-    """Base of the reasons why S3 has the object and does not give it out: until someone acts, it will not."""
+    """Base of the reasons why S3 does not return an object that exists. Until somebody acts, retries would fail too."""
 
 
 class EncryptedWithUnavailableKey(ObjectUnreadable):

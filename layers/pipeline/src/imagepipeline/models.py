@@ -71,7 +71,7 @@ class Header:
     bit_depth: int = 8  # bits a channel
     color_mode: str = "RGB"  # "L", "LA", "RGB", "RGBA", "P", "CMYK", "YCCK" ...: Pillow's names where it has one
     progressive: bool = False  # interlaced, or in several scans: no part of it is done before the whole is read
-    orientation: int = 1  # EXIF's 1 to 8, where the container itself has it (AVIF, HEIC); elsewhere EXIF tells
+    orientation: int = 1  # EXIF's 1 to 8, if the container states it (AVIF, HEIC); otherwise the EXIF block does
 
     @property
     def pixels(self) -> int:

@@ -77,7 +77,7 @@ class UploadedObject:
             raise
 
     def _is_encrypted_with_kms(self) -> bool:
-        """Whether the object's metadata, which S3 gives out without its key, says so. Not every denial names KMS."""
+        """Whether the object's metadata says so, which S3 returns without the key. Not every denial names KMS."""
         try:
             head: JsonObject = aws.client("s3").head_object(**self._which)
         except ClientError:

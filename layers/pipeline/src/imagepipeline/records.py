@@ -46,7 +46,7 @@ def completed(
 
 
 def held(record: JsonObject, reason: JsonObject) -> JsonObject:
-    """The record of an image that was processed, and that nobody is shown until a moderator decides."""
+    """The record of an image that was processed, and is not shown until a moderator decides."""
     return record | {"Status": HELD, "HeldBecause": reason}
 
 

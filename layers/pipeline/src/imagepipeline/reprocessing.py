@@ -53,7 +53,7 @@ def decide(
         return Decision.IN_PROGRESS
     if run and belongs_to(run, record):
         return Decision.PROCESS if record["Status"] == "FAILED" else Decision.DONE
-    if record.get("Error", {}).get("Name") == "RejectedByModerator":  # who alone takes that back, by a redrive
+    if record.get("Error", {}).get("Name") == "RejectedByModerator":  # to reverse that, a moderator redrives the image
         return Decision.NOT_SELECTED
     if lacks_renditions(record, specs):
         return _chosen({Selection.ALL, Selection.MISSING_RENDITIONS}, selections)

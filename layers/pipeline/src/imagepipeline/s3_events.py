@@ -1,4 +1,4 @@
-"""S3's events as EventBridge delivers them, for whoever has to stand in for S3. Pure, standard library only.
+"""Builds events as S3 sends them to EventBridge, where S3 sends none. Pure, standard library only.
 
 S3 sends no event when a deletion uncovers an older version, nor when an operator asks for an image to be processed
 again. https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html describes the structure.

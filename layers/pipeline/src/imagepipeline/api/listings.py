@@ -97,7 +97,7 @@ class Listing:
         return confidence is not None and confidence >= self.min_confidence
 
     def cursor(self, position: Position) -> str:
-        """What continues this listing after a position: opaque to clients, and of no use for another listing."""
+        """The cursor that continues this listing after a position: opaque to clients, and invalid for other listings."""
         text = json.dumps(position).encode()
         return base64.urlsafe_b64encode(self._checksum(text) + text).decode().rstrip("=")
 
@@ -113,7 +113,7 @@ class Listing:
         return Position(*json.loads(text))
 
     def _checksum(self, text: bytes) -> bytes:
-        # This is no signature: whoever forges a cursor gets the page of a listing that he may read anyway.
+        # No signature is needed: a forged cursor leads to nothing that its caller may not list anyway.
         asked = json.dumps(
             [self.status, self.label, self.min_confidence, self.prefix, self.earliest, self.latest]
         ).encode()
