@@ -7,8 +7,9 @@ from functions.read_images import app
 from imagepipeline import aws
 from imagepipeline.api import index
 from imagepipeline.items import to_item
+from imagepipeline.lists import ALL, Entry, position
 from tests.functions.contract import check_response
-from tests.functions.deployed import IMAGES_TABLE, invoke, put, remove, sample
+from tests.functions.deployed import IMAGES_TABLE, INDEX_TABLE, invoke, put, remove, sample
 from tests.functions.test_status import COMPLETED, FAILED, HELD, PROCESSING, REJECTED
 from tests.in_memory import refuse
 
@@ -273,6 +274,14 @@ def test_a_deleted_image_is_in_no_list_although_its_entries_remain():
     aws.client("dynamodb").delete_item(TableName=IMAGES_TABLE, Key={"ImageKey": {"S": "uploads/00000.jpg"}})
 
     assert keys(ask(label="Cat")) == keys(ask()) == keys(ask(status="COMPLETED")) == []
+
+
+def test_an_image_that_is_in_a_list_twice_while_it_is_indexed_is_shown_once():
+    earlier = Entry(ALL, position("2026-11-20T00:00:00Z", "uploads/00000.jpg"), "uploads/00000.jpg")
+    put(image(0))
+    aws.client("dynamodb").put_item(TableName=INDEX_TABLE, Item=earlier.item)
+
+    assert keys(ask()) == ["uploads/00000.jpg"]
 
 
 def put_unindexed(record: dict) -> None:

@@ -96,7 +96,9 @@ def find_all(table: str, image_keys: Sequence[str], attributes: Sequence[str] = 
 
     With `attributes`, the records have only these.
     """
-    request: JsonObject = {"Keys": [{"ImageKey": {"S": key}} for key in image_keys], "ConsistentRead": True}
+    # DynamoDB refuses a key that comes twice, as that of an image does while its entries in the index change.
+    keys = [{"ImageKey": {"S": key}} for key in dict.fromkeys(image_keys)]
+    request: JsonObject = {"Keys": keys, "ConsistentRead": True}
     if attributes:
         request["ProjectionExpression"] = ", ".join(f"#{name}" for name in attributes)
         request["ExpressionAttributeNames"] = {f"#{name}": name for name in attributes}

@@ -97,7 +97,7 @@ class Listing:
         return confidence is not None and confidence >= self.min_confidence
 
     def cursor(self, position: Position) -> str:
-        """The cursor that continues this listing after a position: opaque to clients, and invalid for other listings."""
+        """The cursor of a position in this listing: opaque to clients, and invalid for other listings."""
         text = json.dumps(position).encode()
         return base64.urlsafe_b64encode(self._checksum(text) + text).decode().rstrip("=")
 
