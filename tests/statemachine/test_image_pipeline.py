@@ -164,6 +164,13 @@ SCENARIOS = [
         "FAILED",
     ),
     Scenario(
+        "a failure that cannot be recorded, and that SNS accepts at the second attempt",
+        "PROCESSING",
+        ("FAILURE",),
+        {"thumbnails": 3 * [CRASH], "dynamodb:updateItem": 7 * [BUSY_TABLE], "sns:publish": [BUSY_TOPIC]},
+        "FAILED",
+    ),
+    Scenario(
         "a rejection that cannot be recorded",
         "PROCESSING",
         ("FAILURE",),
