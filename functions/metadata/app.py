@@ -90,7 +90,8 @@ def ask(missing: dict[Analysis, dict], rendition: Rendition, picture: dict) -> t
     if not missing:
         return {}, {}
     new, failures = rekognition.ask(missing, rekognition.image_of(config.text("THUMBNAILS_BUCKET"), rendition))
-    if "Faces" in new and specs()[rendition.name].fit == "cover":
+    spec = specs().get(rendition.name)  # None if Renditions was changed while the image waited
+    if "Faces" in new and not (spec and spec.fit == "inside"):
         shown = analysis.visible((picture["Width"], picture["Height"]), rendition.size)
         new["Faces"] = analysis.in_picture(new["Faces"], shown)
     return new, failures

@@ -236,8 +236,9 @@ def test_rekognition_is_asked_everything_at_the_same_time(everything):
     assert metadata()["Faces"] == [FACE]
 
 
-def test_faces_in_a_crop_are_placed_in_the_whole_picture(everything, setting):
-    setting("RENDITIONS", "card=200x200:cover")
+@pytest.mark.parametrize("configured", ["card=200x200:cover", "medium=640x480"])
+def test_faces_in_a_crop_are_placed_in_the_whole_picture(everything, setting, configured):
+    setting("RENDITIONS", configured)  # perhaps after the rendition was created
 
     described = metadata({"card": rendition("card", 200, 200)})
 
