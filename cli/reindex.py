@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from cli.problems import code
 from cli.stack import KEYS_PER_READ, MAX_CONNECTIONS, Document, Stack
-from imagepipeline.lists import lists_of, position
+from imagepipeline import lists
 from imagepipeline.models import timestamp
 
 STATUSES = ("PROCESSING", "COMPLETED", "HELD", "REJECTED", "FAILED")
@@ -67,13 +67,9 @@ def _unfounded(stack: Stack, entries: Iterable[Document]) -> list[Document]:
     records = stack.records((entry["ImageKey"]["S"] for entry in entries), consistent=True)
     unfounded = []
     for entry in entries:
-        record = records.get(entry["ImageKey"]["S"])
-        if (
-            record is None
-            or entry["ListName"]["S"] not in lists_of(record)
-            or entry["Position"]["S"] != position(record["ReceivedAt"], record["ImageKey"])
-        ):
-            unfounded.append({"ListName": entry["ListName"], "Position": entry["Position"]})
+        key = {"ListName": entry["ListName"], "Position": entry["Position"]}
+        if all(key != wanted.key for wanted in lists.entries(records.get(entry["ImageKey"]["S"]))):
+            unfounded.append(key)
     return unfounded
 
 

@@ -52,6 +52,13 @@ def test_an_entry_that_no_record_accounts_for_is_removed(stack: Stack, unfounded
     assert entries(stack) == {("all", KEY), ("label#cat", KEY)}
 
 
+def test_a_record_that_somebody_wrote_by_hand_is_in_no_list(stack: Stack) -> None:
+    stack.dynamodb.put_item(TableName=stack.outputs["ImagesTable"], Item={"ImageKey": {"S": KEY}})
+    add(stack, "all")
+
+    assert reindex(stack, NOW).removed == 1
+
+
 def test_a_record_that_is_removed_meanwhile_stays_removed(stack: Stack) -> None:
     write(stack, KEY)
     remove = {"TableName": stack.outputs["ImagesTable"], "Key": {"ImageKey": {"S": KEY}}}
