@@ -18,7 +18,7 @@ from uuid import uuid4
 import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
-from botocore.exceptions import ConnectionError, HTTPClientError
+from botocore.exceptions import ConnectionError, HTTPClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 
 PART_FROM = 8 * 2**20  # bytes; a larger file is sent in parts, of which each is read and repeated by itself
@@ -43,10 +43,10 @@ class Rejected(Exception):
 
 
 def signed(session: boto3.Session) -> Authorize:
-    """Signs requests with the session's credentials, for ProductApiAuthorization=AWS_IAM."""
+    """Signs requests with the session's credentials, for an API with AWS_IAM. Raises NoCredentialsError without any."""
     credentials = session.get_credentials()
     if credentials is None:
-        raise ValueError("the session has no credentials")
+        raise NoCredentialsError
     return SigV4Auth(credentials, "execute-api", session.region_name).add_auth
 
 

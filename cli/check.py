@@ -20,6 +20,7 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 
 from cli import events, pictures, samples
+from cli.api import signed
 from cli.files import Item
 from cli.following import TERMINAL, Result
 from cli.notices import Notices
@@ -140,10 +141,9 @@ class _Trial:
         self.answers: list[Answer] = []
         self._stack = stack
         self._notices = notices
+        needs_signature = stack.parameters.get("ApiAuthorization") == "AWS_IAM"
         self._api = StatusApi(
-            stack.outputs["ImageStatusApiEndpoint"],
-            stack.session,
-            signed=stack.parameters.get("ApiAuthorization") == "AWS_IAM",
+            stack.outputs["ImageStatusApiEndpoint"], signed(stack.session) if needs_signature else None
         )
         self._prefix = prefix
         self._photos = photos

@@ -4,13 +4,12 @@ import json
 from dataclasses import dataclass
 from urllib.parse import quote
 
-import boto3
-from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import NoCredentialsError
 from botocore.httpsession import URLLib3Session
 
-_EXACT_IN_PATH = frozenset("%?")  # an HTTP API does not hand these on as they are
+from cli.api import Authorize
+
+_CHANGED_IN_PATH = frozenset("%?")  # characters that an HTTP API does not pass on as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +23,9 @@ class Answer:
 class StatusApi:
     """Requests the status of images, signed if the API asks for that."""
 
-    def __init__(self, endpoint: str, session: boto3.Session, *, signed: bool) -> None:
+    def __init__(self, endpoint: str, authorize: Authorize | None) -> None:
         self._endpoint = endpoint
-        self._session = session
-        self._signed = signed
+        self._authorize = authorize
         self._http = URLLib3Session(timeout=30)
         self._takes_query: bool | None = None  # whether it answers ?key=, which older stacks do not
 
@@ -37,7 +35,7 @@ class StatusApi:
             self._takes_query = self.get(f"/images/status?key={quote(key, safe='')}").status != 400
         if self._takes_query:
             return self.get(f"/images/status?key={quote(key, safe='')}")
-        return None if _EXACT_IN_PATH & set(key) else self.by_path(quote(key))
+        return None if _CHANGED_IN_PATH & set(key) else self.by_path(quote(key))
 
     def by_path(self, encoded_key: str) -> Answer:
         """The answer for a key in the path, encoded in any way."""
@@ -46,11 +44,8 @@ class StatusApi:
     def get(self, target: str, *, unsigned: bool = False) -> Answer:
         """The answer to GET `target`, a path and query as they are sent. Raises botocore's errors of a connection."""
         request = AWSRequest("GET", self._endpoint + target)
-        if self._signed and not unsigned:
-            credentials = self._session.get_credentials()
-            if credentials is None:
-                raise NoCredentialsError
-            SigV4Auth(credentials, "execute-api", self._session.region_name).add_auth(request)
+        if self._authorize and not unsigned:
+            self._authorize(request)
         response = self._http.send(request.prepare())
         try:
             body = json.loads(response.content)
