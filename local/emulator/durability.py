@@ -176,7 +176,7 @@ def _take_snapshots() -> None:
     while _wanted.wait():
         time.sleep(pause)
         _wanted.clear()
-        started = time.monotonic()
+        started = time.thread_time()
         for service, get_state in app._build_persistence_save_dict().items():
             state = _serialized(service, get_state)
             if hash(state) != written.get(service):
@@ -184,7 +184,7 @@ def _take_snapshots() -> None:
                 half.write_text(state)
                 half.rename(STATE_DIR / f"{service}.json")
                 written[service] = hash(state)
-        pause = max(SHORTEST_PAUSE_SECONDS, (time.monotonic() - started) / LARGEST_SHARE)
+        pause = max(SHORTEST_PAUSE_SECONDS, (time.thread_time() - started) / LARGEST_SHARE)
 
 
 def _serialized(service: str, get_state: Callable) -> str:

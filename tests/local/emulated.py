@@ -131,10 +131,36 @@ class Emulated:
             sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(allow | {"Resource": queue_arn(url)})})
         return url
 
+    def watch(self, pattern: dict) -> str:
+        """The URL of a new queue that receives EventBridge's events of a pattern."""
+        queue, events, rule = self.queue("events.amazonaws.com"), self.client("events"), f"rule-{uuid4().hex}"
+        events.put_rule(Name=rule, EventPattern=json.dumps(pattern))
+        events.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": queue_arn(queue)}])
+        return queue
+
+    def table(self, **settings: object) -> dict:
+        """The description of a new table with the key ImageKey."""
+        created = self.client("dynamodb").create_table(
+            TableName=f"table-{uuid4().hex}",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "ImageKey", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "ImageKey", "AttributeType": "S"}],
+            **settings,
+        )
+        return created["TableDescription"]
+
     def received(self, queue: str) -> dict:
         """The next message of a queue."""
         receive = self.client("sqs").receive_message
         return self.eventually(lambda: receive(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages"))[0]
+
+
+NOTHING = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
+
+
+def waiting(seconds: int) -> dict:
+    """The definition of a state machine that waits."""
+    return {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": seconds, "End": True}}}
 
 
 def policy(*statements: dict) -> str:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.local.emulated import ACCOUNT, REGION, Emulated
+from tests.local.emulated import ACCOUNT, NOTHING, REGION, Emulated, waiting
 
 EXECUTIONS = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:*"
 MACHINES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:*"
@@ -142,8 +142,7 @@ def test_stopping_a_map_stops_its_children_and_starts_no_further_ones(patched: E
 
 def test_a_running_execution_is_not_started_twice_by_name(patched: Emulated):
     client = patched.client("stepfunctions")
-    wait = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 2, "End": True}}}
-    machine = patched.state_machine(wait)
+    machine = patched.state_machine(waiting(2))
 
     first = client.start_execution(stateMachineArn=machine, name="once", input="{}")
     second = client.start_execution(stateMachineArn=machine, name="once", input="{}")
@@ -156,7 +155,7 @@ def test_a_running_execution_is_not_started_twice_by_name(patched: Emulated):
         client.start_execution(stateMachineArn=machine, name="once", input="{}")
 
 
-def waiting(machine: str) -> dict:
+def waiting_for(machine: str) -> dict:
     """A definition that starts an execution and waits for its end."""
     arguments = {"StateMachineArn": machine, "Input": "{% $states.input %}"}
     resource = "arn:aws:states:::states:startExecution.sync:2"
@@ -168,7 +167,7 @@ def test_the_failure_of_an_execution_waited_for_describes_it(patched: Emulated):
     fail = {"StartAt": "Fail", "States": {"Fail": {"Type": "Fail", "Error": "Broken", "Cause": "on purpose"}}}
     nested = patched.state_machine(fail)
 
-    execution = patched.run(patched.state_machine(waiting(nested), START, WAIT))
+    execution = patched.run(patched.state_machine(waiting_for(nested), START, WAIT))
 
     assert execution["error"] == "States.TaskFailed"
     described = json.loads(execution["cause"])
@@ -179,11 +178,9 @@ def test_the_failure_of_an_execution_waited_for_describes_it(patched: Emulated):
 @pytest.mark.parametrize(("may_stop", "status"), [(True, "ABORTED"), (False, "SUCCEEDED")])
 def test_stopping_an_execution_stops_what_it_waits_for_if_it_may(emulator: Emulated, may_stop: bool, status: str):
     client = emulator.client("stepfunctions")
-    nested = emulator.state_machine(
-        {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 1, "End": True}}}
-    )
+    nested = emulator.state_machine(waiting(1))
     stop = {"Effect": "Allow", "Action": "states:StopExecution", "Resource": EXECUTIONS}
-    execution = emulator.start(emulator.state_machine(waiting(nested), START, WAIT, *([stop] if may_stop else [])))
+    execution = emulator.start(emulator.state_machine(waiting_for(nested), START, WAIT, *([stop] if may_stop else [])))
     [started] = emulator.eventually(lambda: client.list_executions(stateMachineArn=nested)["executions"])
 
     client.stop_execution(executionArn=execution)
@@ -192,10 +189,10 @@ def test_stopping_an_execution_stops_what_it_waits_for_if_it_may(emulator: Emula
 
 
 def test_waiting_for_an_execution_needs_a_rule(emulator: Emulated):
-    nested = emulator.state_machine({"StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "End": True}}})
+    nested = emulator.state_machine(NOTHING)
     without = WAIT | {"Action": ["states:DescribeExecution"]}
 
-    execution = emulator.run(emulator.state_machine(waiting(nested), START, without))
+    execution = emulator.run(emulator.state_machine(waiting_for(nested), START, without))
 
     assert "is not authorized to perform events:PutTargets" in execution["cause"]
 
@@ -203,15 +200,12 @@ def test_waiting_for_an_execution_needs_a_rule(emulator: Emulated):
 @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
 def test_an_express_execution_is_waited_for_and_no_failure_of_the_task(emulator: Emulated, status: str):
     last = {"Type": "Fail", "Error": "Broken"} if status == "FAILED" else {"Type": "Pass", "End": True}
-    name, role = f"machine-{uuid4().hex}", emulator.role()
-    created = emulator.client("stepfunctions").create_state_machine(
-        name=name, type="EXPRESS", roleArn=role, definition=json.dumps({"StartAt": "Last", "States": {"Last": last}})
-    )
-    definition = waiting(created["stateMachineArn"])
+    express = emulator.state_machine({"StartAt": "Last", "States": {"Last": last}}, workflow="EXPRESS")
+    definition = waiting_for(express)
     task = definition["States"]["Wait"]
     task["Resource"] = "arn:aws:states:::aws-sdk:sfn:startSyncExecution"
     task["Arguments"]["Input"] = "{% $string($states.input) %}"
-    start = {"Effect": "Allow", "Action": "states:StartSyncExecution", "Resource": created["stateMachineArn"]}
+    start = {"Effect": "Allow", "Action": "states:StartSyncExecution", "Resource": express}
 
     execution = emulator.run(emulator.state_machine(definition, start), {"Of": "mine"})
     refused = emulator.run(emulator.state_machine(definition, START), {"Of": "mine"})

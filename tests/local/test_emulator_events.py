@@ -5,24 +5,19 @@ from uuid import uuid4
 
 import pytest
 
-from tests.local.emulated import ACCOUNT, REGION, Emulated, queue_arn
+from tests.local.emulated import ACCOUNT, NOTHING, REGION, Emulated, queue_arn
 
-NOTHING = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
 GONE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:gone"
 
 
 @pytest.fixture
 def watched(patched: Emulated) -> tuple[str, str]:
     """A versioned bucket, and a queue that receives its events from EventBridge."""
-    s3, events = patched.client("s3"), patched.client("events")
-    bucket = f"bucket-{uuid4().hex}"
+    s3, bucket = patched.client("s3"), f"bucket-{uuid4().hex}"
     s3.create_bucket(Bucket=bucket)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}})
-    queue = patched.queue("events.amazonaws.com")
-    events.put_rule(Name=bucket, EventPattern=json.dumps({"detail": {"bucket": {"name": [bucket]}}}))
-    events.put_targets(Rule=bucket, Targets=[{"Id": "queue", "Arn": queue_arn(queue)}])
-    return bucket, queue
+    return bucket, patched.watch({"detail": {"bucket": {"name": [bucket]}}})
 
 
 def test_events_contain_the_objects_version_and_deletions_no_size(patched: Emulated, watched: tuple[str, str]):

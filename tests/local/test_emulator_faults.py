@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.faults import Faults
-from tests.local.emulated import Emulated, queue_arn
+from tests.local.emulated import NOTHING, Emulated, queue_arn
 
 
 @pytest.fixture
@@ -20,34 +20,27 @@ def faults(emulator: Emulated) -> Iterator[Faults]:
 
 
 @pytest.mark.parametrize(
-    ("fault", "error"),
+    ("fault", "error", "works"),
     [
-        ("crash", "Runtime.ExitError"),
-        ("timeout", "Sandbox.Timedout"),
-        ("error", "Lambda.ServiceException"),
-        ("denied", "Lambda.AccessDeniedException"),
+        ("crash", "Runtime.ExitError", False),
+        ("crash-late", "Runtime.ExitError", True),
+        ("timeout", "Sandbox.Timedout", True),
+        ("error", "Lambda.ServiceException", False),
+        ("denied", "Lambda.AccessDeniedException", False),
     ],
 )
-def test_a_function_fails_as_often_as_requested(emulator: Emulated, faults: Faults, fault: str, error: str):
-    function = emulator.function("def handler(event, context): return 'ran'")
-    faults.ask(f"lambda:{function.rsplit(':', 1)[-1]}", fault, times=2)
-
-    outcomes = [emulator.invoke(function) for _ in range(3)]
-
-    assert [outcome["errorType"] for outcome in outcomes[:2]] == [error, error]
-    assert outcomes[2] == "ran"
-    assert faults.left() == []
-
-
-def test_a_function_that_crashes_late_has_done_its_work(emulator: Emulated, faults: Faults):
+def test_a_function_fails_as_often_as_requested(
+    emulator: Emulated, faults: Faults, fault: str, error: str, works: bool
+):
     code = "count = 0\ndef handler(event, context):\n    global count\n    count += 1\n    return count"
     function = emulator.function(code)
-    faults.ask(f"lambda:{function.rsplit(':', 1)[-1]}", "crash-late")
+    faults.ask(f"lambda:{function.rsplit(':', 1)[-1]}", fault, times=2)
 
-    crashed, then = emulator.invoke(function), emulator.invoke(function)
+    *failed, count = [emulator.invoke(function) for _ in range(3)]
 
-    assert crashed["errorType"] == "Runtime.ExitError"
-    assert then == 2
+    assert [outcome["errorType"] for outcome in failed] == [error, error]
+    assert count == (3 if works else 1)
+    assert faults.left() == []
 
 
 def test_a_throttled_function_raises_awss_exception(emulator: Emulated, faults: Faults):
@@ -97,7 +90,7 @@ def test_a_task_fails_with_the_error_name_of_its_integration(emulator: Emulated,
 
 def test_eventbridge_can_fail_to_start_a_state_machine(emulator: Emulated, faults: Faults):
     events, source = emulator.client("events"), f"source-{uuid4().hex}"
-    machine = emulator.state_machine({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+    machine = emulator.state_machine(NOTHING)
     dlq = emulator.queue("events.amazonaws.com")
     allow = {"Effect": "Allow", "Action": "states:StartExecution", "Resource": machine}
     events.put_rule(Name=source, EventPattern=json.dumps({"source": [source]}))

@@ -16,7 +16,7 @@ from ministack.services import stepfunctions
 
 from local.emulator import upstream
 from local.emulator.upstream import UpstreamChanged
-from tests.local.emulated import Emulated, Launched, launch, queue_arn
+from tests.local.emulated import NOTHING, Emulated, Launched, launch, queue_arn, waiting
 
 SLEEPING = """
 import os, subprocess, time
@@ -70,8 +70,7 @@ def test_a_stop_leaves_no_process_port_or_temporary_file(launched: Launched, tmp
 
 
 def test_a_stop_does_not_wait_for_a_map(launched: Launched):
-    waiting = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}}
-    states = {"Map": {"Type": "Map", "ItemsPath": "$.Items", "ItemProcessor": waiting, "End": True}}
+    states = {"Map": {"Type": "Map", "ItemsPath": "$.Items", "ItemProcessor": waiting(60), "End": True}}
     emulated = launched.emulated()
     execution = emulated.start(emulated.state_machine({"StartAt": "Map", "States": states}), {"Items": [1, 2]})
     history = emulated.client("stepfunctions").get_execution_history
@@ -99,7 +98,7 @@ def test_a_kill_loses_no_objects_records_executions_or_resources(launched_patche
     }
     stack = emulated.stack({"Table": {"Type": "AWS::DynamoDB::Table", "Properties": table}})
     function = emulated.function("def handler(event, context): return 'ran'")
-    machine = emulated.state_machine({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+    machine = emulated.state_machine(NOTHING)
     s3, records = emulated.client("s3"), emulated.client("dynamodb")
     s3.create_bucket(Bucket="uploads")
     s3.put_bucket_versioning(Bucket="uploads", VersioningConfiguration={"Status": "Enabled"})
@@ -127,15 +126,8 @@ def test_a_kill_loses_no_objects_records_executions_or_resources(launched_patche
 
 def test_an_execution_interrupted_by_a_kill_fails_with_an_event(launched: Launched):
     emulated = launched.emulated()
-    machine = emulated.state_machine(
-        {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}}
-    )
-    queue = emulated.queue("events.amazonaws.com")
-    events = emulated.client("events")
-    events.put_rule(
-        Name="failed", EventPattern=json.dumps({"source": ["aws.states"], "detail": {"status": ["FAILED"]}})
-    )
-    events.put_targets(Rule="failed", Targets=[{"Id": "queue", "Arn": queue_arn(queue)}])
+    machine = emulated.state_machine(waiting(600))
+    queue = emulated.watch({"source": ["aws.states"], "detail": {"status": ["FAILED"]}})
     launched.wait_until_saved(stepfunctions=machine, eventbridge=queue_arn(queue), sqs="events.amazonaws.com")
 
     execution = emulated.start(machine)
@@ -149,32 +141,27 @@ def test_an_execution_interrupted_by_a_kill_fails_with_an_event(launched: Launch
 def test_a_function_is_given_the_changes_after_a_restart(launched_patched: Launched, tmp_path: Path):
     launched, emulated, noted = launched_patched, launched_patched.emulated(), tmp_path / "noted"
     dynamodb = emulated.client("dynamodb")
-    table = dynamodb.create_table(
-        TableName="images",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "ImageKey", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "ImageKey", "AttributeType": "S"}],
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-    )["TableDescription"]
+    table = emulated.table(StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"})
+    name = table["TableName"]
     mapping = emulated.client("lambda").create_event_source_mapping(
         EventSourceArn=table["LatestStreamArn"],
         FunctionName=emulated.function(NOTING.format(path=str(noted))),
         StartingPosition="TRIM_HORIZON",
     )
     for number in range(3):
-        dynamodb.put_item(TableName="images", Item={"ImageKey": {"S": f"before {number}"}})
+        dynamodb.put_item(TableName=name, Item={"ImageKey": {"S": f"before {number}"}})
     emulated.eventually(lambda: noted.exists() and len(noted.read_text().splitlines()) == 3)
-    launched.wait_until_saved(lambda_=f'"{mapping["UUID"]}"', dynamodb="images")
+    launched.wait_until_saved(lambda_=f'"{mapping["UUID"]}"', dynamodb=name)
 
     again = launched.restart_after_kill()
-    again.client("dynamodb").put_item(TableName="images", Item={"ImageKey": {"S": "after"}})
+    again.client("dynamodb").put_item(TableName=name, Item={"ImageKey": {"S": "after"}})
 
     assert again.eventually(lambda: "after" in noted.read_text())
 
 
 def test_a_reset_survives_a_restart(launched: Launched):
     emulated = launched.emulated()
-    machine = emulated.state_machine({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+    machine = emulated.state_machine(NOTHING)
     launched.wait_until_saved(stepfunctions=machine)
     execution = emulated.run(machine)["executionArn"]
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.emulated import Emulated, Launched, queue_arn
+from tests.local.emulated import NOTHING, Emulated, Launched, queue_arn, waiting
 
 INVOKE_ANYTHING = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}
 FAILING = "def handler(event, context): raise ValueError('always')"
@@ -23,6 +23,11 @@ def invoking(function: str, **fields: object) -> dict:
     }
     states = {"Work": task | fields, "Caught": {"Type": "Pass", "End": True}}
     return {"QueryLanguage": "JSONata", "StartAt": "Work", "States": states}
+
+
+def ends(machine: str, status: str) -> dict:
+    """The pattern of the events about executions that end with a status."""
+    return {"source": ["aws.states"], "detail": {"status": [status], "stateMachineArn": [machine]}}
 
 
 def test_a_published_message_has_its_attributes(patched: Emulated):
@@ -63,17 +68,12 @@ def test_a_task_can_do_only_what_its_role_allows(patched: Emulated):
 
 
 def test_a_role_limits_the_table_and_the_action(emulator: Emulated):
-    table = "table-of-a-role"
-    arn = emulator.client("dynamodb").create_table(
-        TableName=table,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "Id", "AttributeType": "S"}],
-    )["TableDescription"]["TableArn"]
+    table = emulator.table()
+    arn = table["TableArn"]
     put = {
         "Type": "Task",
         "Resource": "arn:aws:states:::dynamodb:putItem",
-        "Parameters": {"TableName": table, "Item": {"Id": {"S": "1"}}},
+        "Parameters": {"TableName": table["TableName"], "Item": {"ImageKey": {"S": "1"}}},
         "End": True,
     }
     definition = {"StartAt": "Put", "States": {"Put": put}}
@@ -107,14 +107,8 @@ def test_max_delay_seconds_limits_the_delay(patched: Emulated):
 
 
 def test_a_state_machine_times_out_with_an_event(patched: Emulated):
-    events = patched.client("events")
-    machine = patched.state_machine(
-        {"StartAt": "Wait", "TimeoutSeconds": 1, "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}}
-    )
-    queue = patched.queue("events.amazonaws.com")
-    pattern = {"source": ["aws.states"], "detail": {"status": ["TIMED_OUT"], "stateMachineArn": [machine]}}
-    events.put_rule(Name="timed-out", EventPattern=json.dumps(pattern))
-    events.put_targets(Rule="timed-out", Targets=[{"Id": "queue", "Arn": queue_arn(queue)}])
+    machine = patched.state_machine(waiting(60) | {"TimeoutSeconds": 1})
+    queue = patched.watch(ends(machine, "TIMED_OUT"))
 
     execution = patched.run(machine, {"ImageKey": "uploads/cat.jpg"})
 
@@ -127,9 +121,6 @@ def test_a_state_machine_times_out_with_an_event(patched: Emulated):
     assert json.loads(detail["input"]) == {"ImageKey": "uploads/cat.jpg"}
     assert detail["inputDetails"] == {"included": True}
     assert detail["stopDate"] > detail["startDate"]
-
-
-NOTHING = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
 
 
 @pytest.mark.parametrize(
@@ -151,17 +142,13 @@ def test_step_functions_answers_nothing_about_an_express_execution(patched: Emul
 
 
 def test_an_express_execution_sends_no_event(patched: Emulated):
-    events = patched.client("events")
-    machines = [patched.state_machine(NOTHING, workflow=workflow) for workflow in ("EXPRESS", "STANDARD")]
-    queue = patched.queue("events.amazonaws.com")
-    pattern = {"source": ["aws.states"], "detail": {"status": ["SUCCEEDED"], "stateMachineArn": machines}}
-    events.put_rule(Name="succeeded", EventPattern=json.dumps(pattern))
-    events.put_targets(Rule="succeeded", Targets=[{"Id": "queue", "Arn": queue_arn(queue)}])
+    express, standard = (patched.state_machine(NOTHING, workflow=workflow) for workflow in ("EXPRESS", "STANDARD"))
+    queue = patched.watch({"source": ["aws.states"], "detail": {"stateMachineArn": [express, standard]}})
 
-    for machine in machines:
-        patched.start(machine)
+    patched.start(express)
+    patched.start(standard)
 
-    assert json.loads(patched.received(queue)["Body"])["detail"]["stateMachineArn"] == machines[1]
+    assert json.loads(patched.received(queue)["Body"])["detail"]["stateMachineArn"] == standard
 
 
 def test_an_express_execution_ends_after_its_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -192,16 +179,9 @@ def test_an_express_execution_ends_after_its_time(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("status", ["FAILED", "ABORTED"])
 def test_an_execution_that_ends_early_sends_an_event(emulator: Emulated, status: str):
-    events = emulator.client("events")
-    states = {
-        "Wait": {"Type": "Wait", "Seconds": 2, "Next": "Fail"},
-        "Fail": {"Type": "Fail", "Error": "Broken", "Cause": "on purpose"},
-    }
-    machine = emulator.state_machine({"StartAt": "Wait" if status == "ABORTED" else "Fail", "States": states})
-    queue = emulator.queue("events.amazonaws.com")
-    pattern = {"source": ["aws.states"], "detail": {"status": [status], "stateMachineArn": [machine]}}
-    events.put_rule(Name=status, EventPattern=json.dumps(pattern))
-    events.put_targets(Rule=status, Targets=[{"Id": "queue", "Arn": queue_arn(queue)}])
+    fail = {"StartAt": "Fail", "States": {"Fail": {"Type": "Fail", "Error": "Broken", "Cause": "on purpose"}}}
+    machine = emulator.state_machine(waiting(2) if status == "ABORTED" else fail)
+    queue = emulator.watch(ends(machine, status))
 
     execution = emulator.start(machine)
     if status == "ABORTED":
@@ -272,7 +252,7 @@ def test_a_succeed_state_evaluates_its_output(patched: Emulated):
 
 
 def test_starting_another_execution_of_the_same_name_raises_awss_error(patched: Emulated):
-    child = patched.state_machine({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+    child = patched.state_machine(NOTHING)
     start = {
         "Type": "Task",
         "Resource": "arn:aws:states:::states:startExecution",
@@ -299,21 +279,15 @@ def test_a_task_with_unknown_permissions_is_refused(emulator: Emulated):
 
 
 def test_only_one_of_many_conditional_writes_succeeds(emulator: Emulated):
-    writers, rounds, table = 40, 10, f"table-{uuid4().hex}"
-    emulator.client("dynamodb").create_table(
-        TableName=table,
-        AttributeDefinitions=[{"AttributeName": "Key", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "Key", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    writers, rounds, table = 40, 10, emulator.table()["TableName"]
     claim = {
         "Type": "Task",
         "Resource": "arn:aws:states:::dynamodb:putItem",
         "Arguments": {
             "TableName": table,
-            "Item": {"Key": {"S": "{% $states.input.key %}"}},
+            "Item": {"ImageKey": {"S": "{% $states.input.key %}"}},
             "ConditionExpression": "attribute_not_exists(#key)",
-            "ExpressionAttributeNames": {"#key": "Key"},
+            "ExpressionAttributeNames": {"#key": "ImageKey"},
         },
         "Output": "won",
         "Catch": [{"ErrorEquals": ["DynamoDB.ConditionalCheckFailedException"], "Next": "Lost"}],
