@@ -1,17 +1,21 @@
-"""The API for products on a stack of its own whose callers show tokens of a user pool."""
+"""A stack with other parameters: callers show tokens, a rendition shows the face, and flagged images are held."""
 
 import base64
+import io
 import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from PIL import Image
 
 from local.stack import LocalStack
 from tests.integration.clients import Client, send
+from tests.integration.conftest import PHOTOS, Deployed
+from tests.integration.faults import flagged_photo
 
-pytestmark = pytest.mark.xdist_group("tokens")
+pytestmark = pytest.mark.xdist_group("other-parameters")
 
 PASSWORD = "correct Horse 7 battery!"
 ORIGIN = "https://app.test"
@@ -81,6 +85,8 @@ def accepted(tmp_path_factory) -> Iterator[Tokens]:
                 "JwtIssuer": pool.issuer,
                 "JwtAudience": f"{application},{short_lived}",
                 "CorsAllowOrigins": f"{ORIGIN},https://other.test",
+                "Renditions": "centre=200x200:cover face=200x200:cover:face",
+                "Moderation": "quarantine",
             },
         )
         stack.build()
@@ -150,3 +156,30 @@ def test_pages_of_the_named_origins_may_call(accepted, origin, allowed):
 
     assert preflight.headers["Access-Control-Allow-Origin"] == allowed
     assert "Access-Control-Allow-Credentials" not in preflight.headers
+
+
+@pytest.fixture(scope="module")
+def pipeline(accepted) -> Deployed:
+    return Deployed(accepted.pool.stack)
+
+
+def test_a_rendition_shows_a_face_that_the_centre_does_not(pipeline, key):
+    wide, photo = Image.new("RGB", (700, 300), "gray"), io.BytesIO()
+    wide.paste(Image.open(PHOTOS / "astronaut.jpg").crop((100, 0, 400, 300)))
+    wide.save(photo, "JPEG")
+
+    renditions = pipeline.process(key, photo.getvalue())["Renditions"]
+
+    rekognition = pipeline.stack.client("rekognition")
+    faces = {
+        name: rekognition.detect_faces(Image={"Bytes": pipeline.rendition(rendition["Key"])})["FaceDetails"]
+        for name, rendition in renditions.items()
+    }
+    assert {name: len(found) for name, found in faces.items()} == {"centre": 0, "face": 1}
+
+
+def test_a_flagged_image_is_held(pipeline, key):
+    record = pipeline.process(key, flagged_photo())
+
+    assert (record["Status"], record["HeldBecause"]["Name"]) == ("HELD", "Flagged")
+    assert [mail.attributes["processing_status"] for mail in pipeline.mails(key)] == ["HELD"]
