@@ -7,7 +7,9 @@ import botocore.session
 import botocore.useragent
 import moto.core.models
 import moto.core.responses
+from botocore.hooks import NodeList
 from botocore.model import Shape
+from moto.core.base_backend import BaseBackend
 from moto.core.serialize import ResponseSerializer
 
 
@@ -17,6 +19,7 @@ def accelerate() -> None:
     botocore.session.create_loader = cache(botocore.session.create_loader)
     alias = botocore.hooks.EventAliaser(None)._alias_event_name
     botocore.hooks.EventAliaser._alias_event_name = lambda _self, event_name: alias(event_name)
+    botocore.hooks._PrefixTrie._recursive_copy = lambda _self, attributes: {"_root": _copy(attributes["_root"])}
     sanitize = cache(botocore.useragent.sanitize_user_agent_string_component)
     botocore.useragent.sanitize_user_agent_string_component = sanitize
 
@@ -24,7 +27,29 @@ def accelerate() -> None:
     moto.core.models.RESPONSES_METHODS.clear()
     for name in ("camelcase_to_underscores", "method_names_from_class"):
         setattr(moto.core.responses, name, cache(getattr(moto.core.responses, name)))
+    BaseBackend.urls = property(_urls)
     ResponseSerializer._serialize_structure_member = _serialize_structure_member
+
+
+def _copy(node: dict) -> dict:
+    """A node of the handlers that every client copies, in a third of the time that botocore takes."""
+    handlers = node["values"]
+    return {
+        "chunk": node["chunk"],
+        "children": {part: _copy(child) for part, child in node["children"].items()},
+        "values": handlers and NodeList(*map(list, handlers)),
+    }
+
+
+compute_urls = BaseBackend.urls.fget
+urls_of: dict[type, dict] = {}
+
+
+def _urls(backend: BaseBackend) -> dict:
+    """The addresses that a service answers at, which moto derives anew for every request."""
+    if type(backend) not in urls_of:
+        urls_of[type(backend)] = compute_urls(backend)
+    return urls_of[type(backend)]
 
 
 serialize_structure_member = ResponseSerializer._serialize_structure_member

@@ -240,12 +240,11 @@ def write(stack: Stack, key: str, **attributes: object) -> None:
     record = {"ImageKey": key, "Status": "COMPLETED", "ReceivedAt": NOW, **attributes}
     serialize = TypeSerializer().serialize
     item = {name: serialize(value) for name, value in record.items()}
-    stack.dynamodb.put_item(TableName=stack.outputs["ImagesTable"], Item=item)
     written, removed = lists.changes(earlier, record)
-    for entry in written:
-        stack.dynamodb.put_item(TableName=stack.outputs["IndexTable"], Item=entry.item)
-    for entry in removed:
-        stack.dynamodb.delete_item(TableName=stack.outputs["IndexTable"], Key=entry.key)
+    entries = [{"PutRequest": {"Item": entry.item}} for entry in written]
+    entries += [{"DeleteRequest": {"Key": entry.key}} for entry in removed]
+    writes = {stack.outputs["ImagesTable"]: [{"PutRequest": {"Item": item}}], stack.outputs["IndexTable"]: entries}
+    stack.dynamodb.batch_write_item(RequestItems={table: requests for table, requests in writes.items() if requests})
 
 
 def completed() -> list[dict]:

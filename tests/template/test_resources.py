@@ -30,14 +30,13 @@ EXPIRING_LOGS = {name for name, group in of_type("AWS::Logs::LogGroup").items() 
 SCOPED_NAMES = {"StageName", "PolicyName", "LayerName", "MetricName"}
 
 
-@pytest.mark.parametrize("name", transformed()["Resources"])
-def test_no_resource_has_a_name_that_a_second_stack_would_have_to_share(name: str):
-    properties = transformed()["Resources"][name].get("Properties", {})
-    names = {key: value for key, value in properties.items() if key.endswith("Name") and key not in SCOPED_NAMES}
-
-    for value in names.values():
-        assert isinstance(value, dict), f"{value} is fixed"
-        assert "Ref" in value or "${AWS::StackName}" in value["Fn::Sub"]
+def test_no_resource_has_a_name_that_a_second_stack_would_have_to_share():
+    for resource in transformed()["Resources"].values():
+        properties = resource.get("Properties", {})
+        names = [value for key, value in properties.items() if key.endswith("Name") and key not in SCOPED_NAMES]
+        for value in names:
+            assert isinstance(value, dict), f"{value} is fixed"
+            assert "Ref" in value or "${AWS::StackName}" in value["Fn::Sub"]
 
 
 def test_log_groups_of_a_stack_do_not_share_a_name():

@@ -28,7 +28,7 @@ from tests.unit.ordering_model import (
 
 
 def slow(*values: object) -> object:
-    """A parameter whose search takes about a second."""
+    """A parameter whose search takes long, and combines what quicker searches try by itself."""
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
@@ -39,7 +39,7 @@ SHORT = [
     History(("good",), repeats=1, duplicates=1),
     History(("bad",), aborts=1),
     History(("bad",), failures=1, repeats=1),
-    History(("good", "good"), duplicates=1),
+    slow(History(("good", "good"), duplicates=1)),
     History(("good", "bad"), duplicates=1),
     History(("bad", "good"), failures=1),
     History(("good", "same")),
@@ -50,19 +50,19 @@ SHORT = [
     History(("good", "delete"), repeats=1),
     slow(History(("good", "delete"), aborts=1)),
     History(("good", "delete", "good")),
-    History(("good", "good", "delete"), versioned=True),
+    slow(History(("good", "good", "delete"), versioned=True)),
     History(("good", "delete", "good"), versioned=True, same_second=True),
     History(("delete", "good"), versioned=True, same_second=True, aborts=1),
     History(("good",), timeouts=1, duplicates=1),
     History(("good", "delete"), timeouts=1),
-    History(("good", "good"), timeouts=1),
+    slow(History(("good", "good"), timeouts=1)),
     History(("folder",), duplicates=1),
     slow(History(("good", "folder"), aborts=1)),
     History(("folder", "good"), repeats=1),
     History(("good",), indexed=True, index_faults=2),
     History(("bad",), indexed=True, index_faults=2),
     History(("good", "delete"), indexed=True, index_faults=1),
-    History(("good", "bad"), indexed=True),
+    slow(History(("good", "bad"), indexed=True)),
     History(("flagged", "release"), duplicates=1),
     History(("flagged", "release"), aborts=1),
     History(("flagged", "release"), repeats=1),
@@ -74,13 +74,13 @@ SHORT = [
     History(("good",), express=True, aborts=1, repeats=1),
     History(("good",), express=True, failures=1, duplicates=1),
     History(("good",), express=True, restarts=1, failures=1),
-    History(("good",), express=True, restarts=1, aborts=1),
+    slow(History(("good",), express=True, restarts=1, aborts=1)),
     History(("bad",), express=True, aborts=1),
     History(("bad",), express=True, restarts=1),
     slow(History(("good", "good"), express=True, aborts=1)),
     slow(History(("good", "delete"), express=True, aborts=1)),
     History(("good", "delete"), express=True, failures=1),
-    History(("good", "delete"), express=True, timeouts=1),
+    slow(History(("good", "delete"), express=True, timeouts=1)),
     History(("good", "delete"), express=True, restarts=1),
     slow(History(("good", "folder"), express=True, aborts=1)),
 ]

@@ -32,15 +32,15 @@ EXAMPLES += [samples.heic(name) for name in ("photo", "alpha", "grey", "odd", "t
 
 
 @pytest.mark.parametrize(("format_name", "mode", "options"), KINDS)
-@pytest.mark.parametrize("size", [(40, 30), (1, 1), (301, 7)])
-def test_a_header_agrees_with_pillow(format_name: str, mode: str, options: dict, size: tuple[int, int]) -> None:
-    data = encoded(format_name, mode, size, **options)
+def test_a_header_agrees_with_pillow(format_name: str, mode: str, options: dict) -> None:
+    for size in ((40, 30), (1, 1), (301, 7)):
+        data = encoded(format_name, mode, size, **options)
 
-    header = probe(CountingSource(data))
+        header = probe(CountingSource(data))
 
-    image = Image.open(io.BytesIO(data))
-    assert (header.format, (header.width, header.height)) == (image.format, image.size)
-    assert header.color_mode == image.mode
+        image = Image.open(io.BytesIO(data))
+        assert (header.format, (header.width, header.height)) == (image.format, image.size)
+        assert header.color_mode == image.mode
 
 
 @pytest.mark.parametrize("format_name", ["PNG", "GIF", "WEBP", "TIFF", "AVIF"])
@@ -50,13 +50,13 @@ def test_the_frames_of_an_animation_are_counted(format_name: str) -> None:
     assert probe_whole(data).frames == 5
 
 
-@pytest.mark.parametrize("data", EXAMPLES)
-def test_one_range_of_64_kib_is_enough_for_an_ordinary_file(data: bytes) -> None:
-    source = CountingSource(data + bytes(300 * KIB))
+def test_one_range_of_64_kib_is_enough_for_an_ordinary_file() -> None:
+    for data in EXAMPLES:
+        source = CountingSource(data + bytes(300 * KIB))
 
-    probe(source)
+        probe(source)
 
-    assert source.reads == [(0, 64 * KIB)]
+        assert source.reads == [(0, 64 * KIB)], data[:24]
 
 
 def test_reading_by_ranges_and_reading_the_whole_give_the_same_header() -> None:
@@ -133,10 +133,10 @@ def test_a_text_that_begins_like_a_bitmap_is_text() -> None:
         probe(CountingSource(b"BMW makes cars, and this is a letter about one of them."))
 
 
-@pytest.mark.parametrize("data", EXAMPLES)
-def test_a_file_truncated_within_its_header_is_damaged(data: bytes) -> None:
-    with pytest.raises(DamagedImage):
-        probe(CountingSource(data[:24]))
+def test_a_file_truncated_within_its_header_is_damaged() -> None:
+    for data in EXAMPLES:
+        with pytest.raises(DamagedImage):
+            probe(CountingSource(data[:24]))
 
 
 def test_a_header_that_is_not_found_within_4_mib_is_rejected() -> None:

@@ -8,8 +8,9 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageChops, ImageCms
 
+from imagepipeline.rendering import Rendered
 from tests.unit import samples
-from tests.unit.photos import distance, rendered, rendition, scaled
+from tests.unit.photos import distance, opened, rendered, rendition, scaled
 
 SIZE = (60, 40)
 
@@ -115,28 +116,41 @@ def in_srgb(color, space) -> tuple[int, ...]:
 COLORS = [(200, 100, 60), (90, 160, 90), (70, 80, 160), (128, 128, 128), (230, 220, 210)]
 
 
-@pytest.mark.parametrize("color", COLORS)
+def striped() -> Image.Image:
+    """A stripe of each colour."""
+    picture = Image.new("RGB", (20 * len(COLORS), 20))
+    for number, color in enumerate(COLORS):
+        picture.paste(color, (20 * number, 0, 20 * number + 20, 20))
+    return picture
+
+
+def seen_in_stripes(result: Rendered) -> list[tuple[int, ...]]:
+    """The colour in the middle of each stripe of a rendition of the same size."""
+    picture = opened(result.renditions["same"].data)
+    return [picture.getpixel((20 * number + 10, 10)) for number in range(len(COLORS))]
+
+
 @pytest.mark.parametrize(("name", "space"), [("Display P3", DISPLAY_P3), ("Adobe RGB (1998)", ADOBE_RGB)])
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("output", ["jpeg:q=95", "png"])
-def test_a_wide_gamut_is_converted_to_srgb(format_name, name, space, color, output):
+def test_a_wide_gamut_is_converted_to_srgb(format_name, name, space, output):
     file = io.BytesIO()
     options = (
         {"lossless": True} if format_name == "WEBP" else {"quality": 95} if format_name in ("JPEG", "AVIF") else {}
     )
-    Image.new("RGB", SIZE, color).save(file, format_name, icc_profile=profile(space, name), **options)
+    striped().save(file, format_name, icc_profile=profile(space, name), **options)
 
-    result = rendered(file.getvalue(), f"small=30x30:{output}")
+    result = rendered(file.getvalue(), f"same=100x20:{output}")
 
-    seen = rendition(file.getvalue(), f"small=30x30:{output}").getpixel((15, 10))
-    assert seen == pytest.approx(in_srgb(color, space), abs=4)
+    for color, seen in zip(COLORS, seen_in_stripes(result), strict=True):
+        assert seen == pytest.approx(in_srgb(color, space), abs=4)
     assert result.picture.color_space == name
     assert result.picture.notes == ()
 
 
 def stating(primaries: int, transfer: int, format_name: str, color, **options) -> bytes:
-    """A picture of one colour that states its colour space by code points."""
-    picture, file = Image.new("RGB", SIZE, color), io.BytesIO()
+    """A picture, or one of one colour, that states its colour space by code points."""
+    picture, file = color if isinstance(color, Image.Image) else Image.new("RGB", SIZE, color), io.BytesIO()
     if format_name == "PNG":
         picture.save(file, "PNG", **options)
         data = file.getvalue()
@@ -149,7 +163,6 @@ def stating(primaries: int, transfer: int, format_name: str, color, **options) -
     return file.getvalue().replace(as_written, b"nclx" + struct.pack(">HH", primaries, transfer))
 
 
-@pytest.mark.parametrize("color", COLORS)
 @pytest.mark.parametrize(
     ("primaries", "transfer", "name", "space"),
     [
@@ -161,12 +174,11 @@ def stating(primaries: int, transfer: int, format_name: str, color, **options) -
     ],
 )
 @pytest.mark.parametrize("format_name", ["PNG", "AVIF", "HEIC"])
-def test_a_colour_space_stated_by_code_points_is_applied(format_name, primaries, transfer, name, space, color):
-    file = stating(primaries, transfer, format_name, color)
+def test_a_colour_space_stated_by_code_points_is_applied(format_name, primaries, transfer, name, space):
+    result = rendered(stating(primaries, transfer, format_name, striped()), "same=100x20:png")
 
-    result = rendered(file, "small=30x30:png")
-
-    assert rendition(file, "small=30x30:png").getpixel((15, 10)) == pytest.approx(in_srgb(color, space), abs=4)
+    for color, seen in zip(COLORS, seen_in_stripes(result), strict=True):
+        assert seen == pytest.approx(in_srgb(color, space), abs=4)
     assert result.picture.color_space == name
 
 

@@ -80,14 +80,12 @@ def test_a_png_that_every_viewer_shows_is_rendered(animation):
 
 
 @pytest.mark.parametrize("actual", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM", "TGA", "EPS", "PDF"])
-@pytest.mark.parametrize("promised", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIC"])
-def test_no_decoder_but_the_promised_one_is_reached(promised, actual):
-    if promised == actual:
-        return
+def test_no_decoder_but_the_promised_one_is_reached(actual):
     file = samples.encoded(actual, size=SIZE)
 
-    with pytest.raises(DamagedImage):
-        render(file, Header(promised, *SIZE), SPECS)
+    for promised in {"JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIC"} - {actual}:
+        with pytest.raises(DamagedImage):
+            render(file, Header(promised, *SIZE), SPECS)
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF"])
