@@ -37,7 +37,7 @@ def handler(event: dict, context: LambdaContext) -> dict:
         record["Decision"] = event["Event"]["Decision"]
     elif config.choice("MODERATION", *MODES) == "quarantine" and (reason := reason_to_hold(record)):
         record = records.held(record, reason)
-    records.complete(table, record)
+    records.store(table, record)
     try:
         # Not before the record is written: until then readers are given the old renditions.
         removed = remove_unneeded_renditions(thumbnails_bucket, table, upload.key)

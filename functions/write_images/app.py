@@ -1,7 +1,4 @@
-"""POST /uploads and what completes or aborts one, POST and DELETE /images: accepts uploads, deletes images.
-
-POST /images/decision: a moderator's decision about an image that is held.
-"""
+"""The routes that change something: uploads in one request or in parts, deletions, and moderators' decisions."""
 
 from urllib.parse import quote
 from uuid import uuid4

@@ -50,7 +50,7 @@ def held(record: JsonObject, reason: JsonObject) -> JsonObject:
     return record | {"Status": HELD, "HeldBecause": reason}
 
 
-def complete(table: str, record: JsonObject) -> None:
+def store(table: str, record: JsonObject) -> None:
     """Writes a COMPLETED or HELD record in place of the one that its execution owns.
 
     Raises Superseded if another execution owns the key, the upload was deleted, or the execution was already recorded
