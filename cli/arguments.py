@@ -382,8 +382,10 @@ def _percent(text: str) -> float:
 
 def _key(text: str) -> str:
     if not text.startswith(UPLOADS_PREFIX):
+        # Perhaps a path, or a URL such as s3://bucket/uploads/cat.jpg.
+        name = "" if f"{text}/" == UPLOADS_PREFIX else f"/{text}".rpartition(f"/{UPLOADS_PREFIX}")[2].lstrip("/")
         raise argparse.ArgumentTypeError(
-            f"{text!r} does not start with {UPLOADS_PREFIX}; did you mean {UPLOADS_PREFIX}{text}?"
+            f"{text!r} does not start with {UPLOADS_PREFIX}; did you mean {UPLOADS_PREFIX}{name}?"
         )
     if len(text.encode(errors="surrogatepass")) > MAX_KEY_BYTES:
         raise argparse.ArgumentTypeError(f"the key is longer than {MAX_KEY_BYTES:,} bytes")

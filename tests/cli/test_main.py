@@ -118,6 +118,8 @@ def test_the_number_of_skipped_hidden_files_is_printed(
         (["redrive", "--all", "--labels"], "not allowed with argument --all"),
         (["redrive", "cat.jpg"], "did you mean uploads/cat.jpg?"),
         (["status", "cat.jpg"], "did you mean uploads/cat.jpg?"),
+        (["status", "s3://photos/uploads/trip/cat.jpg"], "did you mean uploads/trip/cat.jpg?"),
+        (["reprocess", "uploads"], "did you mean uploads/?"),
         (["status", "uploads/" + "x" * 1017], "longer than 1,024 bytes"),
     ],
 )
