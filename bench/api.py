@@ -29,8 +29,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
 
+from bench.markdown import table
 from bench.usage import READ_UNIT, item_bytes
-from cli.costs import table
 from imagepipeline import aws, lists
 from imagepipeline.api import index
 from imagepipeline.api.listings import Listing, Position

@@ -10,7 +10,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.costs import FULL_PROCESSOR_MB, Document, Prices, duration_ms, prices, table, usage
+from bench.markdown import table
+from cli.costs import FULL_PROCESSOR_MB, Document, Prices, duration_ms, prices, usage
 
 SIZES = (128, 256, 512, 1024, FULL_PROCESSOR_MB, 3008)
 # A size is large enough if a run takes at most so much longer than with a whole processor, ...

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import markdown
 from cli import costs
 from imagepipeline.executions import LIMIT, RegisteredExecution
 from imagepipeline.sweep import MOST_OVERDUE
@@ -520,8 +521,7 @@ def _clock(seconds: float) -> str:
 def table(results: list[Result]) -> str:
     """The results as a Markdown table."""
     columns = COLUMNS | (OF_EXPRESS if any(result.resumed for result in results) else {})
-    rows = [list(columns), ["---"] * len(columns), *([cell(r) for cell in columns.values()] for r in results)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown.table([list(columns), *([cell(result) for cell in columns.values()] for result in results)])
 
 
 def _report_progress(scenario: Scenario) -> Callable[[float, int], None]:

@@ -7,7 +7,7 @@ explains what each line is, and what the figures leave out.
 import json
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -303,9 +303,3 @@ def to_json(answer: Estimate, measured: Document, prices: Prices) -> dict[str, A
         "PricesAsOf": prices.as_of.isoformat(),
         "UsageMeasured": measured["Measured"],
     }
-
-
-def table(rows: Iterable[tuple[str, ...]]) -> str:
-    """Rows as a Markdown table; the first is the header."""
-    header, *body = rows
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *body))

@@ -6,8 +6,9 @@ Run it after a change of cli/prices.toml or cli/usage.json. tests/unit/test_cost
 from pathlib import Path
 
 from bench import power
+from bench.markdown import table
 from cli import costs
-from cli.costs import EXPRESS, STANDARD, Question, estimate, table
+from cli.costs import EXPRESS, STANDARD, Question, estimate
 
 PAGE = Path(__file__).resolve().parent / "costs.md"
 COLUMNS = {
