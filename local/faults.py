@@ -1,4 +1,4 @@
-"""Asks the emulator for the faults that `local.emulator.faults` describes."""
+"""Asks the emulator for the faults that `local.emulator.calls` describes."""
 
 import json
 import urllib.request

@@ -66,16 +66,15 @@ def run(listener: socket.socket, state_dir: Path) -> None:
 
     from local.emulator import (  # noqa: F401 (they register patches)
         budgets,
+        calls,
         distributed_maps,
         durability,
         environments,
         events,
-        faults,
         http_apis,
         notifications,
         rekognition,
         state_machines,
-        usage,
     )
 
     install()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ministack.core.responses import get_account_id
 from ministack.services import eventbridge, s3, sqs, stepfunctions
 
-from local.emulator import faults
+from local.emulator import calls
 from local.emulator.permissions import role_allows
 from local.emulator.upstream import patch
 
@@ -77,6 +77,6 @@ def delivery_problem(target: dict) -> tuple[str, str] | None:
         return "RESOURCE_NOT_FOUND", f"State Machine Does Not Exist: '{arn}'"
     if not role_allows(role, "states:StartExecution", arn):
         return "NO_PERMISSIONS", f"{role} is not authorized to start executions of {arn}"
-    if fault := faults.take("states:StartExecution"):
-        return faults.answer("states", fault)[1], faults.MESSAGE
+    if fault := calls.take("states:StartExecution"):
+        return calls.answer("states", fault)[1], calls.MESSAGE
     return None

@@ -18,7 +18,7 @@ FOR_GOOD = 1000  # times; more than all retries together
 class Case:
     """A fault, and the required outcome of an upload that meets it."""
 
-    at: str  # a call, and a fault, as in local.emulator.faults
+    at: str  # a call, and a fault, as in local.emulator.calls
     fault: str
     times: int = 1
     status: str = "COMPLETED"

@@ -1,6 +1,7 @@
 """Functions on the emulator run as on AWS."""
 
 import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +22,16 @@ def handler(event, context):
         case "exit": sys.exit(3)
         case "hang": time.sleep(60)
     return count
+"""
+
+WORK = """
+import os
+def handler(event, context):
+    kept = b"x" * 2**20 * event["megabytes"]
+    if os.fork() == 0:
+        os._exit(sum(range(event["loops"])) * 0)
+    os.wait()
+    return len(kept)
 """
 
 
@@ -176,3 +187,26 @@ def test_the_output_of_a_timed_out_function_is_logged(emulator: Emulated):
     messages = [event["message"] for event in events]
     assert "invocation 1 🐈" in messages
     assert any("Task timed out after 1.00 seconds" in message for message in messages)
+
+
+def report(emulator: Emulated, group: str) -> dict[str, float]:
+    """The numbers of the last REPORT line."""
+    events = emulator.client("logs").filter_log_events(logGroupName=group, filterPattern="REPORT")["events"]
+    [*_, line] = [event["message"] for event in events if event["message"].startswith("REPORT")]
+    return {name: float(number) for name, number in re.findall(r"([A-Z][A-Za-z ]+): ([\d.]+) (?:ms|MB)", line)}
+
+
+def test_a_report_states_what_the_invocation_took(patched: Emulated):
+    group = f"/usage/{patched.url.rsplit(':', 1)[-1]}"
+    function = patched.function(WORK, MemorySize=512, Timeout=30, LoggingConfig={"LogGroup": group})
+
+    patched.invoke(function, {"megabytes": 60, "loops": 1_000_000})
+    first = report(patched, group)
+    patched.invoke(function, {"megabytes": 1, "loops": 1})
+    second = report(patched, group)
+
+    assert 60 < first["Max Memory Used"] < 200
+    assert first["Memory Size"] == 512
+    assert first["Billed Duration"] >= first["Duration"] + first["Init Duration"]
+    assert first["Processor Time"] > 3 * second["Processor Time"]  # that of processes it has forked included
+    assert "Init Duration" not in second

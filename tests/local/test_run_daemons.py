@@ -1,9 +1,7 @@
 """Background processes that outlive the command that started them."""
 
 import os
-import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -38,29 +36,10 @@ def is_running(pid):
     return True
 
 
-def test_a_daemon_is_found_by_its_folder(daemon, tmp_path):
-    start(daemon, SLEEPER)
-
-    found = Daemon("sleeper", tmp_path / "run")
-
-    assert found.pid == daemon.pid
-    assert is_running(found.pid)
-
-
 def test_a_daemon_has_its_own_process_group(daemon):
     start(daemon, SLEEPER)
 
     assert os.getpgid(daemon.pid) != os.getpgrp()
-
-
-def test_a_stopped_daemon_is_gone(daemon):
-    start(daemon, SLEEPER)
-    pid = daemon.pid
-
-    daemon.stop()
-
-    assert daemon.pid is None
-    assert not is_running(pid)
 
 
 def test_a_daemon_that_ignores_sigterm_is_killed(daemon):
@@ -71,19 +50,6 @@ def test_a_daemon_that_ignores_sigterm_is_killed(daemon):
 
     assert daemon.pid is None
     assert not is_running(pid)
-
-
-def test_a_killed_daemon_has_no_pid_and_can_be_started_again(daemon):
-    start(daemon, SLEEPER)
-
-    os.kill(daemon.pid, signal.SIGKILL)
-
-    deadline = time.monotonic() + 30
-    while daemon.pid is not None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert daemon.pid is None
-    start(daemon, SLEEPER)
-    assert is_running(daemon.pid)
 
 
 def test_a_daemon_that_exits_while_starting_is_reported(daemon):

@@ -1,7 +1,8 @@
-"""Requested faults happen as often as requested, with AWS's error names."""
+"""Requested faults happen as often as requested, with AWS's error names; and requests are counted."""
 
 import json
 import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -133,3 +134,17 @@ def test_an_unknown_fault_is_refused(faults: Faults):
         faults.ask("s3:GetObject", "crash")
 
     assert json.load(refusal.value) == {"message": "fault must be one of throttle, error, denied, times at least 1"}
+
+
+def test_requests_are_counted_by_caller(emulator: Emulated):
+    code = "import boto3\ndef handler(event, context): boto3.client('s3').list_objects_v2(Bucket='counted')"
+    emulator.client("s3").create_bucket(Bucket="counted")
+    allow = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*"}
+    function = emulator.function(code, Role=emulator.role(allow), Timeout=20)
+
+    emulator.invoke(function)
+
+    with urllib.request.urlopen(f"{emulator.url}/_local/usage", timeout=10) as answer:
+        requests = json.load(answer)
+    assert requests[function.rsplit(":", 1)[-1]] == {"s3:ListBucket": 1}
+    assert requests["client"]["s3:CreateBucket"] >= 1

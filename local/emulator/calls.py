@@ -1,4 +1,10 @@
-"""Faults on demand: the failures of AWS services, at a chosen call and a chosen number of times.
+"""Every call to a service: counted for benchmarks, and failed on demand for tests.
+
+    GET    /_local/usage    {caller: {action: requests}} since the start or the last DELETE
+    DELETE /_local/usage    begin again
+
+A caller is a function's name, `states` for the tasks of state machines, or `client`. An action is named as IAM policies
+name it. What Lambda would bill is in the REPORT lines of the functions' logs.
 
     POST   /_local/faults?at=dynamodb:UpdateItem&fault=throttle&times=3
     POST   /_local/faults?at=lambda:*ThumbnailsFunction*&fault=crash
@@ -20,18 +26,21 @@ An execution of an Express workflow reaches its time limit: just before it makes
 import asyncio
 import fnmatch
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from ministack import app
 from ministack.core.iam_actions import extract_iam_action
+from ministack.core.iam_evaluator import resolve_caller_identity
 from ministack.core.responses import error_response_json, error_response_xml, json_response
+from ministack.core.router import extract_access_key_id
 from ministack.services import lambda_svc, stepfunctions
 
 from local.emulator.state_machines import ERROR_PREFIXES, current_execution, is_express, permission, time_out
 from local.emulator.upstream import patch
 
-PATH = "/_local/faults"
+USAGE_PATH, FAULTS_PATH = "/_local/usage", "/_local/faults"
 SLOW_SECONDS = 3
 SERVICE_FAULTS = ("throttle", "error", "denied")
 FAULTS = {
@@ -57,7 +66,7 @@ FUNCTION_ERRORS = {
     "error": ("Lambda.ServiceException", "Lambda encountered an internal error"),
     "denied": ("Lambda.AccessDeniedException", "the caller is not authorized to perform lambda:InvokeFunction"),
 }
-MESSAGE = "a fault requested at /_local/faults"
+MESSAGE = f"a fault requested at {FAULTS_PATH}"
 
 
 @dataclass
@@ -70,7 +79,21 @@ class Fault:
 
 
 _faults: list[Fault] = []
+_usage: defaultdict[str, Counter] = defaultdict(Counter)
 _lock = threading.Lock()
+
+
+def count(caller: str, action: str) -> None:
+    """Count one request."""
+    with _lock:
+        _usage[caller][action] += 1
+
+
+def caller_of(headers: dict) -> str:
+    """The function that signed a request, or `client`."""
+    identity = resolve_caller_identity(extract_access_key_id(headers) or "") or {}
+    arn = identity.get("userArn", "")
+    return arn.rsplit("/", 1)[-1] if ":assumed-role/" in arn else "client"
 
 
 def take(call: str) -> str | None:
@@ -92,8 +115,13 @@ def answer(service: str, fault: str) -> tuple[int, str]:
 
 @patch(app, "_handle_pre_body_request(method, path, headers, query_params, request_id)")
 async def manage(original: Callable, method: str, path: str, headers: dict, query: dict, request_id: str) -> tuple:
-    """The endpoint through which tests list, add and remove faults, in place of AWS's Fault Injection Service."""
-    if path != PATH:
+    """The endpoints of benchmarks and tests. The faults are in place of AWS's Fault Injection Service."""
+    if path == USAGE_PATH:
+        with _lock:
+            if method == "DELETE":
+                _usage.clear()
+            return json_response(_usage)
+    if path != FAULTS_PATH:
         return await original(method, path, headers, query, request_id)
     with _lock:
         if method == "DELETE":
@@ -108,27 +136,29 @@ async def manage(original: Callable, method: str, path: str, headers: dict, quer
 
 
 @patch(app, "_dispatch_service_request(method, path, headers, body, query_params, request_id)")
-async def fail_requests(
+async def meet_requests(
     original: Callable, method: str, path: str, headers: dict, body: bytes, query: dict, request_id: str
 ) -> tuple:
-    """A request to a service fails instead of being served."""
-    if _faults:
-        parameters = app._routing_params(method, path, headers, body, query)
-        service = app.detect_service(method, path, headers, parameters)
-        fault = take(extract_iam_action(service, method, path, headers, body, parameters) or "")
-        if fault == "slow":
-            await asyncio.sleep(SLOW_SECONDS)
-        elif fault:
-            status, code = answer(service, fault)
-            respond = error_response_xml if service in ("s3", "sns") else error_response_json
-            return respond(code, MESSAGE, status)
+    """A request to a service is counted, and fails instead of being served if a fault is requested."""
+    parameters = app._routing_params(method, path, headers, body, query)
+    service = app.detect_service(method, path, headers, parameters)
+    action = extract_iam_action(service, method, path, headers, body, parameters) or f"{service}:?"
+    count(caller_of(headers), action)
+    fault = take(action)
+    if fault == "slow":
+        await asyncio.sleep(SLOW_SECONDS)
+    elif fault:
+        status, code = answer(service, fault)
+        respond = error_response_xml if service in ("s3", "sns") else error_response_json
+        return respond(code, MESSAGE, status)
     return await original(method, path, headers, body, query, request_id)
 
 
 @patch(stepfunctions, "_invoke_resource(resource, input_data)")
-def fail_tasks(original: Callable, resource: str, input_data: dict) -> object:
-    """A task that calls a service fails. One that invokes a function fails by `fail_functions`."""
+def meet_tasks(original: Callable, resource: str, input_data: dict) -> object:
+    """A task's call is counted, and fails on demand. One that invokes a function fails by `fail_functions`."""
     action, target = permission(resource, input_data)
+    count("states", action)
     service = action.split(":")[0]
     execution = current_execution()
     if execution and is_express(execution):
