@@ -22,6 +22,8 @@ from local.emulator.upstream import patch
 POLL_SECONDS = 0.05
 COUNTED = ("pending", "running", "succeeded", "failed", "timedOut", "aborted", "total", "resultsWritten")
 
+_counting = threading.Lock()
+
 
 # ---------------------------------------------------------------------------------------------------- distributed maps
 
@@ -47,35 +49,17 @@ def run_jsonata_map(
     def evaluate(template: object, result: object = None) -> object:
         return stepfunctions._apply_jsonata_template(template, raw_input, ctx, result=result)
 
-    run = _new_run(execution, state_def, evaluate)
-    _MapRun(run, iterator, execution, ctx).finish()
+    batches = list(_batches(_items(execution, state_def["ItemReader"], evaluate), state_def["ItemBatcher"], evaluate))
+    if not role_allows(machine_of(execution)["roleArn"], "states:StartExecution", execution["stateMachineArn"]):
+        raise _ExecutionError("States.Runtime", "the role may not start the child executions of its Map state")
+    run = _new_run(execution, state_def, evaluate, batches)
+    with ThreadPoolExecutor(run["maxConcurrency"] or 64) as pool:
+        for batch in batches:
+            pool.submit(contextvars.copy_context().run, _process, run, batch, iterator, execution, ctx)
+    _end(run, execution)
     results = [json.loads(child["output"]) for child in _children(run) if child["status"] == "SUCCEEDED"]
     output = evaluate(state_def["Output"], results) if "Output" in state_def else results
     return output, stepfunctions._next_or_end(state_def)
-
-
-def _new_run(execution: dict, state_def: dict, evaluate: Callable) -> dict:
-    inputs = list(_batches(_items(execution, state_def["ItemReader"], evaluate), state_def["ItemBatcher"], evaluate))
-    name = execution["stateMachineArn"].rsplit(":", 1)[-1]
-    label = state_def.get("Label") or str(uuid4())
-    arn = f"arn:aws:states:{get_region()}:{get_account_id()}:mapRun:{name}/{label}:{uuid4()}"
-    counts = dict.fromkeys(COUNTED, 0)
-    run = {
-        "mapRunArn": arn,
-        "executionArn": execution["executionArn"],
-        "status": "RUNNING",
-        "startDate": now_iso(),
-        "maxConcurrency": int(evaluate(state_def.get("MaxConcurrency", 0))),
-        "toleratedFailurePercentage": float(evaluate(state_def.get("ToleratedFailurePercentage", 0))),
-        "toleratedFailureCount": 0,
-        "itemCounts": counts | dict.fromkeys(("total", "pending"), sum(len(batch["Items"]) for batch in inputs)),
-        "executionCounts": counts | dict.fromkeys(("total", "pending"), len(inputs)),
-        "redriveCount": 0,
-        "_stateMachineArn": f"{execution['stateMachineArn']}/{label}",
-        "_inputs": inputs,
-    }
-    stepfunctions._map_runs[arn] = run
-    return run
 
 
 def _items(execution: dict, reader: dict, evaluate: Callable) -> list[dict]:
@@ -103,103 +87,109 @@ def _batches(items: list[dict], batcher: dict, evaluate: Callable) -> Iterator[d
         yield common | {"Items": batch}
 
 
+def _new_run(execution: dict, state_def: dict, evaluate: Callable, batches: list[dict]) -> dict:
+    name = execution["stateMachineArn"].rsplit(":", 1)[-1]
+    label = state_def.get("Label") or str(uuid4())
+    arn = f"arn:aws:states:{get_region()}:{get_account_id()}:mapRun:{name}/{label}:{uuid4()}"
+    counts = dict.fromkeys(COUNTED, 0)
+    run = {
+        "mapRunArn": arn,
+        "executionArn": execution["executionArn"],
+        "status": "RUNNING",
+        "startDate": now_iso(),
+        "maxConcurrency": int(evaluate(state_def.get("MaxConcurrency", 0))),
+        "toleratedFailurePercentage": float(evaluate(state_def.get("ToleratedFailurePercentage", 0))),
+        "toleratedFailureCount": 0,
+        "itemCounts": counts | dict.fromkeys(("total", "pending"), sum(len(batch["Items"]) for batch in batches)),
+        "executionCounts": counts | dict.fromkeys(("total", "pending"), len(batches)),
+        "redriveCount": 0,
+        "_stateMachineArn": f"{execution['stateMachineArn']}/{label}",
+    }
+    stepfunctions._map_runs[arn] = run
+    return run
+
+
+def _process(run: dict, batch: dict, iterator: dict, execution: dict, ctx: dict) -> None:
+    """Run a child, unless the execution has been stopped or too many items have failed."""
+    if execution["status"] != "RUNNING" or _too_many_failed(run):
+        return
+    child = _begin(run, batch)
+    _count(run, batch, "pending", "running")
+    context = {
+        "QueryLanguage": ctx["QueryLanguage"],
+        "Execution": {
+            "Id": child["executionArn"],
+            "Input": batch,
+            "Name": child["name"],
+            "StartTime": child["startDate"],
+        },
+        "StateMachine": ctx["StateMachine"],
+        "variables": {},
+    }
+    try:
+        output = stepfunctions._run_sub_machine(iterator["States"], iterator["StartAt"], batch, child, context)
+        ended = {"status": "SUCCEEDED", "output": json.dumps(output)}
+    except _ExecutionError as error:
+        ended = {"status": "FAILED", "error": error.error, "cause": error.cause}
+    if child["status"] == "RUNNING":
+        child.update(ended, stopDate=now_iso())
+        stepfunctions._emit_execution_status_event(child)
+    _count(run, batch, "running", child["status"].lower())
+
+
+def _begin(run: dict, batch: dict) -> dict:
+    """Start a child."""
+    name = str(uuid4())
+    machine = run["_stateMachineArn"]
+    child = {
+        "executionArn": f"{machine.replace(':stateMachine:', ':execution:')}:{name}",
+        "stateMachineArn": machine,
+        "name": name,
+        "status": "RUNNING",
+        "startDate": now_iso(),
+        "stopDate": None,
+        "input": json.dumps(batch),
+        "output": None,
+        "error": None,
+        "cause": None,
+        "events": [],
+        "mapRunArn": run["mapRunArn"],
+        "testCase": "",
+        "mockAttempts": {},
+    }
+    stepfunctions._executions[child["executionArn"]] = child
+    stepfunctions._emit_execution_status_event(child)
+    return child
+
+
+def _count(run: dict, batch: dict, before: str, after: str) -> None:
+    with _counting:
+        for counts, count in ((run["itemCounts"], len(batch["Items"])), (run["executionCounts"], 1)):
+            counts[before] -= count
+            counts[after] += count
+
+
+def _too_many_failed(run: dict) -> bool:
+    counts = run["itemCounts"]
+    failed: int = counts["failed"]
+    return failed * 100 > run["toleratedFailurePercentage"] * counts["total"]
+
+
+def _end(run: dict, execution: dict) -> None:
+    """Set the outcome of a run whose children have ended. Raises the error of the state."""
+    stopped, failed = execution["status"] != "RUNNING", _too_many_failed(run)
+    run.update(status="ABORTED" if stopped else "FAILED" if failed else "SUCCEEDED", stopDate=now_iso())
+    if stopped:
+        raise _ExecutionError("States.Runtime", f"the execution is {execution['status']}")
+    if failed:
+        raise _ExecutionError(
+            "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded"
+        )
+
+
 def _children(run: dict) -> list[dict]:
     executions = list(stepfunctions._executions.values())
     return [child for child in executions if child.get("mapRunArn") == run["mapRunArn"]]
-
-
-class _MapRun:
-    """Runs the children."""
-
-    def __init__(self, run: dict, iterator: dict, execution: dict, ctx: dict) -> None:
-        self._run, self._iterator, self._execution, self._ctx = run, iterator, execution, ctx
-        self._lock = threading.Lock()
-
-    def finish(self) -> None:
-        """Returns when all children have ended. Raises the error of the state."""
-        if not role_allows(
-            machine_of(self._execution)["roleArn"], "states:StartExecution", self._execution["stateMachineArn"]
-        ):
-            raise _ExecutionError("States.Runtime", "the role may not start the child executions of its Map state")
-        with ThreadPoolExecutor(self._run["maxConcurrency"] or 64) as pool:
-            for batch in self._run["_inputs"]:
-                pool.submit(contextvars.copy_context().run, self._process, json.dumps(batch))
-        stopped = self._execution["status"] != "RUNNING"
-        failed = self._too_many_failed()
-        self._run.update(status="ABORTED" if stopped else "FAILED" if failed else "SUCCEEDED", stopDate=now_iso())
-        if stopped:
-            raise _ExecutionError("States.Runtime", f"the execution is {self._execution['status']}")
-        if failed:
-            raise _ExecutionError(
-                "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded"
-            )
-
-    def _too_many_failed(self) -> bool:
-        counts = self._run["itemCounts"]
-        failed: int = counts["failed"]
-        return failed * 100 > self._run["toleratedFailurePercentage"] * counts["total"]
-
-    def _process(self, text: str) -> None:
-        if self._execution["status"] != "RUNNING" or self._too_many_failed():
-            return
-        child = self._begin(text)
-        self._count(text, "pending", "running")
-        context = {
-            "QueryLanguage": self._ctx["QueryLanguage"],
-            "Execution": {
-                "Id": child["executionArn"],
-                "Input": json.loads(text),
-                "Name": child["name"],
-                "StartTime": child["startDate"],
-            },
-            "StateMachine": self._ctx["StateMachine"],
-            "variables": {},
-        }
-        try:
-            output = stepfunctions._run_sub_machine(
-                self._iterator["States"], self._iterator["StartAt"], json.loads(text), child, context
-            )
-            ended = {"status": "SUCCEEDED", "output": json.dumps(output)}
-        except _ExecutionError as error:
-            ended = {"status": "FAILED", "error": error.error, "cause": error.cause}
-        if child["status"] == "RUNNING":
-            child.update(ended, stopDate=now_iso())
-            stepfunctions._emit_execution_status_event(child)
-        self._count(text, "running", child["status"].lower())
-
-    def _begin(self, text: str) -> dict:
-        """Start a child."""
-        name = str(uuid4())
-        machine = self._run["_stateMachineArn"]
-        child = {
-            "executionArn": f"{machine.replace(':stateMachine:', ':execution:')}:{name}",
-            "stateMachineArn": machine,
-            "name": name,
-            "status": "RUNNING",
-            "startDate": now_iso(),
-            "stopDate": None,
-            "input": text,
-            "output": None,
-            "error": None,
-            "cause": None,
-            "events": [],
-            "mapRunArn": self._run["mapRunArn"],
-            "testCase": "",
-            "mockAttempts": {},
-        }
-        stepfunctions._executions[child["executionArn"]] = child
-        stepfunctions._emit_execution_status_event(child)
-        return child
-
-    def _count(self, text: str, before: str, after: str) -> None:
-        with self._lock:
-            for counts, count in ((self._run["itemCounts"], _items_in(text)), (self._run["executionCounts"], 1)):
-                counts[before] -= count
-                counts[after] += count
-
-
-def _items_in(text: str) -> int:
-    return len(json.loads(text)["Items"])
 
 
 @patch(stepfunctions, "_stop_execution(data)")

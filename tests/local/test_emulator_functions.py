@@ -167,7 +167,7 @@ def test_a_burst_starts_at_most_one_process_per_core(emulator: Emulated):
 
 
 def test_an_invocation_that_waits_too_long_is_throttled(emulator: Emulated):
-    slow = emulator.function("import time\ndef handler(event, context): time.sleep(15)", Timeout=30)
+    slow = emulator.function("import time\ndef handler(event, context): time.sleep(12)", Timeout=30)
     client, cores = emulator.client("lambda"), os.cpu_count()
 
     with ThreadPoolExecutor(cores + 1) as callers:
