@@ -59,8 +59,10 @@ def main(arguments: list[str]) -> int:
         print(f"make destroy: {explain(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        done = "run it again; if the stack is gone, delete its buckets and table" if begun else "nothing was deleted"
-        print(f"\nmake destroy: interrupted; {done}", file=sys.stderr)
+        done = (
+            "uploads may start no executions any more: run it again; if the stack is gone, delete its buckets and table"
+        )
+        print(f"\nmake destroy: interrupted; {done if begun else 'nothing was deleted'}", file=sys.stderr)
         return 130
     return 0
 

@@ -120,3 +120,16 @@ def test_the_table_is_deleted_even_if_it_is_protected(stack: Stack, protected: b
         delete_table(stack.dynamodb, table)
 
     assert table not in stack.dynamodb.list_tables()["TableNames"]
+
+
+def test_an_interrupted_run_says_what_it_leaves(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(destroy, "drain", interrupt)
+
+    assert destroy.main(["--yes", "--stack-name", STACK_NAME]) == 130
+
+    assert "uploads may start no executions any more: run it again" in capsys.readouterr().err
