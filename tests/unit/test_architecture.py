@@ -138,6 +138,13 @@ def ours(names: set[str]) -> set[str]:
     return {name.split(".")[0] for name in names} & OURS
 
 
+def test_the_layer_s_docstring_names_each_of_its_modules_once():
+    table = ast.get_docstring(ast.parse(modules()["imagepipeline"].read_text())).split("\n\n")[1]
+    named = re.findall(r"\w+", " ".join(re.sub(r"^ *\S.*?  +", "", line) for line in table.splitlines()))
+
+    assert sorted(named) == sorted({name.split(".")[1] for name in under("imagepipeline") if "." in name})
+
+
 def test_the_foundations_need_nothing_but_the_standard_library():
     for module in STANDARD_LIBRARY_ONLY:
         assert reach(module) <= set(STANDARD_LIBRARY_ONLY), module
