@@ -8,6 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sqs.models import SQSBackend
 
 from cli import following
@@ -58,16 +59,19 @@ def folder(tmp_path: Path, aws_settings: dict[str, str], monkeypatch: pytest.Mon
 @pytest.fixture
 def stack(aws_settings: dict[str, str]) -> Iterator[Stack]:
     """A stack called "photos", on moto."""
+    # Imports all of moto, which takes a second.
+    from moto.cloudformation.models import cloudformation_backends
+
     parse_templates_once()
     with mock_aws():
-        session().client("cloudformation").create_stack(StackName=STACK_NAME, TemplateBody=STACK_TEMPLATE)
+        cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION].create_stack(STACK_NAME, STACK_TEMPLATE, {})
         yield Stack.find(session(), STACK_NAME)
 
 
 @cache
 def parse_templates_once() -> None:
     """Has moto parse each template once, which takes as long as many of the tests."""
-    from moto.cloudformation.models import Stack as CreatedStack  # imports all of moto, which takes a second
+    from moto.cloudformation.models import Stack as CreatedStack
 
     parse = cache(CreatedStack.parse_template)
     CreatedStack.parse_template = staticmethod(lambda template: deepcopy(parse(template)))

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from cli.stack import Stack
 from tests.cli.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStandIn, silence
@@ -32,6 +31,8 @@ Start = Callable[..., subprocess.Popen]
 @pytest.fixture
 def endpoint(aws_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Moto's server on a free port of 127.0.0.1, configured as the endpoint of every AWS client."""
+    from moto.server import ThreadedMotoServer  # imports a web framework
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -196,14 +196,14 @@ def test_every_key_finds_its_own_record_by_a_query(encode):
     assert [(status, body["ImageKey"]) for status, body in answers] == [(200, key) for key in KEYS]
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_the_link_in_a_notification_leads_to_the_record(key):
-    put(COMPLETED | {"ImageKey": key})
-    path, _, query = notification.status_url("", key).partition("?")
+def test_the_link_in_a_notification_leads_to_the_record():
+    for key in KEYS:
+        put(COMPLETED | {"ImageKey": key})
+        path, _, query = notification.status_url("", key).partition("?")
 
-    status, body = ask(unquote(unquote(path).partition("?")[0]), query)  # as an HTTP API does
+        status, body = ask(unquote(unquote(path).partition("?")[0]), query)  # as an HTTP API does
 
-    assert (status, body["ImageKey"]) == (200, key)
+        assert (status, body["ImageKey"]) == (200, key)
 
 
 @pytest.mark.parametrize("stage", ["", "/prod"])
