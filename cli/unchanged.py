@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import batched
 
 from cli.files import Item
@@ -18,6 +19,7 @@ class Stored:
 
     etag: str
     size: int  # bytes
+    modified: datetime
 
 
 def with_stored(stack: Stack, items: Iterable[Item]) -> Iterator[tuple[Item, Stored | None]]:
@@ -47,7 +49,8 @@ def _stored(stack: Stack, keys: Iterable[str]) -> dict[str, Stored]:
                 end += 1
         for key in wanted[position:end]:
             if key in objects:
-                found[key] = Stored(objects[key]["ETag"].strip('"'), objects[key]["Size"])
+                entry = objects[key]
+                found[key] = Stored(entry["ETag"].strip('"'), entry["Size"], entry["LastModified"])
         position = end
     return found
 

@@ -4,6 +4,7 @@ import mimetypes
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import batched
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from cli.events import sequencer_of
 from cli.files import Item
-from cli.following import DEFAULT_TIMEOUT, TERMINAL, Followed, Result, Work, start_and_follow, why
+from cli.following import DEFAULT_TIMEOUT, TERMINAL, UNFINISHED, Followed, Result, Work, start_and_follow, why
 from cli.problems import code, name_and_message
 from cli.stack import KEYS_PER_READ, Record, Stack
 from cli.unchanged import PART_BYTES, Stored, is_unchanged, with_stored
@@ -24,6 +25,12 @@ REPLACED = "REPLACED"  # by another upload under the same key
 
 IN_FLIGHT = 1000  # files that are followed at a time; bounds memory
 _LONGEST_PAUSE = 2.0  # seconds between two reads of one record
+_EVENT_AFTER = timedelta(minutes=2)  # S3 sends most events within seconds, and some after more than a minute
+_UNRECORDED = {
+    "Name": "Unrecorded",
+    "Message": "it was uploaded before, but no record shows that it was processed: perhaps uploads are paused; if not, "
+    '"image-pipeline redrive" with its key processes it',
+}
 
 # Several files are sent at a time instead.
 _in_one_thread = TransferConfig(use_threads=False, multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES)
@@ -133,11 +140,16 @@ class _Uploads(Work[_Entry, _Upload]):
         """Cancel the uploads in progress."""
         self._stopped.set()
 
-    @staticmethod
-    def _found(item: Item, stored: Stored, record: Record | None) -> _Upload | Result:
-        """The outcome of a file that was uploaded before, if its record shows one; it is followed if it will."""
-        if record is None or record["ETag"] != stored.etag or record["Status"] == "COMPLETED":
-            return Result(item.key, UNCHANGED, item, record or {})
+    def _found(self, item: Item, stored: Stored, record: Record | None) -> _Upload | Result:
+        """The outcome of a file that was uploaded before, unless it is yet to come; then the file is followed."""
+        if not self._follow:
+            return Result(item.key, UNCHANGED, item)
+        if record is None or record["ETag"] != stored.etag:
+            if datetime.now(UTC) - stored.modified > _EVENT_AFTER:
+                return Result(item.key, UNFINISHED, item, error=_UNRECORDED)
+            return _Upload(key=item.key, item=item, etag=stored.etag, older=sequencer_of(record))
+        if record["Status"] == "COMPLETED":
+            return Result(item.key, UNCHANGED, item, record)
         if record["Status"] in TERMINAL:
             return Result(item.key, record["Status"], item, record, error=why(record))
         return _Upload(key=item.key, item=item, etag=stored.etag, older="")

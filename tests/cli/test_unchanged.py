@@ -1,6 +1,7 @@
 """Which files are stored already, by few listings."""
 
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from cli.files import Item
 from cli.unchanged import Stored, is_unchanged, with_stored
 
+NOW = datetime.now(UTC)
 KEYS = st.sets(st.text("ab/.é😀\ud7ff", min_size=1, max_size=5), max_size=30)
 
 
@@ -24,7 +26,7 @@ class Bucket:
     def list_objects_v2(self, **request: str) -> dict:
         self.listings += 1
         found = [key for key in self._keys if key.encode() > request["StartAfter"].encode()]
-        entries = [{"Key": key, "ETag": f'"{key}"', "Size": len(key)} for key in found[:3]]
+        entries = [{"Key": key, "ETag": f'"{key}"', "Size": len(key), "LastModified": NOW} for key in found[:3]]
         return {"Contents": entries, "IsTruncated": len(found) > 3}
 
 
@@ -52,6 +54,6 @@ def test_the_etag_of_an_upload_is_recognized(stack, tmp_path: Path, size: int, p
     etag = stack.s3.head_object(Bucket=stack.uploads_bucket, Key="uploads/photo.jpg")["ETag"].strip('"')
 
     assert ("-" in etag) is parts
-    assert is_unchanged(Item(file, "uploads/photo.jpg", size), Stored(etag, size))
+    assert is_unchanged(Item(file, "uploads/photo.jpg", size), Stored(etag, size, NOW))
     file.write_bytes(b"y" * size)
-    assert is_unchanged(Item(file, "uploads/photo.jpg", size), Stored(etag, size)) is (size == 0)
+    assert is_unchanged(Item(file, "uploads/photo.jpg", size), Stored(etag, size, NOW)) is (size == 0)

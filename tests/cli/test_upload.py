@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from itertools import chain
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from cli import upload
 from cli.files import Item
 from cli.following import Result
 from cli.stack import Stack
@@ -272,6 +274,38 @@ def test_an_unchanged_file_that_is_being_processed_is_followed(
     ending.join()
     assert result.status == "COMPLETED"
     assert versions(stack) == 1
+
+
+def test_an_unchanged_file_whose_event_was_lost_is_no_success(
+    stack: Stack, photos: Photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = photos(cat=b"cat")
+    list(upload_and_follow(stack, items, timeout=0.1))  # no pipeline
+    monkeypatch.setattr(upload, "_EVENT_AFTER", timedelta(0))
+
+    [result] = upload_and_follow(stack, items, timeout=20, skip_unchanged=True)
+
+    assert (result.status, result.error["Name"]) == ("UNFINISHED", "Unrecorded")
+    assert versions(stack) == 1
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_an_unchanged_file_whose_event_is_late_is_followed(
+    pipeline: PipelineStandIn, stack: Stack, photos: Photos, earlier: bool
+) -> None:
+    pipeline.answers["uploads/cat.jpg"] = silence
+    items = photos(cat=b"cat")
+    if earlier:  # a record of an object that this one has replaced
+        pipeline.write("uploads/cat.jpg", ETag="another", Sequencer="01")
+    list(upload_and_follow(stack, items, timeout=0.1))
+    etag = stack.head("uploads/cat.jpg")["ETag"].strip('"')
+    ending = threading.Timer(0.5, pipeline.write, ["uploads/cat.jpg"], {"ETag": etag, "Sequencer": "0A"})
+    ending.start()
+
+    [result] = upload_and_follow(stack, items, timeout=20, skip_unchanged=True)
+
+    ending.join()
+    assert result.status == "COMPLETED"
 
 
 def versions(stack: Stack) -> int:
