@@ -26,6 +26,10 @@ REPLACED = "REPLACED"  # by another upload under the same key
 IN_FLIGHT = 1000  # files that are followed at a time; bounds memory
 _LONGEST_PAUSE = 2.0  # seconds between two reads of one record
 _EVENT_AFTER = timedelta(minutes=2)  # S3 sends most events within seconds, and some after more than a minute
+_NO_RECORD = (
+    "there is no record of it yet; a new bucket sends no events for about five minutes (see reprocess --unrecorded), "
+    'and if uploads are paused, "image-pipeline resume" processes it'
+)
 _UNRECORDED = {
     "Name": "Unrecorded",
     "Message": "it was uploaded before, but no record shows that it was processed: perhaps uploads are paused; if not, "
@@ -44,7 +48,7 @@ class _Upload(Followed):
 
     etag: str
     older: str  # sequencer of the record there was before
-    last_seen: str = 'there is no record of it yet; if uploads are paused, "image-pipeline resume" processes it'
+    last_seen: str = _NO_RECORD
     still_current: str = ""  # sequencer of another upload's record after which S3 was found to hold our object
 
 

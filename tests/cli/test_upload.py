@@ -91,7 +91,8 @@ def test_an_image_without_a_record_is_unfinished(pipeline: PipelineStandIn, stac
     assert result.status == "UNFINISHED"
     assert result.error["Message"] == (
         "not finished after 0.5 s: "
-        'there is no record of it yet; if uploads are paused, "image-pipeline resume" processes it'
+        "there is no record of it yet; a new bucket sends no events for about five minutes "
+        '(see reprocess --unrecorded), and if uploads are paused, "image-pipeline resume" processes it'
     )
 
 
