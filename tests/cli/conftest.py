@@ -44,7 +44,7 @@ def empty_queues_answer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def followed_closely(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shortens the pauses between two looks at what was started: moto answers at once."""
     monkeypatch.setattr(following, "_TICK", 0.02)
-    monkeypatch.setattr(following, "_FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(following, "_FIRST_PAUSE", 0.05)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -245,6 +246,13 @@ def write(stack: Stack, key: str, **attributes: object) -> None:
     entries += [{"DeleteRequest": {"Key": entry.key}} for entry in removed]
     writes = {stack.outputs["ImagesTable"]: [{"PutRequest": {"Item": item}}], stack.outputs["IndexTable"]: entries}
     stack.dynamodb.batch_write_item(RequestItems={table: requests for table, requests in writes.items() if requests})
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def completed() -> list[dict]:

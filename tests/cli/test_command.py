@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -18,7 +17,7 @@ import boto3
 import pytest
 
 from cli.stack import Stack
-from tests.cli.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStandIn, silence
+from tests.cli.stand_in import REGION, STACK_NAME, STACK_TEMPLATE, PipelineStandIn, silence, wait_until
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -198,13 +197,6 @@ def test_an_endpoint_that_does_not_answer_is_named_in_one_line(
     assert (upload.returncode, out) == (2, "")
     [complaint] = err.splitlines()
     assert "http://127.0.0.1:1" in complaint
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def read_all(terminal: int) -> str:

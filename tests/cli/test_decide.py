@@ -12,8 +12,7 @@ from cli.following import Result
 from cli.main import main
 from cli.stack import Stack
 from imagepipeline.quarantine import Action
-from tests.cli.stand_in import NOW, RENDITIONS, StateMachinesStandIn, write
-from tests.cli.test_redrive import wait_until
+from tests.cli.stand_in import NOW, RENDITIONS, StateMachinesStandIn, wait_until, write
 
 KEY = "uploads/a.jpg"
 SEQUENCER = "0A".ljust(64, "0")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -16,7 +16,7 @@ from cli.failures import FAILED, NOT_REMOVED, Failure, UndeliveredEvents
 from cli.following import Result
 from cli.redrive import redrive
 from cli.stack import Stack
-from tests.cli.stand_in import NOW, RENDITIONS, StateMachinesStandIn, write
+from tests.cli.stand_in import NOW, RENDITIONS, StateMachinesStandIn, wait_until, write
 
 KEY = "uploads/a.jpg"
 WHY = {"Name": "ConfigError", "Message": "RENDITIONS: wrong"}
@@ -67,13 +67,6 @@ def refused(client, operation: str, code: str, http_status: int = 400) -> Iterat
     client.meta.events.register(event, refuse)
     yield
     client.meta.events.unregister(event, refuse)
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # ------------------------------------------------------------------------------------------------------ what is started

@@ -15,7 +15,7 @@ from cli.files import Item
 from cli.following import Result
 from cli.stack import Stack
 from cli.upload import upload_and_follow
-from tests.cli.stand_in import REGION, RENDITIONS, PipelineStandIn, completed, silence
+from tests.cli.stand_in import REGION, RENDITIONS, PipelineStandIn, completed, silence, wait_until
 
 Photos = Callable[..., list[Item]]
 
@@ -103,7 +103,7 @@ def test_the_record_of_an_earlier_identical_upload_is_ignored(
     [before] = upload_and_follow(stack, items, timeout=20)
     pipeline.answers["uploads/cat.jpg"] = silence
 
-    [again] = upload_and_follow(stack, items, timeout=0.5)
+    [again] = upload_and_follow(stack, items, timeout=0.2)
 
     assert before.status == "COMPLETED"
     assert again.status == "UNFINISHED"
@@ -265,9 +265,10 @@ def test_an_unchanged_file_that_is_being_processed_is_followed(
 ) -> None:
     pipeline.answers["uploads/cat.jpg"] = lambda: [{"Status": "PROCESSING"}]
     items = photos(cat=b"cat")
-    list(upload_and_follow(stack, items, timeout=1))
+    list(upload_and_follow(stack, items, follow=False))
+    wait_until(lambda: stack.records(["uploads/cat.jpg"]))
     record = stack.records(["uploads/cat.jpg"])["uploads/cat.jpg"]
-    ending = threading.Timer(0.5, pipeline.write, ["uploads/cat.jpg"], {**record, "Status": "COMPLETED"})
+    ending = threading.Timer(0.2, pipeline.write, ["uploads/cat.jpg"], {**record, "Status": "COMPLETED"})
     ending.start()
 
     [result] = upload_and_follow(stack, items, timeout=20, skip_unchanged=True)

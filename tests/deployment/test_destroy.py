@@ -52,7 +52,7 @@ def test_a_rule_deleted_by_hand_is_skipped(stack: Stack, parts: destroy._Parts) 
 def test_running_executions_are_waited_for(
     stack: Stack, parts: destroy._Parts, machines: StateMachinesStandIn, running: str
 ) -> None:
-    ended = threading.Timer(0.5, machines.end, (running, "SUCCEEDED"))
+    ended = threading.Timer(0.2, machines.end, (running, "SUCCEEDED"))
     ended.start()
 
     drain(stack, boto3.client("events", REGION), parts, Status(""))

@@ -1,5 +1,6 @@
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 from botocore.config import Config
@@ -120,6 +121,9 @@ def hung(monkeypatch):
             monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
             for service, config in aws._CONFIGS.items():
                 monkeypatch.setitem(aws._CONFIGS, service, config.merge(Config(read_timeout=0.1)))
+            # botocore pauses before a second attempt, and waits for leave to send a body.
+            monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
+            monkeypatch.setattr("urllib3.util.wait_for_read", lambda *_: False)
             threading.Thread(target=serve, args=[response], daemon=True).start()
             return connections
 

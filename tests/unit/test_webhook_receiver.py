@@ -298,7 +298,7 @@ def test_a_later_version_of_the_schema_is_left_alone(receiver, outcomes):
 def address(receiver) -> Iterator[str]:
     """The address of a server with the receiver."""
     server = webhook.serve(receiver, 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
     server.server_close()
@@ -337,7 +337,7 @@ def test_a_redirect_is_not_followed():
             self.end_headers()
 
     with HTTPServer(("127.0.0.1", 0), Redirect) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         with pytest.raises(urllib.error.HTTPError, match="302"):
             webhook.fetch(f"http://127.0.0.1:{server.server_port}/")
         server.shutdown()
