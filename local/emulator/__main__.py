@@ -87,24 +87,27 @@ def run(listener: socket.socket, state_dir: Path) -> None:
 
 def configure(port: int, state_dir: Path, run_dir: Path) -> None:
     """Reduce the environment to MiniStack's settings, for MiniStack and the processes it starts."""
-    services = state_dir / "services"
-    services.mkdir(exist_ok=True)
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     os.environ.clear()
-    os.environ.update(
-        {"LAMBDA_ACCOUNT_CONCURRENCY": "1000"},  # AWS's default; `environments` limits what runs at once
-        **kept,
-        AUTH="true",
-        GATEWAY_PORT=str(port),
-        TMPDIR=str(run_dir),
-        PERSIST_STATE="1",
-        STATE_DIR=str(services),
-        S3_PERSIST="1",
-        S3_DATA_DIR=str(state_dir / "objects"),
-        IOT_MTLS_ENABLED="0",
-        SFTP_ENABLED="0",
-    )
+    os.environ |= {"LAMBDA_ACCOUNT_CONCURRENCY": "1000"}  # AWS's default; `environments` limits what runs at once
+    os.environ |= kept | settings(port, state_dir, run_dir)
+    Path(os.environ["STATE_DIR"]).mkdir(exist_ok=True)
     tempfile.tempdir = None  # makes Python read TMPDIR again
+
+
+def settings(port: int, state_dir: Path, run_dir: Path) -> dict[str, str]:
+    """MiniStack's settings: what it enforces, its port, and where it keeps its state and temporary files."""
+    return {
+        "AUTH": "true",
+        "GATEWAY_PORT": str(port),
+        "TMPDIR": str(run_dir),
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(state_dir / "services"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(state_dir / "objects"),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
 
 
 async def serve(listener: socket.socket) -> None:

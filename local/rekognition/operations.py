@@ -32,9 +32,6 @@ MODERATED = {
 }
 COLOR_TOLERANCE = 48  # of each channel: what JPEG and a conversion of colours change
 
-# Rekognition's own limit is checked before any pixel is decoded. Pillow's limit would raise another error.
-Image.MAX_IMAGE_PIXELS = None
-
 
 class ServiceError(Exception):
     """An error response, which an AWS SDK raises as an exception named `code`."""

@@ -16,6 +16,8 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 
+from local.emulator.__main__ import settings
+
 REPOSITORY = Path(__file__).parents[2]
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -193,19 +195,8 @@ def launch_ministack(state_dir: Path) -> subprocess.Popen:
     state_dir.mkdir(exist_ok=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = {
-        "AUTH": "true",
-        "BIND_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "TMPDIR": str(state_dir),
-        "PERSIST_STATE": "1",
-        "STATE_DIR": str(state_dir / "services"),
-        "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(state_dir / "objects"),
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-    }
-    return _start(["-c", "from ministack.app import main; main()"], state_dir, settings)
+    variables = settings(port, state_dir, state_dir) | {"BIND_HOST": "127.0.0.1"}
+    return _start(["-c", "from ministack.app import main; main()"], state_dir, variables)
 
 
 def _start(arguments: list[str], state_dir: Path, variables: dict[str, str]) -> subprocess.Popen:
