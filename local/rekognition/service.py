@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from local.rekognition.operations import ServiceError, detect
 MAX_OBJECT_BYTES = 15 * 1024 * 1024
 MAX_REQUEST_BYTES = 5 * 1024 * 1024  # of an image in the request
 
+_log = logging.getLogger("rekognition")
 _thread = threading.local()
 
 
@@ -29,6 +31,7 @@ async def answer(_method: str, _path: str, headers: dict, body: bytes, _query: d
         image = read(request.pop("Image"), extract_access_key_id(headers))
         response = await asyncio.get_running_loop().run_in_executor(_workers, _detect, operation, request, image)
     except ServiceError as error:
+        _log.info("%s: %s: %s", operation, error.code, error)
         return error_response_json(error.code, str(error))
     return json_response(response)
 

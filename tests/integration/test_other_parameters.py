@@ -70,7 +70,9 @@ def accepted(tmp_path_factory) -> Iterator[Tokens]:
     folder = tmp_path_factory.mktemp("tokens")
     stack = LocalStack(folder)
     try:
-        stack.start()
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("SFN_WAIT_SCALE", "0.01")
+            stack.start()
         pool = Pool.create(stack, "users")
         application = pool.application()
         short_lived = pool.application(
