@@ -20,6 +20,7 @@ from imagepipeline import quarantine
 from imagepipeline.executions import PATIENCE
 from imagepipeline.keys import renditions_prefix
 from imagepipeline.quarantine import HELD, Action
+from local.deployment import stack_name
 from tests.integration.conftest import Deployed
 from tests.integration.faults import (
     EXPRESS_ENDS,
@@ -82,8 +83,7 @@ class Day:
         self._versioned = versioned
         self._moderated = moderated
         self._faults = deployed.stack.faults
-        clients = {"s3": deployed.s3, "dynamodb": deployed.table, "stepfunctions": deployed.executions}
-        self._stack = Stack("image-pipeline", deployed.outputs, **clients, sqs=deployed.stack.client("sqs"))
+        self._stack = Stack.find(deployed.stack.session, stack_name())
         self._bucket = deployed.outputs["UploadsBucket"]
         self._prefix = f"uploads/day{'-with-versions' if versioned else ''}{'-moderated' if moderated else ''}/"
         self._keys = {f"{self._prefix}{number:02}.jpg": Key() for number in range(KEYS)}

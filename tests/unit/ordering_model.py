@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import NamedTuple
 
-from moto.dynamodb.comparisons import get_filter_expression
+from moto.dynamodb.comparisons import Op, get_filter_expression
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 
 from imagepipeline import lists, ordering
@@ -133,11 +133,15 @@ class History:
 @cache
 def holds(condition: str, record: Record | None, **values: object) -> bool:
     """Whether DynamoDB accepts a write with this condition."""
-    constants = {f":{status.lower()}": {"S": status} for status in ("COMPLETED", "FAILED", "PROCESSING")}
-    typed = {f":{name}": {"S": _text(value)} for name, value in values.items()} | constants
-    names = {"#status": "Status"} if "#status" in condition else None
-    expression = get_filter_expression(condition, names, {n: v for n, v in typed.items() if n in condition})
+    expression = _parsed(condition, tuple((name, _text(value)) for name, value in values.items()))
     return bool(expression.expr(Item(DynamoType({"S": "key"}), None, item(record))))
+
+
+@cache  # parsing takes longer than evaluating
+def _parsed(condition: str, values: tuple[tuple[str, str], ...]) -> Op:
+    statuses = [(status.lower(), status) for status in ("COMPLETED", "FAILED", "PROCESSING")]
+    typed = {f":{name}": {"S": value} for name, value in (*values, *statuses) if f":{name}" in condition}
+    return get_filter_expression(condition, {"#status": "Status"} if "#status" in condition else None, typed)
 
 
 def item(record: Record | None) -> dict:
