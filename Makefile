@@ -30,8 +30,8 @@ test: lint  ## Run the linters, then every test, on this machine alone
 
 # Some of these tests wait, so half as many again as there are cores run at a time.
 unit: setup  ## Run the tests that need neither the emulator nor other processes
-	@$(PYTHON) -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)) --dist worksteal -m "not slow" --hypothesis-profile=quick \
-		--ignore=tests/integration --ignore=tests/local
+	@$(PYTHON) -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)) --dist worksteal -m "not slow" \
+		--hypothesis-profile=quick --ignore=tests/integration --ignore=tests/local
 
 torture: setup  ## Random uploads and faults on a system of its own, for about half an hour [OPTIONS="--seed 7"]
 	@$(PYTHON) -m tests.torture $(OPTIONS)
