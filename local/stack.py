@@ -58,6 +58,16 @@ class Busy(Exception):
         )
 
 
+class OlderData(Exception):
+    """An earlier version stored the data of the local run in another form."""
+
+    def __init__(self, state_dir: Path) -> None:
+        super().__init__(
+            f"an earlier version stored the data in {state_dir}, and this version cannot read its records. "
+            f"Remove the data: .venv/bin/python -m local down --purge --state-dir {shlex.quote(str(state_dir))}"
+        )
+
+
 class LocalStack:
     """One local run. Its state directory holds its port, log, process and everything that was stored.
 
@@ -158,13 +168,15 @@ class LocalStack:
     def start(self) -> None:
         """Start the emulator, unless it is running, and wait for it.
 
-        Raises PortTaken, AlreadyRunning and DaemonFailed.
+        Raises PortTaken, AlreadyRunning, OlderData and DaemonFailed.
         """
         if self._emulator.pid is not None:
             if self.port != (running := self._remembered_port()):
                 raise AlreadyRunning(self.state_dir, running)
         elif _answers(self.port):
             raise PortTaken(self.port)
+        elif (self.state_dir / "data" / "services" / "items.jsonl").exists():  # since then, records are in SQLite
+            raise OlderData(self.state_dir)
         else:
             self._start_emulator()
         try:
