@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not end the command
     options = parse(arguments)
     try:
-        return _COMMANDS[options.command](options)
+        status = _COMMANDS[options.command](options)
+        sys.stdout.flush()  # now, because an error at exit could not be handled
+        return status
     except (SetupError, TargetNotReplaced) as error:
         _say(str(error))
         return SETUP_PROBLEM
@@ -328,7 +330,7 @@ def _run_again(
     if not keys:
         _say(f"nothing to redrive: {_kinds(found)}")
         return OK
-    _say(f"redriving {len(keys)} {'image' if len(keys) == 1 else 'images'}: {_kinds(found)}")
+    _say(f"redriving {len(keys)} {'image' if len(keys) == 1 else 'images'}{f': {_kinds(found)}' if found else ''}")
     stop = threading.Event()
     results = redrive.redrive(
         stack, keys, found, undelivered, always=bool(options.keys), timeout=options.timeout, stop=stop

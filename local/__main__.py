@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import time
@@ -16,7 +17,7 @@ from cli.problems import AWS_ERRORS, SetupError, explain
 from local import samples
 from local.daemons import DaemonFailed
 from local.deployment import PROJECT, InvalidParameter, SamFailed, parse_parameters, stack_name
-from local.stack import AlreadyRunning, Busy, LocalStack, PortTaken
+from local.stack import AlreadyRunning, Busy, LocalStack, OlderData, PortTaken
 
 DEFAULT_PORT = 4566  # the usual port of an AWS emulator
 PIPED_WIDTH = 160  # characters per line when the output is not a terminal
@@ -28,11 +29,16 @@ def main() -> int:
         stream.reconfigure(errors="backslashreplace")  # for terminals without UTF-8
     options = _parser().parse_args()
     try:
-        return options.command(_stack(options), options)
-    except (PortTaken, AlreadyRunning, Busy, DaemonFailed, SamFailed, SetupError) as problem:
+        status = options.command(_stack(options), options)
+        sys.stdout.flush()  # now, because an error at exit could not be handled
+        return status
+    except (PortTaken, AlreadyRunning, Busy, OlderData, DaemonFailed, SamFailed, SetupError) as problem:
         print(f"local: {problem}", file=sys.stderr)
     except AWS_ERRORS as error:
         print(f"local: {explain(error)}", file=sys.stderr)
+    except BrokenPipeError:
+        # The reader of the output has closed it ("| head"). Flushing the buffer at exit must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print(f"local: interrupted. To stop what was started: {_again('down', options)}", file=sys.stderr)
         return 130
@@ -61,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     add(down, "stop the system; stored data remains").add_argument(
         "--purge", action="store_true", help="remove stored data, too"
     )
-    add(env, 'print exports for any AWS client, for: eval "$(python -m local env)"')
+    add(env, 'print exports for any AWS client, for: eval "$(.venv/bin/python -m local env)"')
     add(inbox, "print the notifications that the stack has sent").add_argument(
         "--json", action="store_true", help="print one JSON object per line"
     )

@@ -211,6 +211,19 @@ def read_all(terminal: int) -> str:
     return b"".join(parts).decode()
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_closes_the_output_causes_no_traceback(unbuffered: str) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+
+    settings = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-m", "cli", "cost"]
+    ended = subprocess.run(command, cwd=CHECKOUT, env=settings, stdout=write_end, stderr=subprocess.PIPE, text=True)
+    os.close(write_end)
+
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
 def test_the_wheel_alone_provides_the_command(stack: Stack, installed: Path, tmp_path: Path) -> None:
     settings = {"IMAGE_PIPELINE_STACK": STACK_NAME, "PYTHONPATH": ""}
 

@@ -231,3 +231,35 @@ def test_stopping_what_never_ran_succeeds(unused_dir):
 
     assert result.returncode == 0
     assert not unused_dir.exists()
+
+
+def test_data_of_an_earlier_version_is_not_silently_replaced(unused_dir):
+    records = unused_dir / "data" / "services" / "items.jsonl"
+    records.parent.mkdir(parents=True)
+    records.write_text("[]\n")
+
+    result = local("up", unused_dir)
+
+    assert result.returncode == 1
+    assert f"-m local down --purge --state-dir {unused_dir}" in result.stderr
+    assert records.read_text() == "[]\n"
+    assert not (unused_dir / "run").exists()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_closes_the_output_causes_no_traceback(unused_dir, unbuffered):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+
+    result = subprocess.run(
+        [sys.executable, "-m", "local", "down", "--state-dir", unused_dir],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    os.close(write_end)
+
+    assert (result.returncode, result.stderr) == (1, "")
