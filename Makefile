@@ -22,18 +22,18 @@ setup:  ## Create the environments (every target does so when needed)
 local: setup  ## Run the whole system on this machine [PORT=4566] [PARAMETERS="MaxPixels=1000000"]
 	@$(PYTHON) -m local up --port $(PORT) --parameters "$$PARAMETERS"
 
-down: setup  ## Stop the local run; stored data remains in .local [PORT=4566]
+down: setup  ## Stop the local run; its data remains in .local [PORT=4566]
 	@$(PYTHON) -m local down --port $(PORT)
 
-test: lint  ## Run the linters, then every test, on this machine alone
+test: lint  ## Run the linters, then every test, on this machine alone, in about eight minutes
 	@$(PYTHON) -m pytest -n auto --dist loadgroup
 
 # Some of these tests wait, so half as many again as there are cores run at a time.
-unit: setup  ## Run the tests that need neither the emulator nor other processes
+unit: setup  ## Run the quick tests, which need neither the emulator nor other processes
 	@$(PYTHON) -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)) --dist worksteal -m "not slow" \
 		--hypothesis-profile=quick --ignore=tests/integration --ignore=tests/local
 
-torture: setup  ## Random uploads and faults on a system of its own, for about half an hour [OPTIONS="--seed 7"]
+torture: setup  ## Test random uploads and faults on a system of its own, for about half an hour [OPTIONS="--seed 7"]
 	@$(PYTHON) -m tests.torture $(OPTIONS)
 
 lint: setup  ## Check style, types, template and state machines

@@ -80,7 +80,7 @@ def _upload(commands: _Commands) -> None:
         parents=[_common(), _following()],
         help="upload files and directories, and follow their processing",
         description="Upload files and follow the processing of each. The key of a file is uploads/ and its name, "
-        "whatever folder it is in; the keys of the files in a directory trip are uploads/trip/ and the path within it. "
+        "whatever folder it is in. The files in a directory called trip get keys that begin with uploads/trip/. "
         "Hidden files in directories are skipped, and so are files that are stored already: after an interruption, the "
         "same command continues.",
     )
@@ -93,7 +93,12 @@ def _upload(commands: _Commands) -> None:
 
 
 def _status(commands: _Commands) -> None:
-    parser = commands.add_parser("status", parents=[_common()], help="show the processing status of images")
+    parser = commands.add_parser(
+        "status",
+        parents=[_common()],
+        help="show the processing status of images",
+        description="Show the processing status of images: what their records contain with --json, a summary without.",
+    )
     _add_keys(parser, "+")
     parser.add_argument(
         "--url",
@@ -109,7 +114,7 @@ def _failures(commands: _Commands) -> None:
         help="list failures, their reasons and what to do",
         description="List images that failed, are stuck, were not announced, lack an answer of Rekognition or wait for "
         "a moderator; events that were not delivered; and data that was not removed. Reads the records that an index "
-        "names, and the queue of undelivered events, whose messages are hidden from other readers for that time.",
+        "names, and the queue of undelivered events, whose messages are hidden from other readers meanwhile.",
     )
     parser.add_argument("--rejected", action="store_true", help="also list files that the pipeline rejected")
 

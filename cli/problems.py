@@ -5,7 +5,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 AWS_ERRORS = (BotoCoreError, ClientError)
 
-_SIGN_IN = 'choose credentials with AWS_PROFILE or "aws configure"; for the local system: eval "$(python -m local env)"'
+_LOCALLY = 'for the local system: eval "$(.venv/bin/python -m local env)"'
+_SIGN_IN = f'choose credentials with AWS_PROFILE or "aws configure"; {_LOCALLY}'
 _SIGN_IN_AGAIN = 'sign in again ("aws sso login", or renew the session token)'
 _REACH = "check the network, AWS_ENDPOINT_URL and the region; to start the local system: make local"
 
@@ -72,7 +73,7 @@ def explain(error: BotoCoreError | ClientError) -> str:
     if isinstance(error, _SIGNED_OUT):
         return f"the AWS sign-in is not valid ({error}): {_SIGN_IN_AGAIN}"
     if isinstance(error, boto.NoRegionError):
-        return "no AWS region is configured: set AWS_REGION, or a region in the profile"
+        return f"no AWS region is configured: set AWS_REGION, or a region in the profile; {_LOCALLY}"
     if isinstance(error, boto.ProfileNotFound):
         return f"{error}: check AWS_PROFILE against ~/.aws/config"
     if isinstance(error, _UNREACHABLE):

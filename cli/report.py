@@ -185,7 +185,7 @@ def print_costs(estimate: costs.Estimate, usage: costs.Document, prices: costs.P
         return
     if not sys.stdout.isatty():
         for line in estimate.lines:
-            print(line.service, line.what, f"{line.quantity:.6g}", f"{line.usd:.6f}", sep="\t")
+            print(line.service, line.what, f"{line.quantity:.10g}", f"{line.usd:.6f}", sep="\t")
         print("Total", "", "", f"{estimate.total:.6f}", sep="\t")
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -219,7 +219,7 @@ def print_plan(plan: Plan, *, as_json: bool) -> None:
     prices = costs.prices()
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     say(
-        f"{_counted(plan.objects, 'object')} under {printable(plan.prefix)}: {', '.join(_decisions(plan))}",
+        f"{_counted(plan.objects, 'object')} under {printable(plan.prefix)}{_decisions(plan)}",
         markup=False,
     )
     if plan.images:
@@ -230,16 +230,15 @@ def print_plan(plan: Plan, *, as_json: bool) -> None:
         )
 
 
-def _decisions(plan: Plan) -> list[str]:
+def _decisions(plan: Plan) -> str:
     words = {
         Decision.PROCESS: "to process",
         Decision.NOT_SELECTED: "not selected",
         Decision.IN_PROGRESS: "in progress",
         Decision.FOLDER_MARKER: "folder markers",
     }
-    return [f"{plan.decisions[decision]:,} {word}" for decision, word in words.items() if plan.decisions[decision]] or [
-        "nothing"
-    ]
+    counts = [f"{plan.decisions[decision]:,} {word}" for decision, word in words.items() if plan.decisions[decision]]
+    return f": {', '.join(counts)}" if counts else ""
 
 
 def _counted(number: int, noun: str) -> str:

@@ -26,7 +26,11 @@ _PAUSE = 2  # seconds between two looks at them
 def main(arguments: list[str]) -> int:
     """Ask for confirmation, unless --yes is given, and destroy the stack. Returns an exit status."""
     # Unknown options are refused: a misspelled --stack-name must not destroy another stack.
-    parser = options_of_a_target(prog="make destroy", add_help=True, description="Empty and delete a stack.")
+    parser = options_of_a_target(
+        prog="make destroy",
+        add_help=True,
+        description="Delete a stack and all its data: its buckets with all objects, and its table of records.",
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     confirmed = parser.parse_args(arguments).yes
     begun = False
@@ -59,9 +63,7 @@ def main(arguments: list[str]) -> int:
         print(f"make destroy: {explain(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        done = (
-            "uploads may start no executions any more: run it again; if the stack is gone, delete its buckets and table"
-        )
+        done = "new uploads may not be processed any more. Run it again; if the stack is gone, delete its data yourself"
         print(f"\nmake destroy: interrupted; {done if begun else 'nothing was deleted'}", file=sys.stderr)
         return 130
     return 0

@@ -15,8 +15,13 @@ from cli.stack import default_name, samconfig
 def options_of_a_target(**settings: Any) -> argparse.ArgumentParser:
     """A parser of the SAM CLI's options that select a stack; `settings` are ArgumentParser's."""
     parser = argparse.ArgumentParser(**{"add_help": False, "allow_abbrev": False, **settings})
-    for option in ("--stack-name", "--region", "--profile", "--config-env"):
-        parser.add_argument(option)
+    for option, meaning in (
+        ("--stack-name", "name of the stack (default: IMAGE_PIPELINE_STACK, then stack_name in samconfig.toml)"),
+        ("--region", "Region of the stack (default: as in the AWS CLI, then that in samconfig.toml)"),
+        ("--profile", "profile of the AWS configuration"),
+        ("--config-env", "section of samconfig.toml (default: default)"),
+    ):
+        parser.add_argument(option, help=meaning, metavar="NAME")
     return parser
 
 

@@ -113,7 +113,8 @@ class Sam:
             environment = self._environment | {"TMPDIR": temporary}
             ended = subprocess.run(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
         if ended.returncode != 0:
-            output = "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
+            lines = self.log.read_text(errors="replace").splitlines()
+            output = "\n".join([line for line in lines if line.strip() and "Uploading to" not in line][-40:])
             raise SamFailed(f"sam {subcommand} failed. The end of {self.log}:\n{output}")
 
 

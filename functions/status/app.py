@@ -46,7 +46,7 @@ def requested_key(raw_path: str, raw_query: str) -> str:
     if not key or key == tail:
         raise Refused(400, USAGE)
     if not key.startswith(UPLOADS_PREFIX) or key == UPLOADS_PREFIX:
-        raise Refused(400, f"Uploads live under {UPLOADS_PREFIX}. {USAGE}")
+        raise Refused(400, f"The key of an upload begins with {UPLOADS_PREFIX}. {USAGE}")
     try:
         length = len(key.encode())
     except UnicodeEncodeError:

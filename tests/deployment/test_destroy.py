@@ -132,4 +132,4 @@ def test_an_interrupted_run_says_what_it_leaves(
 
     assert destroy.main(["--yes", "--stack-name", STACK_NAME]) == 130
 
-    assert "uploads may start no executions any more: run it again" in capsys.readouterr().err
+    assert "new uploads may not be processed any more. Run it again" in capsys.readouterr().err
