@@ -145,8 +145,8 @@ def _reindex(commands: _Commands) -> None:
     commands.add_parser(
         "reindex",
         parents=[_common()],
-        help="build the index table again: the lists of images by label, and of those that need attention",
-        description="Remove entries of the index table to which no record corresponds, and have every record indexed "
+        help="rebuild the index table: the lists of images by label, and of those that need attention",
+        description="Remove entries of the index table without a corresponding record, and have every record indexed "
         "again. Needed once after an update from a version without the index table, and after the alarm "
         "UnindexedChangesAlarm. Sets the attribute ReindexedAt of every record. Repeating it is safe.",
     )
@@ -157,10 +157,10 @@ def _reprocess(commands: _Commands) -> None:
         "reprocess",
         parents=[_common()],
         help="process many images again, or those that were in the bucket before the stack",
-        description="Process the images under a prefix again. The stack does it: Step Functions lists the bucket and "
-        "processes a bounded number of images at a time, and goes on when this command ends. First prints how many "
-        "images there are, how long it takes and what it costs, and asks for confirmation. Newer uploads "
-        "have priority.",
+        description="Process the images under a prefix again. The command first prints how many images there are, how "
+        "long the run takes and what it costs, and asks for confirmation. Then the stack does the work: Step Functions "
+        "processes a bounded number of images at a time, and continues when this command ends. Newer uploads have "
+        "priority.",
     )
     parser.add_argument(
         "prefix", nargs="?", type=_key, metavar="PREFIX", help=f"for example {UPLOADS_PREFIX}2019/, or {UPLOADS_PREFIX}"
@@ -236,9 +236,9 @@ def _pause(commands: _Commands) -> None:
     commands.add_parser(
         "pause",
         parents=[_common()],
-        help="have new uploads wait",
-        description="Have the events of new uploads wait in a queue, for up to 14 days. Images that are being "
-        "processed are completed, and deletions take effect at once. MonthlyBudget pauses when the budget is spent.",
+        help="hold new uploads in a queue, until `resume`",
+        description="Hold the events of new uploads in a queue, for up to 14 days. Images that are being processed are "
+        "completed, and deletions take effect at once. The stack itself pauses when its MonthlyBudget is spent.",
     )
 
 
@@ -246,9 +246,9 @@ def _resume(commands: _Commands) -> None:
     parser = commands.add_parser(
         "resume",
         parents=[_common()],
-        help="process the uploads that wait, and new ones",
-        description="Have new uploads processed again, and start an execution for each upload that waits. If the "
-        "command is interrupted, run it again: uploads that were not started still wait.",
+        help="process the uploads in the queue, and new ones",
+        description="Process new uploads again, and start an execution for each upload in the queue. If the command is "
+        "interrupted, run it again: uploads that were not started are still in the queue.",
     )
     parser.add_argument(
         "--settling",
@@ -269,7 +269,7 @@ def _check(commands: _Commands) -> None:
         "line for each promise, then answers to questions of docs/aws.md. Subscribers of the stack's notifications "
         "receive about twenty of them. The exit status is 0 only if no promise is broken.",
     )
-    parser.add_argument("paths", nargs="*", type=_path, metavar="PHOTO", help="photos of your own to upload, too")
+    parser.add_argument("paths", nargs="*", type=_path, metavar="PHOTO", help="photos of your own to upload as well")
     parser.add_argument("--keep", action="store_true", help="do not remove the uploads and their results")
 
 
@@ -291,7 +291,7 @@ def _cost(commands: _Commands) -> None:
     parser.add_argument(
         "--face-crops",
         action="store_true",
-        help="with a rendition that crops around faces (cover:face), for which the function with the most memory waits",
+        help="with a rendition that crops around faces (cover:face), which takes a call and the time to wait for it",
     )
     parser.add_argument("--moderation", action="store_true", help="with the stack's Moderation")
     parser.add_argument("--mail", action="store_true", help="with an e-mail for each image")
@@ -308,7 +308,7 @@ def _cost(commands: _Commands) -> None:
         type=_percent,
         default=costs.RETRIED,
         metavar="PERCENT",
-        help=f"how many steps are tried again (default: {costs.RETRIED:.1%})".replace("%", "%%"),
+        help=f"how many of the steps are retried (default: {costs.RETRIED:.1%})".replace("%", "%%"),
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

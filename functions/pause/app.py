@@ -9,7 +9,7 @@ SUBJECT = "Image pipeline: paused, because the monthly budget is spent"
 MESSAGE = """The pipeline's monthly budget is spent. New uploads wait in a queue, for at most 14 days. Nothing is lost.
 
 To process them, run: image-pipeline resume
-See "Budget" in image-pipeline's docs/operations.md.
+See "Budget" in docs/operations.md of the image pipeline.
 """
 
 logger = Logger()
@@ -20,7 +20,7 @@ aws.make_clients("events", "sns")
 def handler(event: dict, context: LambdaContext) -> dict:
     """Takes a message of the topic that the budget notifies; its content does not matter.
 
-    Returns `{"Paused"}`, whether this invocation paused the pipeline. It tells the subscribers of the alarms in any
+    Returns `{"Paused"}`, whether this invocation paused the pipeline. It notifies the subscribers of the alarms in any
     case, because an earlier invocation may have paused the pipeline and then failed. Raises TargetNotReplaced.
     """
     paused = pausing.pause(aws.client("events"), config.text("UPLOADS_RULE"), config.text("PAUSED_UPLOADS_QUEUE_ARN"))
