@@ -1,8 +1,12 @@
 """What each part may do: exactly this. Whoever widens it changes this table, and says why."""
 
+import json
+import re
+from importlib.resources import files
+
 import pytest
 
-from tests.template.stack import Deployment, listed, of_type, text
+from tests.template.stack import Deployment, listed, of_type, source, text
 
 ROLES = of_type("AWS::IAM::Role")
 LOG_DELIVERY = {
@@ -103,7 +107,7 @@ ALLOWED = {
         "dynamodb:DescribeStream on ImagesTable/stream",
         "dynamodb:GetRecords on ImagesTable/stream",
         "dynamodb:GetShardIterator on ImagesTable/stream",
-        "dynamodb:ListStreams on ImagesTable/stream/*",
+        "dynamodb:ListStreams on *",
         "sqs:SendMessage on UnindexedChangesQueue",
         "dynamodb:BatchGetItem on ImagesTable",
         "dynamodb:BatchWriteItem on IndexTable",
@@ -420,3 +424,74 @@ def test_only_cloudwatch_and_only_for_this_account_may_publish_alarms():
     assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert (statement["Action"], text(statement["Resource"])) == ("sns:Publish", "AlarmsTopic")
     assert statement["Condition"] == on_behalf_of("cloudwatch:*:alarm:*")
+
+
+# ------------------------------------------------------------------------------------------------ the reference of IAM
+
+# The Service Authorization Reference, as cfn-lint ships it: the actions of each service, and the types of resources
+# that each may be allowed on.
+REFERENCE = json.loads(files("cfnlint.data.AdditionalSpecs").joinpath("Policies.json").read_text())
+# Only in requests that name a model of the customer's.
+OPTIONAL_RESOURCES = {"rekognition:DetectModerationLabels"}
+ARNS = {
+    "AWS::S3::Bucket": "arn:aws:s3:::{}",
+    "AWS::SQS::Queue": "arn:aws:sqs:us-east-1:111122223333:{}",
+    "AWS::SNS::Topic": "arn:aws:sns:us-east-1:111122223333:{}",
+    "AWS::DynamoDB::Table": "arn:aws:dynamodb:us-east-1:111122223333:table/{}",
+    "AWS::Serverless::Function": "arn:aws:lambda:us-east-1:111122223333:function:{}",
+    "AWS::Serverless::StateMachine": "arn:aws:states:us-east-1:111122223333:stateMachine:{}",
+    "AWS::Events::Rule": "arn:aws:events:us-east-1:111122223333:rule/{}",
+    "AWS::Logs::LogGroup": "arn:aws:logs:us-east-1:111122223333:log-group:{}:*",
+}
+KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+EVERYTHING = {
+    "WebhookUrl": "https://example.com/images",
+    "Renditions": "face=100x100:cover:face",
+    "DetectFaces": "true",
+    "Moderation": "quarantine",
+    "MonthlyBudget": "100",
+    "TopicsKmsKeyArn": KEY,
+    "UploadsKmsKeyArn": KEY,
+}
+
+
+@pytest.mark.parametrize("workflow", ["STANDARD", "EXPRESS"])
+def test_every_action_is_allowed_on_what_iam_can_allow_it_on(workflow: str):
+    resources = Deployment(WorkflowType=workflow, **EVERYTHING).resources.values()
+    policies = [policy for properties in resources for policy in (properties, *properties.get("Policies", []))]
+    statements = [one for policy in policies for one in policy.get("PolicyDocument", {}).get("Statement", [])]
+
+    granted = {
+        (action, arn(resource))
+        for statement in statements
+        if statement["Effect"] == "Allow"
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    }
+
+    assert len(granted) > 50
+    assert {pair for pair in granted if not can_be_allowed(*pair)} == set()
+
+
+def can_be_allowed(action: str, resource: str) -> bool:
+    """Whether IAM knows the action, and a statement for this resource can allow it."""
+    service, name = action.lower().split(":")
+    matching = [known for known in REFERENCE[service]["Actions"] if re.fullmatch(name.replace("*", ".*"), known)]
+    return bool(matching) and all(
+        resource == "*"
+        if not types or action in OPTIONAL_RESOURCES
+        else any(re.fullmatch(form, resource) for form in arn_formats(service, types))
+        for types in (listed(REFERENCE[service]["Actions"][known].get("Resources", [])) for known in matching)
+    )
+
+
+def arn_formats(service: str, types: list[str]) -> list[str]:
+    formats = [form for one in types for form in REFERENCE[service]["Resources"][one]["ARNFormats"]]
+    return [re.sub(r"\$\{\w+}", "[^:]*", form) for form in formats]
+
+
+def arn(resource: object) -> str:
+    """What a statement names, as an ARN."""
+    named = re.sub(r"\$\{[\w:.]+}", "x", text(resource))
+    declared = source()["Resources"].get(named.partition("/")[0])
+    return ARNS[declared["Type"]].format(named) if declared else named
