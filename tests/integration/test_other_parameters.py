@@ -160,6 +160,29 @@ def test_pages_of_the_named_origins_may_call(accepted, origin, allowed):
     assert "Access-Control-Allow-Credentials" not in preflight.headers
 
 
+@pytest.mark.parametrize(("origin", "allowed"), [(ORIGIN, ORIGIN), ("https://evil.test", None)])
+@pytest.mark.parametrize(
+    ("bucket", "operation", "method"),
+    [
+        ("UploadsBucket", "upload_part", "PUT"),
+        ("UploadsBucket", "put_object", "POST"),
+        ("ThumbnailsBucket", "get_object", "GET"),
+    ],
+)
+def test_their_pages_may_send_uploads_and_read_renditions(accepted, bucket, operation, method, origin, allowed):
+    stack = accepted.pool.stack
+    asked = {"Bucket": stack.outputs[bucket], "Key": "uploads/a.jpg"}
+    part = {"UploadId": "1", "PartNumber": 1} if operation == "upload_part" else {}
+    url = stack.client("s3").generate_presigned_url(operation, asked | part)
+
+    wanted = {"Origin": origin, "Access-Control-Request-Method": method}
+    preflight = send(
+        "OPTIONS", url, headers=wanted | {"Access-Control-Request-Headers": "content-type"} if part else wanted
+    )
+
+    assert preflight.headers["Access-Control-Allow-Origin"] == allowed
+
+
 @pytest.fixture(scope="module")
 def pipeline(accepted) -> Deployed:
     return Deployed(accepted.pool.stack)

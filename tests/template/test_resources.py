@@ -529,6 +529,19 @@ def test_no_page_of_another_origin_may_call_the_api_unless_it_is_named():
     assert set(cors["AllowMethods"]) == {route["RouteKey"].split(" ")[0] for route in ROUTES.values()}
 
 
+def test_pages_of_the_named_origins_may_use_the_urls_of_the_api():
+    assert all("CorsConfiguration" not in Deployment().resources[bucket] for bucket in BUCKETS)
+
+    resources = Deployment(CorsAllowOrigins="https://app.example.com").resources
+
+    methods = {}
+    for bucket in BUCKETS:
+        [rule] = resources[bucket]["CorsConfiguration"]["CorsRules"]
+        assert rule["AllowedOrigins"] == {"Fn::Split": [",", "https://app.example.com"]}
+        methods[bucket] = rule["AllowedMethods"]
+    assert methods == {"UploadsBucket": ["POST", "PUT"], "ThumbnailsBucket": ["GET"]}
+
+
 def test_the_stage_limits_each_route_and_waits_for_it():
     stage = source()["Resources"]["ImageStatusStage"]
     limited = stage["Properties"]["RouteSettings"]
