@@ -3,9 +3,10 @@
 import sys
 
 import boto3
+from botocore.exceptions import ClientError
 
 from cli.problems import AWS_ERRORS, SetupError, explain
-from cli.stack import Stack
+from cli.stack import Client, Stack
 from deployment.sam import sam
 from deployment.target import Target
 
@@ -25,6 +26,7 @@ def main(deploy_options: list[str]) -> int:
         print(f"Deploying to account {account} at {cloudformation.meta.endpoint_url}", flush=True)
         if warning := _rekognition_warning(target.session, region):
             print(warning, flush=True)
+        delete_rolled_back(cloudformation, target.name)
         deploy = ["deploy", *target.options, *deploy_options]  # the last of several equal options takes precedence
         for command in (["build"], deploy):
             if sam(*command) != 0:
@@ -47,6 +49,21 @@ Check everything        .venv/bin/image-pipeline check local/photos/cat.png""")
     if new:
         print(_NEW)
     return 0
+
+
+def delete_rolled_back(cloudformation: Client, name: str) -> None:
+    """Delete what a first deployment that failed has left: a stack without resources, which can only be deleted."""
+    try:
+        [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if "does not exist" not in error.response["Error"]["Message"]:
+            raise
+        return
+    if stack["StackStatus"] == "ROLLBACK_COMPLETE":
+        print(f"The first deployment of {name} failed and was rolled back. Deleting the empty stack.", flush=True)
+        # By its ID, because CloudFormation describes a deleted stack under no other.
+        cloudformation.delete_stack(StackName=stack["StackId"])
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack["StackId"])
 
 
 def _rekognition_warning(session: boto3.Session, region: str) -> str:

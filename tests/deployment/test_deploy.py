@@ -1,10 +1,12 @@
 """The SAM CLI commands that `make deploy` runs, and what it prints."""
 
 import pytest
+from moto.cloudformation.models import cloudformation_backends
+from moto.core import DEFAULT_ACCOUNT_ID
 
 from cli.stack import Stack
 from deployment import deploy
-from tests.cli.stand_in import REGION, STACK_NAME
+from tests.cli.stand_in import REGION, STACK_NAME, STACK_TEMPLATE
 
 
 @pytest.fixture
@@ -66,3 +68,30 @@ def test_a_failure_of_the_sam_cli_ends_the_deployment(
 
     assert deploy.main([]) == 1
     assert "sam build failed" in capsys.readouterr().err
+
+
+def test_what_a_failed_first_deployment_left_is_deleted_first(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("IMAGE_PIPELINE_STACK", STACK_NAME)
+    backend = cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION]
+    backend.get_stack(STACK_NAME).status = "ROLLBACK_COMPLETE"
+
+    def sam(command: str, *_: str) -> int:
+        if command == "deploy":  # which CloudFormation would refuse while the stack exists
+            backend.create_stack(STACK_NAME, STACK_TEMPLATE, {})
+        return 0
+
+    monkeypatch.setattr(deploy, "sam", sam)
+
+    assert deploy.main([]) == 0
+    assert "failed and was rolled back" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_FAILED"])
+def test_no_other_stack_is_deleted(stack: Stack, commands: list, status: str) -> None:
+    deployed = cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION].get_stack(STACK_NAME)
+    deployed.status = status
+
+    assert deploy.main([]) == 0
+    assert cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION].get_stack(STACK_NAME) is deployed
