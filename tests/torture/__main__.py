@@ -1,4 +1,4 @@
-"""Everything that may go wrong, on a system of its own: is anything lost, silent or told twice?
+"""Everything that may go wrong, on a system of its own: is anything lost, not announced, or announced twice?
 
     python -m tests.torture                        # about half an hour
     python -m tests.torture --seed 7 --minutes 10  # the same days again, longer

@@ -5,7 +5,7 @@
     its renditions  renditions, geometry, rendering
     what it shows   description, exif, fingerprints; analysis, rekognition, metering
     its record      records, items, objects, cleanup, quarantine
-    who is told     notification, image_events, printable, disclosure
+    announcing it   notification, image_events, printable, disclosure
     lists, the API  lists, indexing, api
     operation       executions, sweep, reprocessing, pausing
     everywhere      aws, config, logs
