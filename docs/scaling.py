@@ -55,7 +55,7 @@ def picture(title: str, height: int, shapes: list[str]) -> str:
 
 
 def quotas() -> str:
-    """Bars on a logarithmic scale: the uploads a second at which each quota binds."""
+    """Bars on a logarithmic scale: the uploads a second at which each quota is used up."""
     rows = RESULTS["Bindings"]
     highest = math.log10(max(row["UploadsASecond"] for row in rows) * 1.2)
     bottom = TOP + len(rows) * ROW + 6
@@ -78,7 +78,7 @@ def quotas() -> str:
             f'<rect class="{kind}" x="{LEFT}" y="{y + 5}" width="{end - LEFT:.1f}" height="{ROW - 9}" rx="3"/>',
             f'<text class="note" x="{end + 6:.1f}" y="{y + 18}">{row["UploadsASecond"]:,.0f}</text>',
         ]
-    return picture("Uploads a second at which each quota binds", bottom + 30, shapes)
+    return picture("Uploads a second at which each quota is used up", bottom + 30, shapes)
 
 
 def curves(title: str, part: str, *, unit: str, seconds: float, longest: float, waiting: bool = False) -> str:
@@ -141,7 +141,7 @@ def loads() -> str:
         "quota allows",
         "wait: median / 99 % / longest",
         "refused attempts an image",
-        "begun again",
+        "started again",
         "USD for waiting, per 1,000",
     )
     rows = [header, ("---",) * len(header)]
