@@ -92,7 +92,6 @@ class StateMachine:
 
     def __init__(self, logical_id: str, answers: dict[str, Outcome], **parameters: str) -> None:
         """`answers` holds what each function answers by default, by its folder's name."""
-        self.error_prefix = "DynamoDB"  # of errors: AWS documents this spelling, and its SDK integrations use another
         self.holds = False  # whether `store` does as with Moderation=quarantine
         self._answers = answers
         self._dynamodb = _client("dynamodb")
@@ -114,8 +113,10 @@ class StateMachine:
         self._outcomes = {task: list(listed) for task, listed in (outcomes or {}).items()}
         self._calls: list[Call] = []
         self._announcements: list[dict] = []
-        ended = _states("StartSyncExecution", stateMachineArn=self._arn, input=json.dumps(event))
-        history = _states("GetExecutionHistory", executionArn=ended["executionArn"], maxResults=1000)["events"]
+        ended = call_step_functions("StartSyncExecution", stateMachineArn=self._arn, input=json.dumps(event))
+        history = call_step_functions("GetExecutionHistory", executionArn=ended["executionArn"], maxResults=1000)[
+            "events"
+        ]
         entered = [entry["stateEnteredEventDetails"] for entry in history if "stateEnteredEventDetails" in entry]
         return Execution(
             arn=ended["executionArn"],
@@ -191,7 +192,7 @@ class StateMachine:
 
     def _call_aws(self, service: str, action: str, arguments: dict) -> dict:
         client = {"dynamodb": self._dynamodb, "sns": self._sns, "sqs": self._sqs}[service]
-        prefix = {"dynamodb": self.error_prefix, "sns": "SNS", "sqs": "SQS"}[service]
+        prefix = {"dynamodb": "DynamoDB", "sns": "SNS", "sqs": "SQS"}[service]
         try:
             answer = getattr(client, xform_name(action))(**arguments)
         except ClientError as error:
@@ -230,7 +231,9 @@ def _create(logical_id: str, topic: str, queue: str, **parameters: str) -> str:
     machine = Deployment(**parameters).resources[logical_id]
     text = definition(machine["DefinitionUri"], machine["DefinitionSubstitutions"], topic, queue, **parameters)
     name = f"{logical_id}-{uuid4().hex}"
-    return _states("CreateStateMachine", name=name, type=machine["Type"], definition=text)["stateMachineArn"]
+    return call_step_functions("CreateStateMachine", name=name, type=machine["Type"], definition=text)[
+        "stateMachineArn"
+    ]
 
 
 def _answer(outcome: Outcome, payload: dict) -> dict:
@@ -250,7 +253,7 @@ def _client(service: str):
     return boto3.client(service, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
 
 
-def _states(action: str, **arguments: object) -> dict:
+def call_step_functions(action: str, **arguments: object) -> dict:
     """Call MiniStack's Step Functions as its HTTP server would."""
     headers = {"x-amz-target": f"AWSStepFunctions.{action}"}
     request = stepfunctions.handle_request("POST", "/", headers, json.dumps(arguments), {})

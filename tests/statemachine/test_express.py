@@ -1,64 +1,38 @@
-"""What ImagePipeline does besides as an Express workflow: it registers its executions until they have succeeded."""
+"""What ImagePipeline does in addition as an Express workflow: it registers executions until they have succeeded."""
 
 import json
+from functools import partial
 
 import pytest
 
 from imagepipeline.errors import DamagedImage, UploadGone
 from imagepipeline.executions import ended_early
 from imagepipeline.keys import comparable
-from tests.statemachine.machine import Fault, Outcome, StateMachine
-from tests.statemachine.test_image_pipeline import (
+from tests.statemachine import uploads
+from tests.statemachine.machine import Outcome, StateMachine
+from tests.statemachine.uploads import (
+    ABANDONED,
     BUSY_TABLE,
     BUSY_TOPIC,
+    BYTES,
     CRASH,
-    HEADER,
+    ETAG,
     KEY,
-    METADATA,
+    LOST,
     NEWER,
-    OLDER,
-    PICTURE,
+    PROCESSING,
     RENDITIONS,
+    pipeline_with,
     uploaded,
 )
 
-ABANDONED = "arn:aws:states:us-east-1:123456789012:express:pipeline:abandoned:1"
+resumed = partial(uploads.resumed, status="TIMED_OUT")  # by Housekeeping, after Sweep has handed it over
 LAST = 30  # resumptions after which an image is not processed again
 
 
 @pytest.fixture
 def pipeline(deploy) -> StateMachine:
-    answers = {
-        "validate": HEADER,
-        "thumbnails": {"Renditions": RENDITIONS, "Picture": PICTURE},
-        "metadata": METADATA,
-        "cleanup": {"Removed": 0},
-        "resolve_current_version": {"Action": "KEEP"},
-    }
-    machine = deploy("ImagePipeline", answers, WorkflowType="EXPRESS")
-    answers["store"] = machine.store
-    return machine
-
-
-def resumed(resumptions: int = 1, sequencer: str = OLDER, status: str = "TIMED_OUT") -> dict:
-    """The event of an execution that Housekeeping starts in place of one that Sweep handed over."""
-    abandoned = {"ExecutionArn": ABANDONED, "Status": status, "Resumptions": resumptions}
-    return uploaded(sequencer=sequencer) | {"Abandoned": abandoned}
-
-
-def left_behind(status: str = "PROCESSING", sequencer: str = OLDER, version: str = "null") -> dict:
-    """The record of an execution that was ended early."""
-    return {
-        "ImageKey": KEY,
-        "Status": status,
-        "Sequencer": comparable(sequencer),
-        "VersionId": version,
-        "ETag": "9b2cf535f27731c974343645a3985328",
-        "Bytes": 4_000_000,
-        "ReceivedAt": "2026-03-01T12:00:00Z",
-        "StartedAt": "2026-03-01T12:00:01Z",
-        "ExecutionArn": ABANDONED,
-    }
+    return pipeline_with(deploy, WorkflowType="EXPRESS")
 
 
 @pytest.mark.parametrize(
@@ -123,8 +97,8 @@ def test_the_event_of_an_execution_that_cannot_be_registered_is_kept(pipeline: S
     assert attributes["ERROR_MESSAGE"].startswith("the execution could not be registered: ")
 
 
-def test_an_image_that_five_minutes_were_not_enough_for_is_processed_again(pipeline: StateMachine):
-    pipeline.put(**left_behind())
+def test_an_image_whose_execution_timed_out_is_processed_again(pipeline: StateMachine):
+    pipeline.put(**PROCESSING)
 
     execution = pipeline.run(resumed())
 
@@ -137,15 +111,15 @@ def test_an_image_that_five_minutes_were_not_enough_for_is_processed_again(pipel
 
 def test_the_version_that_was_being_processed_is_processed_again(pipeline: StateMachine):
     """The execution had found its own version replaced, and gone on to an older one that was current again."""
-    pipeline.put(**left_behind(sequencer=NEWER, version="restored"))
+    pipeline.put(**PROCESSING | {"Sequencer": comparable(NEWER), "VersionId": "restored"})
 
-    execution = pipeline.run(resumed(sequencer=OLDER))
+    execution = pipeline.run(resumed())
 
     (call,) = execution.calls_of("validate")
     assert call.arguments["Event"]["detail"]["object"] == {
         "key": KEY,
-        "size": 4_000_000,
-        "etag": "9b2cf535f27731c974343645a3985328",
+        "size": BYTES,
+        "etag": ETAG,
         "sequencer": comparable(NEWER),
         "version-id": "restored",
     }
@@ -154,7 +128,7 @@ def test_the_version_that_was_being_processed_is_processed_again(pipeline: State
 
 def test_what_an_event_says_beside_the_upload_survives_a_resumption(pipeline: StateMachine):
     """The reason makes the image count in the metrics, and the decision keeps a released image from being held."""
-    pipeline.put(**left_behind())
+    pipeline.put(**PROCESSING)
     event = resumed() | {"Decision": {"Action": "RELEASE"}, "Answers": {"Labels": []}}
 
     execution = pipeline.run(event)
@@ -165,10 +139,10 @@ def test_what_an_event_says_beside_the_upload_survives_a_resumption(pipeline: St
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_an_image_is_taken_over_from_an_execution_that_nobody_took_over_from(pipeline: StateMachine, place: int):
+def test_an_image_is_taken_over_from_an_earlier_execution(pipeline: StateMachine, place: int):
     """The execution between had been started in its place, and ended before it took over."""
-    pipeline.put(**left_behind())
-    event = resumed(2)
+    pipeline.put(**PROCESSING)
+    event = resumed(resumptions=2)
     earlier = ["other", "other"]
     earlier[place] = ABANDONED
     event["Abandoned"] |= {"ExecutionArn": "between", "Earlier": earlier}
@@ -180,21 +154,21 @@ def test_an_image_is_taken_over_from_an_execution_that_nobody_took_over_from(pip
 
 
 @pytest.mark.parametrize(("resumptions", "announced"), [(LAST + 2, ()), (LAST + 3, ("FAILURE",))])
-def test_an_image_that_cannot_be_recorded_is_announced_by_the_last_execution(
+def test_the_last_execution_announces_an_image_without_a_record(
     pipeline: StateMachine, resumptions: int, announced: tuple[str, ...]
 ):
     register, begin = [None], 7 * [BUSY_TABLE]
 
-    execution = pipeline.run(resumed(resumptions), {"dynamodb:putItem": register + begin})
+    execution = pipeline.run(resumed(resumptions=resumptions), {"dynamodb:putItem": register + begin})
 
     assert execution.outcomes_announced == announced
     assert len(pipeline.registered()) == 1
 
 
-def test_a_newer_upload_has_priority_over_an_image_that_is_processed_again(pipeline: StateMachine):
-    pipeline.put(**left_behind(sequencer=NEWER) | {"ExecutionArn": "another"})
+def test_a_newer_upload_has_priority_over_a_resumption(pipeline: StateMachine):
+    pipeline.put(**PROCESSING | {"Sequencer": comparable(NEWER), "ExecutionArn": "another"})
 
-    execution = pipeline.run(resumed(sequencer=OLDER))
+    execution = pipeline.run(resumed())
 
     assert execution.announcements == ()
     assert pipeline.record(KEY)["ExecutionArn"] == "another"
@@ -202,8 +176,8 @@ def test_a_newer_upload_has_priority_over_an_image_that_is_processed_again(pipel
 
 
 def test_an_outcome_that_was_not_announced_is_announced_without_processing(pipeline: StateMachine):
-    stored = {"Width": 4000, "Height": 3000, "Format": "JPEG", "Renditions": RENDITIONS}
-    pipeline.put(**left_behind("COMPLETED") | stored | {"CompletedAt": "2026-03-01T12:00:03Z"})
+    stored = {"Status": "COMPLETED", "Width": 4000, "Height": 3000, "Format": "JPEG", "Renditions": RENDITIONS}
+    pipeline.put(**PROCESSING | stored | {"CompletedAt": "2026-03-01T12:00:03Z"})
 
     execution = pipeline.run(resumed())
 
@@ -213,9 +187,9 @@ def test_an_outcome_that_was_not_announced_is_announced_without_processing(pipel
 
 
 def test_after_a_day_an_image_is_recorded_as_failed(pipeline: StateMachine):
-    pipeline.put(**left_behind())
+    pipeline.put(**PROCESSING)
 
-    execution = pipeline.run(resumed(LAST))
+    execution = pipeline.run(resumed(resumptions=LAST))
 
     assert execution.outcomes_announced == ("FAILURE",)
     assert pipeline.record(KEY)["Error"]["Name"] == "Execution.TIMED_OUT"
@@ -223,9 +197,9 @@ def test_after_a_day_an_image_is_recorded_as_failed(pipeline: StateMachine):
 
 
 def test_resumptions_are_counted_for_the_next_one(pipeline: StateMachine):
-    pipeline.put(**left_behind())
+    pipeline.put(**PROCESSING)
 
-    pipeline.run(resumed(4), {"validate": 3 * [CRASH]})
+    pipeline.run(resumed(resumptions=4), {"validate": 3 * [CRASH]})
 
     (item,) = pipeline.registered()
     assert item["Resumptions"] == {"N": "4"}
@@ -240,7 +214,7 @@ def test_housekeeping_resumes_an_express_execution_for_a_day(deploy, resumptions
     }
     housekeeping = deploy("Housekeeping", answers)
 
-    execution = housekeeping.run(ended_early(ABANDONED, json.dumps(resumed(resumptions))))
+    execution = housekeeping.run(ended_early(ABANDONED, json.dumps(resumed(resumptions=resumptions))))
 
     started = [call.arguments["Input"] for call in execution.calls_of("states:startExecution")]
     assert [event["Abandoned"]["Resumptions"] for event in started] == [resumptions + 1] * resumed_again
@@ -248,8 +222,6 @@ def test_housekeeping_resumes_an_express_execution_for_a_day(deploy, resumptions
 
 
 def test_a_registration_whose_response_was_lost_is_repeated_harmlessly(pipeline: StateMachine):
-    lost = Fault("DynamoDB.SdkClientException", "Unable to read the response", response_lost=True)
-
-    pipeline.run(uploaded(), {"dynamodb:putItem": [lost]})
+    pipeline.run(uploaded(), {"dynamodb:putItem": [LOST]})
 
     assert pipeline.registered() == []

@@ -7,12 +7,12 @@ import pytest
 
 from imagepipeline.errors import RenditionsNotRemoved
 from imagepipeline.keys import comparable
-from tests.statemachine.machine import Execution, Fault, Outcome, StateMachine
+from tests.statemachine.machine import Execution, Outcome, StateMachine
+from tests.statemachine.uploads import BUSY_TABLE, LOST
 
 KEY = "uploads/a+b 🐈.jpg"
 OLDER, NEWER = "0066e1a2b3c4d5e6f7", "0066E1A2B3C4D5E6F8"
 ENDED = "arn:aws:states:us-east-1:123456789012:execution:pipeline:ended"
-BUSY_TABLE = Fault("DynamoDB.ProvisionedThroughputExceededException", "The level of throughput was exceeded.")
 RECORD = {"ImageKey": KEY, "Status": "COMPLETED", "Sequencer": comparable(OLDER), "ExecutionArn": ENDED}
 
 
@@ -104,36 +104,17 @@ def test_a_deletion_is_followed(housekeeping: StateMachine, deletion: Deletion):
     assert execution.status == "SUCCEEDED"
     assert housekeeping.record(KEY) == (None if deletion.removed else deletion.recorded)
     assert started(execution) == ([BACK["Event"]] if deletion.processed else [])
+    assert execution.calls_of("resolve_current_version")[0].arguments["Event"] == deletion.event
     assert execution.calls_of("cleanup")[-1].arguments["ImageKey"] == KEY
 
 
 def test_a_removal_whose_response_was_lost_is_repeated_harmlessly(housekeeping: StateMachine):
-    lost = Fault("DynamoDB.SdkClientException", "Unable to read the response", response_lost=True)
     housekeeping.put(**RECORD)
 
-    execution = housekeeping.run(DELETED, {"resolve_current_version": 2 * [GONE], "dynamodb:deleteItem": [lost]})
+    execution = housekeeping.run(DELETED, {"resolve_current_version": 2 * [GONE], "dynamodb:deleteItem": [LOST]})
 
     assert execution.status == "SUCCEEDED"
     assert housekeeping.record(KEY) is None
-
-
-@pytest.mark.parametrize("prefix", ["DynamoDB", "DynamoDb"])
-def test_a_refused_removal_is_recognised_in_both_spellings(housekeeping: StateMachine, prefix: str):
-    housekeeping.error_prefix = prefix
-    newer = RECORD | {"Sequencer": comparable(NEWER + "1")}
-    housekeeping.put(**newer)
-
-    execution = housekeeping.run(DELETED, {"resolve_current_version": [GONE]})
-
-    assert execution.status == "SUCCEEDED"
-    assert len(execution.calls_of("dynamodb:deleteItem")) == 1
-    assert housekeeping.record(KEY) == newer
-
-
-def test_the_function_receives_the_deletion_as_s3_sent_it(housekeeping: StateMachine):
-    (call,) = housekeeping.run(DELETED).calls_of("resolve_current_version")
-
-    assert call.arguments["Event"] == DELETED
 
 
 # ------------------------------------------------------------------------------------------ executions that ended early
@@ -150,7 +131,7 @@ def test_an_upload_whose_execution_ended_early_is_resumed(housekeeping: StateMac
     assert execution.status == "SUCCEEDED"
 
 
-def test_a_resumption_names_the_executions_before_that_may_still_own_the_record(housekeeping: StateMachine):
+def test_a_resumption_names_the_executions_that_may_own_the_record(housekeeping: StateMachine):
     abandoned = {"ExecutionArn": "second", "Earlier": ["first", "none"], "Status": "ABORTED", "Resumptions": 2}
 
     (event,) = started(housekeeping.run(ended("ABORTED", CREATED | {"Abandoned": abandoned})))
@@ -180,7 +161,7 @@ def test_a_version_whose_execution_ended_early_is_resumed_once(
     assert (found["Event"] in started(execution)) is started_for_it
 
 
-def test_a_version_that_is_restored_while_its_record_is_removed_is_processed(housekeeping: StateMachine):
+def test_a_version_restored_while_its_record_is_removed_is_processed(housekeeping: StateMachine):
     restored = {"Action": "PROCESS", "Event": version(CREATED, "restored")}
     housekeeping.put(**RECORD)
 

@@ -1,16 +1,14 @@
 """One batch of Reprocess, on MiniStack's interpreter: which images are counted as what, and when a batch fails."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
 from ministack.services import stepfunctions
 
 from cli.reprocess import LONGEST
-from tests.statemachine.machine import DEFINITIONS, _states
+from tests.statemachine.machine import DEFINITIONS, call_step_functions
 
 [OBJECTS] = json.loads((DEFINITIONS / "reprocess.asl.json").read_text())["States"].values()
 BATCH = OBJECTS["ItemProcessor"]
@@ -26,7 +24,7 @@ Run = Callable[..., dict]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a batch whose images end in these ways; returns the description of the execution."""
 
     def run(ends: Ends, workflow: str = "STANDARD", done: int = 0) -> dict:
@@ -48,11 +46,12 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
             return {"Status": "SUCCEEDED", "Output": json.dumps(end) if workflow == "EXPRESS" else end}
 
         monkeypatch.setattr(stepfunctions, "_invoke_resource", perform)
-        monkeypatch.setattr(stepfunctions, "time", SimpleNamespace(**vars(time) | {"sleep": lambda seconds: None}))
         definition = {"QueryLanguage": "JSONata", "StartAt": BATCH["StartAt"], "States": BATCH["States"]}
         deployed = json.dumps(definition).replace("${WorkflowType}", workflow)
-        machine = _states("CreateStateMachine", name=f"batch-{uuid4().hex}", definition=deployed)
-        return _states("StartSyncExecution", stateMachineArn=machine["stateMachineArn"], input=json.dumps(INPUT))
+        machine = call_step_functions("CreateStateMachine", name=f"batch-{uuid4().hex}", definition=deployed)
+        return call_step_functions(
+            "StartSyncExecution", stateMachineArn=machine["stateMachineArn"], input=json.dumps(INPUT)
+        )
 
     return run
 
