@@ -62,7 +62,7 @@ def modules_at_init(function: str, layers: dict[str, Path]) -> set[str]:
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_every_module_has_bytecode_that_python_takes_as_it_is(layers, layer: str):
+def test_every_module_has_bytecode_that_python_uses_unchecked(layers, layer: str):
     sources = list(layers[layer].rglob("*.py"))
 
     assert sources
@@ -86,7 +86,7 @@ def test_native_code_is_for_the_layer_s_architecture(layers, layer: str, machine
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the layers' native code is Linux's")
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_cold_function_loads_nothing_that_it_may_not_need(layers, function: str):
+def test_a_cold_function_loads_only_what_it_needs(layers, function: str):
     loaded = modules_at_init(function, layers)
 
     assert {"app", "imagepipeline.aws", "botocore.session"} <= loaded

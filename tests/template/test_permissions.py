@@ -195,9 +195,10 @@ def allowed(name: str) -> set[str]:
 @pytest.mark.parametrize("name", ROLES)
 def test_a_role_allows_exactly_what_its_part_does(name: str):
     assert allowed(name) == ALLOWED[name]
+    assert "ManagedPolicyArns" not in ROLES[name]
 
 
-def test_exactly_the_functions_that_read_uploads_may_decrypt_with_the_key_that_is_given():
+def test_only_functions_that_read_uploads_may_use_their_key():
     key = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     roles = {"ValidateFunctionRole", "ThumbnailsFunctionRole", "WriteImagesFunctionRole"}
 
@@ -236,7 +237,7 @@ def test_rekognition_may_be_asked_exactly_what_is_switched_on(parameters: dict[s
         ("a=9x9:cover b=9x9:face:webp:cover", True),
     ],
 )
-def test_faces_may_be_detected_for_crops_exactly_if_a_rendition_needs_it(wanted: str, allowed: bool):
+def test_faces_may_be_detected_only_for_crops_to_faces(wanted: str, allowed: bool):
     (policy,) = Deployment(Renditions=wanted).resources["ThumbnailsFunctionRole"]["Policies"]
 
     actions = {action for statement in policy["PolicyDocument"]["Statement"] for action in listed(statement["Action"])}
@@ -258,11 +259,6 @@ def may_decrypt(deployment: Deployment) -> dict[str, str]:
     return {name: statement["Resource"] for name, statement in statements}
 
 
-@pytest.mark.parametrize("name", ROLES)
-def test_a_role_has_no_managed_policy(name: str):
-    assert "ManagedPolicyArns" not in ROLES[name]
-
-
 def test_each_function_and_state_machine_has_a_role_of_its_own():
     functions = [text(function["Role"]) for function in of_type("AWS::Lambda::Function").values()]
     machines = [text(machine["RoleArn"]) for machine in of_type("AWS::StepFunctions::StateMachine").values()]
@@ -281,7 +277,7 @@ def test_each_function_and_state_machine_has_a_role_of_its_own():
         ("AWS::Events::Rule", "events.amazonaws.com", "events:*:rule/*"),
     ],
 )
-def test_a_role_is_taken_by_its_own_service_alone_on_behalf_of_this_account(resource_type, service, source):
+def test_only_its_own_service_may_assume_a_role(resource_type, service, source):
     for resource in of_type(resource_type).values():
         for reference in role_references(resource):
             (statement,) = ROLES[text(reference)]["AssumeRolePolicyDocument"]["Statement"]
@@ -320,7 +316,7 @@ def test_nothing_that_the_rules_start_writes_where_they_listen():
     }
 
 
-def test_an_express_workflow_may_register_its_executions_and_keep_an_event():
+def test_an_express_workflow_may_register_executions_and_keep_events():
     added = written(Deployment(WorkflowType="EXPRESS")) - written(Deployment())
 
     assert added == {
@@ -347,7 +343,7 @@ def test_reprocessing_waits_for_executions_and_may_stop_none():
     }
 
 
-def test_a_sweep_reads_records_of_a_standard_workflow_and_resumes_an_express_one():
+def test_a_sweep_may_do_what_its_type_of_workflow_needs():
     standard, express = (
         written(Deployment(WorkflowType=workflow), "SweepFunctionRole") for workflow in ("STANDARD", "EXPRESS")
     )
@@ -384,7 +380,7 @@ def test_only_its_schedule_may_invoke_the_sweep():
     assert text(permission["SourceArn"]) == "SweepRule"
 
 
-def test_only_the_api_may_invoke_a_function_from_outside_and_only_by_its_routes():
+def test_only_its_routes_may_invoke_a_function_of_the_api():
     found = set()
     permissions = of_type("AWS::Lambda::Permission")
     for permission in (
@@ -417,7 +413,7 @@ def test_only_the_budget_may_pause_the_pipeline():
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
 
 
-def test_only_cloudwatch_and_only_for_this_account_may_publish_alarms():
+def test_only_cloudwatch_may_publish_alarms():
     statement, _ = of_type("AWS::SNS::TopicPolicy")["AlarmsTopicPolicy"]["PolicyDocument"]["Statement"]
 
     assert statement["Effect"] == "Allow"

@@ -24,13 +24,13 @@ TIMED_STATE_MACHINES = [
 RULES = {name: rule for name, rule in of_type("AWS::Events::Rule").items() if "EventPattern" in rule}
 DEAD_LETTER_QUEUES = sorted(of_type("AWS::SQS::Queue").keys() - {"PausedUploadsQueue"})
 BUCKETS = of_type("AWS::S3::Bucket")
-EXPIRING_LOGS = {name for name, group in of_type("AWS::Logs::LogGroup").items() if group["RetentionInDays"]}
+LOG_GROUPS = of_type("AWS::Logs::LogGroup")
 # Names that are of no account's or Region's namespace: a stage's is its API's own, and an inline policy's its role's;
 # layers of a name have versions, and metrics are AWS's.
 SCOPED_NAMES = {"StageName", "PolicyName", "LayerName", "MetricName"}
 
 
-def test_no_resource_has_a_name_that_a_second_stack_would_have_to_share():
+def test_no_resource_has_a_name_that_a_second_stack_needs():
     for resource in transformed()["Resources"].values():
         properties = resource.get("Properties", {})
         names = [value for key, value in properties.items() if key.endswith("Name") and key not in SCOPED_NAMES]
@@ -39,38 +39,33 @@ def test_no_resource_has_a_name_that_a_second_stack_would_have_to_share():
             assert "Ref" in value or "${AWS::StackName}" in value["Fn::Sub"]
 
 
-def test_log_groups_of_a_stack_do_not_share_a_name():
-    names = [text(group["LogGroupName"]) for group in of_type("AWS::Logs::LogGroup").values()]
+def test_logs_expire_when_the_user_chose_and_share_no_name():
+    names = [text(group["LogGroupName"]) for group in LOG_GROUPS.values()]
 
     assert len(set(names)) == len(names)
+    assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in LOG_GROUPS.values())
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_functions_log_expires(name: str):
-    assert text(FUNCTIONS[name]["LoggingConfig"]["LogGroup"]) in EXPIRING_LOGS
+def test_a_function_has_a_log_group_of_the_template(name: str):
+    assert text(FUNCTIONS[name]["LoggingConfig"]["LogGroup"]) in LOG_GROUPS
 
 
 @pytest.mark.parametrize("name", STATE_MACHINES)
-def test_a_state_machines_log_expires_and_tells_of_every_error(name: str):
+def test_a_state_machines_log_contains_every_error(name: str):
     logging = STATE_MACHINES[name]["LoggingConfiguration"]
     groups = [text(target["CloudWatchLogsLogGroup"]["LogGroupArn"]) for target in logging["Destinations"]]
 
     assert logging["Level"] != "OFF"
-    assert set(groups) <= EXPIRING_LOGS
+    assert set(groups) <= LOG_GROUPS.keys()
     assert groups
 
 
-def test_the_apis_access_log_expires_and_is_json():
+def test_the_apis_access_log_is_json():
     (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
 
-    assert text(stage["AccessLogSettings"]["DestinationArn"]) in EXPIRING_LOGS
+    assert text(stage["AccessLogSettings"]["DestinationArn"]) in LOG_GROUPS
     assert json.loads(stage["AccessLogSettings"]["Format"])["status"] == "$context.status"
-
-
-def test_retention_is_what_the_user_chose():
-    groups = of_type("AWS::Logs::LogGroup").values()
-
-    assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups)
 
 
 @pytest.mark.parametrize(("wanted", "mode"), [("true", "Active"), ("false", "PassThrough")])
@@ -87,7 +82,7 @@ def test_functions_and_state_machines_are_traced_on_request(wanted: str, mode: s
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_an_event_that_cannot_be_delivered_is_tried_for_a_day_and_then_kept(name: str):
+def test_an_undelivered_event_is_retried_for_a_day_and_kept(name: str):
     for target in RULES[name]["Targets"]:
         assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
         assert text(target["DeadLetterConfig"]["Arn"]) == "UndeliveredEventsQueue"
@@ -95,7 +90,7 @@ def test_an_event_that_cannot_be_delivered_is_tried_for_a_day_and_then_kept(name
 
 
 @pytest.mark.parametrize("queue", of_type("AWS::SQS::Queue").values(), ids=of_type("AWS::SQS::Queue"))
-def test_what_was_not_delivered_is_encrypted_and_kept_for_as_long_as_sqs_can(queue: dict):
+def test_a_queue_is_encrypted_and_keeps_messages_for_two_weeks(queue: dict):
     assert queue["MessageRetentionPeriod"] == 14 * 24 * 60 * 60
     assert queue["SqsManagedSseEnabled"] is True
 
@@ -108,7 +103,7 @@ def test_what_was_not_delivered_is_encrypted_and_kept_for_as_long_as_sqs_can(que
         ("UndeliveredWebhooksQueue", "sns.amazonaws.com", {"NotificationsTopic"}),
     ],
 )
-def test_only_the_service_that_could_not_deliver_may_send_to_a_queue(queue: str, service: str, sources: set[str]):
+def test_only_the_service_that_delivers_may_send_to_a_queue(queue: str, service: str, sources: set[str]):
     policy = of_type("AWS::SQS::QueuePolicy")[f"{queue}Policy"]
     statement, _ = policy["PolicyDocument"]["Statement"]
 
@@ -120,7 +115,7 @@ def test_only_the_service_that_could_not_deliver_may_send_to_a_queue(queue: str,
     assert {text(source) for source in listed(statement["Condition"]["ArnEquals"]["aws:SourceArn"])} == sources
 
 
-def test_a_webhook_is_retried_for_less_than_an_hour_then_its_events_are_kept():
+def test_a_webhook_is_retried_for_an_hour_and_its_events_kept():
     webhook = Deployment(WebhookUrl="https://example.com/images").resources["NotificationsWebhook"]
 
     retries = webhook["DeliveryPolicy"]["healthyRetryPolicy"]
@@ -147,7 +142,7 @@ def test_nothing_of_a_webhook_is_deployed_without_one():
 # ------------------------------------------------------------------------------------------------------------- budget
 
 
-def test_a_spent_budget_is_announced_to_the_topic_that_pauses_the_pipeline():
+def test_a_spent_budget_notifies_the_topic_that_pauses_the_pipeline():
     budget = Deployment(MonthlyBudget="100").resources["Budget"]
 
     [notification] = budget["NotificationsWithSubscribers"]
@@ -158,7 +153,7 @@ def test_a_spent_budget_is_announced_to_the_topic_that_pauses_the_pipeline():
     assert Deployment(MonthlyBudget="100").resources["BudgetSubscription"]["Protocol"] == "lambda"
 
 
-def test_whoever_has_mail_is_told_before_and_when_the_budget_is_spent():
+def test_a_mail_is_sent_before_and_when_the_budget_is_spent():
     deployment = Deployment(MonthlyBudget="100", NotificationEmail="ann@example.com")
     warning, spent = deployment.resources["Budget"]["NotificationsWithSubscribers"]
 
@@ -213,7 +208,7 @@ def test_uploads_that_wait_are_reported_days_before_they_are_lost():
     + [("AWS/States", "ExecutionsTimedOut", "StateMachineArn", name) for name in TIMED_STATE_MACHINES]
     + [("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name) for name in DEAD_LETTER_QUEUES],
 )
-def test_whatever_fails_without_an_image_to_tell_of_raises_an_alarm(namespace, metric, dimension, of):
+def test_a_failure_that_no_image_reports_raises_an_alarm(namespace, metric, dimension, of):
     [alarm] = [
         alarm
         for alarm in of_type("AWS::CloudWatch::Alarm").values()
@@ -228,7 +223,7 @@ def test_whatever_fails_without_an_image_to_tell_of_raises_an_alarm(namespace, m
 
 
 @pytest.mark.parametrize("alarm", of_type("AWS::CloudWatch::Alarm").values(), ids=of_type("AWS::CloudWatch::Alarm"))
-def test_an_alarm_reaches_operators_and_is_silent_when_nothing_happens(alarm: dict):
+def test_an_alarm_reaches_operators_and_is_silent_without_events(alarm: dict):
     assert [text(action) for action in alarm["AlarmActions"]] == ["AlarmsTopic"]
     # Sweeps always report a number, so that one without a number has failed.
     assert alarm["TreatMissingData"] == ("breaching" if alarm["MetricName"] == "StuckRecords" else "notBreaching")
@@ -243,7 +238,7 @@ def decided(value: int | dict) -> list[int]:
 
 
 @pytest.mark.parametrize(("workflow", "minutes"), [("STANDARD", 60), ("EXPRESS", 15)])
-def test_an_alarm_goes_off_if_sweeps_find_stuck_uploads_or_do_not_report(workflow: str, minutes: int):
+def test_stuck_uploads_and_missing_sweeps_raise_an_alarm(workflow: str, minutes: int):
     resources = Deployment(WorkflowType=workflow).resources
     alarm, rule = resources["StuckRecordsAlarm"], resources["SweepRule"]
 
@@ -262,7 +257,7 @@ NOT_A_FAULT = {
 
 
 @pytest.mark.parametrize("machine", ["ImagePipeline", "Housekeeping"])
-def test_no_rejection_and_no_quota_counts_as_an_error_of_a_function(machine: str):
+def test_rejections_and_quotas_are_no_errors_of_functions(machine: str):
     filters = of_type("AWS::Logs::MetricFilter")[f"{machine}ErrorsFilter"]
 
     excluded = set(re.findall(r'\$\.details\.error != "([\w.]+)"', filters["FilterPattern"]))
@@ -291,7 +286,7 @@ def test_metrics_of_the_functions_are_those_that_alarms_watch():
     assert all(f'"{name}"' in code for name in watched)
 
 
-def test_nobody_has_to_watch_the_latency():
+def test_the_latency_alarm_can_be_left_out():
     assert "LatencyAlarm" not in Deployment(LatencyAlarmSeconds="0").resources
 
 
@@ -387,9 +382,7 @@ def test_each_rule_takes_its_own_events_and_no_others(event: dict, rules: set[st
         ("keep", "DeleteObject", True),
     ],
 )
-def test_the_expiry_of_an_upload_is_followed_unless_its_results_are_to_be_kept(
-    choice: str, reason: str, followed: bool, opinion
-):
+def test_an_expired_upload_is_removed_unless_its_results_are_kept(choice: str, reason: str, followed: bool, opinion):
     event = s3_event("Object Deleted", "uploads/cat.jpg")
     event["detail"] |= {"reason": reason, "deletion-type": "Permanently Deleted"}
 
@@ -404,13 +397,11 @@ def pattern_of(rule: str, **parameters: str) -> str:
     return pattern
 
 
-def test_the_uploads_bucket_tells_eventbridge():
+def test_the_uploads_bucket_alone_sends_events():
+    """Renditions that started executions would never end."""
     assert BUCKETS["UploadsBucket"]["NotificationConfiguration"] == {
         "EventBridgeConfiguration": {"EventBridgeEnabled": True}
     }
-
-
-def test_the_thumbnails_bucket_tells_nobody_so_that_nothing_feeds_itself():
     assert "NotificationConfiguration" not in BUCKETS["ThumbnailsBucket"]
 
 
@@ -426,18 +417,13 @@ def test_a_bucket_is_private(name: str):
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 
 
-@pytest.mark.parametrize("name", ["UploadsBucket", "ThumbnailsBucket", "ImagesTable"])
-def test_users_data_survives_the_stack(name: str):
-    resource = source()["Resources"][name]
+def test_users_data_alone_survives_the_stack():
+    kept = {name: resource for name, resource in source()["Resources"].items() if "DeletionPolicy" in resource}
 
-    assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
-    assert resource["UpdateReplacePolicy"] == "Retain"
-
-
-def test_nothing_else_survives_the_stack():
-    retained = {name for name, resource in source()["Resources"].items() if "DeletionPolicy" in resource}
-
-    assert retained == {*BUCKETS, "ImagesTable"}  # all else can be derived again, or is of minutes
+    assert kept.keys() == {"UploadsBucket", "ThumbnailsBucket", "ImagesTable"}  # all else can be derived again
+    for resource in kept.values():
+        assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert resource["UpdateReplacePolicy"] == "Retain"
 
 
 def test_the_table_is_protected_from_deletion_on_request():
@@ -483,7 +469,7 @@ STATUS_ROUTES = {name for name in ROUTES if name.startswith("ImageStatus")}
 
 
 @pytest.mark.parametrize("authorization", ["NONE", "AWS_IAM"])
-def test_every_status_route_and_the_function_behind_it_know_who_may_ask(authorization: str):
+def test_status_routes_and_their_function_have_the_same_authorization(authorization: str):
     resources = Deployment(ApiAuthorization=authorization).resources
 
     for route in STATUS_ROUTES:
@@ -512,14 +498,14 @@ def test_no_other_route_is_ever_open(status: str):
     ("issuer", "audience", "accepted"),
     [("", "", False), ("https://id", "", False), ("", "a", False), ("https://id", "a", True)],
 )
-def test_tokens_are_accepted_of_one_issuer_and_for_a_named_audience_alone(issuer: str, audience: str, accepted: bool):
+def test_tokens_need_an_issuer_and_an_audience(issuer: str, audience: str, accepted: bool):
     deployment = Deployment(ProductApiAuthorization="JWT", JwtIssuer=issuer, JwtAudience=audience)
 
     assert (deployment.refusals == []) == accepted
     assert deployment.resources["TokenAuthorizer"]["JwtConfiguration"]["Issuer"] == issuer
 
 
-def test_no_page_of_another_origin_may_call_the_api_unless_it_is_named():
+def test_pages_of_named_origins_alone_may_call_the_api():
     assert "CorsConfiguration" not in Deployment().resources["ImageStatusApi"]
 
     cors = Deployment(CorsAllowOrigins="https://app.example.com").resources["ImageStatusApi"]["CorsConfiguration"]
@@ -568,7 +554,7 @@ def test_every_record_that_is_written_is_in_the_index():
     assert keys <= records.completed(upload, Execution("arn", ""), datetime.now(UTC), {}, {}, {}).keys()
 
 
-def test_the_index_misses_no_change_and_gives_none_up_silently():
+def test_the_index_misses_no_change_silently():
     mapping = source()["Resources"]["IndexMapping"]["Properties"]
     alarm = of_type("AWS::CloudWatch::Alarm")["UnindexedChangesAlarm"]
 
@@ -584,7 +570,7 @@ def test_the_index_misses_no_change_and_gives_none_up_silently():
     }
 
 
-def test_the_endpoint_is_open_but_slow_unless_asked_otherwise():
+def test_the_endpoint_is_open_and_throttled_by_default():
     resources = Deployment().resources
 
     assert resources["ImageStatusRoute"]["AuthorizationType"] == "NONE"
@@ -608,13 +594,6 @@ def test_what_clients_rely_on_is_an_output():
 
     assert promised <= source()["Outputs"].keys()
     assert all(output["Description"] for output in source()["Outputs"].values())
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_function_has_a_sample_event(function: str):
-    event = json.loads((REPOSITORY / "events" / f"{folder_of(function)}.json").read_text())
-
-    assert event
 
 
 def test_every_folder_of_a_function_is_deployed():
