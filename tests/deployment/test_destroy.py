@@ -1,5 +1,6 @@
 """Emptying a stack before CloudFormation deletes it."""
 
+import io
 import threading
 import time
 
@@ -120,6 +121,36 @@ def test_the_table_is_deleted_even_if_it_is_protected(stack: Stack, protected: b
         delete_table(stack.dynamodb, table)
 
     assert table not in stack.dynamodb.list_tables()["TableNames"]
+
+
+@pytest.mark.parametrize("answer", [None, "", "y", "yes"], ids=ascii)
+def test_nothing_is_deleted_unless_the_name_is_typed(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str | None
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("" if answer is None else f"{answer}\n"))
+    stack.s3.put_object(Bucket=stack.uploads_bucket, Key="cat.jpg", Body=b"image")
+
+    assert destroy.main(["--stack-name", STACK_NAME]) == 1
+
+    printed = capsys.readouterr().out
+    assert "Nothing was deleted" in printed
+    assert STACK_NAME in printed
+    assert stack.uploads_bucket in printed
+    assert stack.s3.list_objects_v2(Bucket=stack.uploads_bucket)["KeyCount"] == 1
+
+
+@pytest.mark.parametrize("mistyped", [["--stack", "another"], ["--stack-nam=another"], ["another"]])
+def test_unknown_options_are_refused(stack: Stack, capsys: pytest.CaptureFixture[str], mistyped: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        destroy.main(["--yes", *mistyped])
+
+    assert "another" in capsys.readouterr().err
+
+
+def test_a_stack_that_does_not_exist_is_named(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    assert destroy.main(["--stack-name", "no-such-stack"]) == 2
+
+    assert 'stack "no-such-stack" does not exist' in capsys.readouterr().err
 
 
 def test_an_interrupted_run_says_what_it_leaves(

@@ -122,7 +122,7 @@ def test_a_map_needs_to_list_and_to_start_itself(emulator: Emulated, bucket: str
     assert (execution["status"], execution["error"]) == ("FAILED", error)
 
 
-def test_stopping_a_map_stops_its_children_and_starts_no_further_ones(patched: Emulated, bucket: str):
+def test_stopping_a_map_stops_its_children_and_starts_no_others(patched: Emulated, bucket: str):
     slow = {"Type": "Wait", "Seconds": "{% $states.input.Items[0].Key = 'uploads/0' ? 0 : 2 %}", "Next": "Count"}
     execution = patched.start(patched.state_machine(mapping(bucket, Wait=slow), START, LIST), settings(AtOnce=1))
     patched.eventually(lambda: children(patched, execution, "SUCCEEDED") and children(patched, execution, "RUNNING"))
@@ -198,7 +198,7 @@ def test_waiting_for_an_execution_needs_a_rule(emulator: Emulated):
 
 
 @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
-def test_an_express_execution_is_waited_for_and_no_failure_of_the_task(emulator: Emulated, status: str):
+def test_a_failed_express_execution_is_no_failed_task(emulator: Emulated, status: str):
     last = {"Type": "Fail", "Error": "Broken"} if status == "FAILED" else {"Type": "Pass", "End": True}
     express = emulator.state_machine({"StartAt": "Last", "States": {"Last": last}}, workflow="EXPRESS")
     definition = waiting_for(express)

@@ -56,7 +56,7 @@ def starting(machine: str) -> dict:
     return {"Effect": "Allow", "Action": "states:StartExecution", "Resource": machine}
 
 
-def test_an_event_without_permission_goes_to_the_dead_letter_queue(patched: Emulated):
+def test_an_event_without_permission_is_kept(patched: Emulated):
     machine = patched.state_machine(NOTHING)
     machine_target, dlq = target(patched, machine)
 
@@ -69,7 +69,7 @@ def test_an_event_without_permission_goes_to_the_dead_letter_queue(patched: Emul
     assert attributes == {"RULE_ARN": rule, "TARGET_ARN": machine, "ERROR_CODE": "NO_PERMISSIONS"}
 
 
-def test_an_event_for_a_deleted_state_machine_goes_to_the_dead_letter_queue(emulator: Emulated):
+def test_an_event_for_a_missing_state_machine_is_kept(emulator: Emulated):
     machine_target, dlq = target(emulator, GONE, starting(GONE))
 
     send(emulator, machine_target)

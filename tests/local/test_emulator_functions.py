@@ -54,12 +54,17 @@ def test_a_process_that_exits_is_an_exit_error(emulator: Emulated):
     assert emulator.invoke(function, "count") == 1
 
 
-def test_a_function_over_its_timeout_is_ended(emulator: Emulated):
-    function = emulator.function(COUNTING, Timeout=1)
+def test_a_function_over_its_timeout_is_ended_and_logged(emulator: Emulated):
+    group = "/custom/group"
+    function = emulator.function(COUNTING, Timeout=1, LoggingConfig={"LogGroup": group})
 
     error = emulator.invoke(function, "hang")
 
+    events = emulator.client("logs").filter_log_events(logGroupName=group)["events"]
+    messages = [event["message"] for event in events]
     assert error["errorType"] == "Sandbox.Timedout"
+    assert "invocation 1 🐈" in messages
+    assert any("Task timed out after 1.00 seconds" in message for message in messages)
     assert emulator.invoke(function, "count") == 1
 
 
@@ -175,18 +180,6 @@ def test_an_invocation_that_waits_too_long_is_throttled(emulator: Emulated):
         refused = [call for call in calls if isinstance(call.exception(), client.exceptions.TooManyRequestsException)]
 
     assert len(refused) == 1
-
-
-def test_the_output_of_a_timed_out_function_is_logged(emulator: Emulated):
-    group = "/custom/group"
-    function = emulator.function(COUNTING, Timeout=1, LoggingConfig={"LogGroup": group})
-
-    emulator.invoke(function, "hang")
-
-    events = emulator.client("logs").filter_log_events(logGroupName=group)["events"]
-    messages = [event["message"] for event in events]
-    assert "invocation 1 🐈" in messages
-    assert any("Task timed out after 1.00 seconds" in message for message in messages)
 
 
 def report(emulator: Emulated, group: str) -> dict[str, float]:

@@ -1,9 +1,6 @@
 """HTTP APIs of the emulator."""
 
-import json
-import urllib.error
-import urllib.request
-
+from tests.integration.clients import send
 from tests.local.emulated import ACCOUNT, REGION, Emulated
 
 # What the path after /images/ becomes in rawPath, as recorded on AWS: ingress-paths.json of github.com/hotsock/voker.
@@ -64,13 +61,15 @@ def http_api(role: str) -> dict:
     }
 
 
-def get(url: str | urllib.request.Request) -> tuple[int, dict]:
+def get(url: str, **headers: str) -> tuple[int, dict]:
     """Status and body of a GET."""
-    try:
-        with urllib.request.urlopen(url, timeout=30) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+    response = send("GET", url, headers=headers)
+    return response.status, response.json
+
+
+def allowed_origin(url: str, method: str, origin: str) -> str | None:
+    """The origin whose pages a browser lets read the response."""
+    return send(method, url, headers={"Origin": origin}).headers["Access-Control-Allow-Origin"]
 
 
 def test_a_path_is_decoded_twice_and_cut_at_the_question_mark(patched: Emulated):
@@ -105,7 +104,7 @@ def test_a_token_does_not_replace_a_signature(patched: Emulated):
     stack = patched.stack(resources)
     url = f"{patched.url}/_aws/execute-api/{stack['Api']}/$default/images/cat.jpg"
 
-    answer = get(urllib.request.Request(url, headers={"Authorization": "Bearer a.b.c"}))
+    answer = get(url, Authorization="Bearer a.b.c")
 
     assert answer == (403, {"message": "Forbidden"})
 
@@ -122,16 +121,6 @@ def test_pages_of_allowed_origins_alone_can_call_an_api(patched: Emulated):
     assert allowed_origin(url, "OPTIONS", "https://app.test") == "https://app.test"
     assert allowed_origin(url, "GET", "https://app.test") == "https://app.test"
     assert allowed_origin(url, "GET", "https://other.test") is None
-
-
-def allowed_origin(url: str, method: str, origin: str) -> str | None:
-    """The origin whose pages a browser lets read the response."""
-    request = urllib.request.Request(url, headers={"Origin": origin}, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return response.headers["Access-Control-Allow-Origin"]
-    except urllib.error.HTTPError as error:
-        return error.headers["Access-Control-Allow-Origin"]
 
 
 def test_an_apis_endpoint_resolves_for_every_client(patched: Emulated):

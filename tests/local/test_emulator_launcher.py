@@ -5,9 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -35,13 +33,6 @@ def handler(event, context):
 """
 
 
-def soon(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def runs(pid: int) -> bool:
     """Whether a process is running. An orphan that has ended may remain as a zombie."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
@@ -52,8 +43,7 @@ def running_handler(emulated: Emulated, folder: Path) -> int:
     """The process id of a function that runs for ten minutes."""
     function, started = emulated.function(SLEEPING, Timeout=900), folder / "started"
     emulated.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(str(started)))
-    soon(lambda: started.exists() and started.read_text() != "")
-    return int(started.read_text())
+    return int(emulated.eventually(lambda: started.exists() and started.read_text()))
 
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGTERM, signal.SIGINT])
@@ -82,11 +72,12 @@ def test_a_stop_does_not_wait_for_a_map(launched: Launched):
 
 
 def test_functions_end_with_a_killed_launcher(launched: Launched, tmp_path: Path):
-    handler = running_handler(launched.emulated(), tmp_path)
+    emulated = launched.emulated()
+    handler = running_handler(emulated, tmp_path)
 
     launched.process.kill()
 
-    soon(lambda: not runs(handler))
+    emulated.eventually(lambda: not runs(handler))
 
 
 def test_a_kill_loses_no_objects_records_executions_or_resources(launched_patched: Launched):
@@ -201,7 +192,7 @@ def test_another_version_of_ministack_is_refused(monkeypatch: pytest.MonkeyPatch
         upstream.require_version()
 
 
-def test_missing_and_changed_originals_are_named_before_any_patch_is_applied(
+def test_missing_and_changed_originals_are_named_before_any_patch(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(upstream, "_patches", [])

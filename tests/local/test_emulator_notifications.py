@@ -90,7 +90,7 @@ def test_an_endpoint_that_fails_is_tried_again(patched: Emulated, endpoint):
 
 
 @pytest.mark.parametrize(("statuses", "attempts"), [((503,), 3), ((403,), 1)], ids=["busy", "refused"])
-def test_what_an_endpoint_does_not_accept_goes_to_the_dead_letter_queue(
+def test_what_an_endpoint_does_not_accept_is_kept(
     patched: Emulated, endpoint, statuses: tuple[int, ...], attempts: int
 ):
     topic, queue, web = topic_of(patched), patched.queue("sns.amazonaws.com"), endpoint(200, *statuses)

@@ -3,7 +3,6 @@
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -11,9 +10,9 @@ from botocore.exceptions import ClientError
 from botocore.model import Shape
 from PIL import Image
 
+from local.samples import PHOTOS
 from tests.local.emulated import Emulated
 
-PHOTOS = Path(__file__).parents[2] / "local" / "photos"
 CAT = (PHOTOS / "cat.png").read_bytes()
 ASTRONAUT = (PHOTOS / "astronaut.jpg").read_bytes()
 PLAIN = Image.new("RGB", (200, 200))

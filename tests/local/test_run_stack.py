@@ -13,8 +13,8 @@ import pytest
 
 from local.samples import PHOTOS
 from local.stack import LocalStack
+from tests.local.emulated import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 KEYS = sorted(f"uploads/{path.name}" for path in PHOTOS.iterdir() if path.suffix != ".md")
 
 pytestmark = pytest.mark.xdist_group("local-run")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.local.emulated import REPOSITORY
+
 PROGRAMS = ("sh", "cat", "cksum", "cmp", "cp", "dirname", "grep", "ln", "mkdir", "rm")
 
 
