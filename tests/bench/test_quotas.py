@@ -283,7 +283,7 @@ def test_an_express_workflow_resumes_nothing_where_quotas_suffice():
     assert (result.resumed, result.failed, result.transitions) == (0, 0, 0)
 
 
-def test_an_image_that_an_express_workflow_never_finishes_fails_in_the_end():
+def test_an_image_that_never_succeeds_fails_in_the_end():
     scenario = Scenario("nothing runs", 1, math.inf, Account(0))
 
     (image,) = quotas.Simulation(EXPRESS, scenario, quotas.Durations(), seed=1).run().images

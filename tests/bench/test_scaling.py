@@ -102,7 +102,7 @@ def test_a_day_has_its_peak_at_noon():
     assert noon == pytest.approx(2 * 10_000 / 24, rel=0.02)
 
 
-def test_a_tenth_in_an_account_with_a_tenth_of_the_quotas_takes_as_long():
+def test_a_tenth_of_images_and_quotas_takes_as_long():
     whole = simulate(at_once(10_000, STANDARD, executions=100, calls=50))
     tenth = simulate(replace(at_once(10_000, STANDARD, executions=100, calls=50), part=0.1))
 

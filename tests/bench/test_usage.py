@@ -135,7 +135,7 @@ def test_functions_send_as_many_requests_as_were_measured(buckets_and_table: Non
     assert found == {name: UPLOAD["Functions"][name]["Requests"] for name in found}, AGAIN
 
 
-def test_dynamodb_units_follow_from_the_requests_and_the_size_of_the_record():
+def test_dynamodb_units_follow_from_requests_and_record_size():
     records = 1 + -(-UPLOAD["RecordBytes"] // 1024)  # as it begins, and as it is completed
     by_status = 1 + 2  # an entry is deleted and written again when the status changes
     lists = 2  # the entry in the list of all images, by the index function, at each change
