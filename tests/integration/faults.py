@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from tests.integration.conftest import Deployed
+from tests.integration.conftest import Deployed, named
 from tests.template.stack import definition
 
 TERMINAL = ("COMPLETED", "HELD", "REJECTED", "FAILED")
@@ -134,7 +134,7 @@ def run(deployed: Deployed, case: Case, key: str) -> list[str]:
     faults.ask(case.at, case.fault, case.times)
     try:
         deployed.put(key, small_photo())
-        executions = [] if deployed.is_express else settled(deployed, key)
+        executions = [] if deployed.is_express else deployed.settled(key)
         if deployed.is_express:
             settled_express(deployed, key)
     finally:
@@ -185,18 +185,6 @@ def start(deployed: Deployed, machine: str, event: str) -> None:
             time.sleep(0.2)
 
 
-def settled(deployed: Deployed, key: str) -> list[dict]:
-    """All executions of a key, after they have ended, including Housekeeping's for those that did not succeed."""
-
-    def ended() -> list[dict] | None:
-        pipelines, housekeepings = deployed.executions_of(key), deployed.executions_of(key, "Housekeeping")
-        bad = sum(execution["status"] in ("FAILED", "ABORTED", "TIMED_OUT") for execution in pipelines)
-        running = any(execution["status"] == "RUNNING" for execution in pipelines + housekeepings)
-        return pipelines + housekeepings if pipelines and not running and len(housekeepings) >= bad else None
-
-    return deployed.eventually(ended)
-
-
 def violations(deployed: Deployed, key: str, mails: int = 1) -> list[str]:
     """The problems of a key after its executions have ended."""
     record, notified = deployed.record(key), deployed.mails(key)
@@ -210,12 +198,11 @@ def violations(deployed: Deployed, key: str, mails: int = 1) -> list[str]:
     outcome = {"COMPLETED": "SUCCESS", "HELD": "HELD"}.get(record["Status"], "FAILURE")
     if notified and notified[-1].attributes["processing_status"] != outcome:
         wrong.append(f"{record['Status']}, but notified as {notified[-1].attributes['processing_status']}")
-    named = {rendition["Key"] for rendition in record.get("Renditions", {}).values()}
-    stored = deployed.renditions_of(key)
-    if named != stored:
-        wrong.append(f"the record names the renditions {sorted(named)}; stored are {sorted(stored)}")
-    if (record["Status"] in ("COMPLETED", "HELD")) != bool(named):
-        wrong.append(f"{record['Status']} with {len(named)} renditions")
+    renditions, stored = named(record), deployed.renditions_of(key)
+    if renditions != stored:
+        wrong.append(f"the record names the renditions {sorted(renditions)}; stored are {sorted(stored)}")
+    if (record["Status"] in ("COMPLETED", "HELD")) != bool(renditions):
+        wrong.append(f"{record['Status']} with {len(renditions)} renditions")
     return wrong
 
 

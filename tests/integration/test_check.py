@@ -1,24 +1,17 @@
 """The acceptance run against the deployed stack: it keeps every promise, and afterwards nothing is left of it."""
 
-import json
-
 import pytest
 
-from cli.main import main
 from tests.integration.conftest import PHOTOS
 
 pytestmark = pytest.mark.xdist_group("deployed")
 
 
-def test_the_deployed_stack_keeps_every_promise(deployed, monkeypatch, capsys):
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    for name, value in deployed.stack.environment.items():
-        monkeypatch.setenv(name, value)
+def test_the_deployed_stack_keeps_every_promise(deployed, command):
     renditions = deployed.rendition_keys()
 
-    status = main(["check", str(PHOTOS / "cat.png"), "--timeout", "120", "--json"])
+    status, documents = command("check", str(PHOTOS / "cat.png"), "--timeout", "120")
 
-    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     outcomes = {line["Promise"]: (line["Outcome"], line["Seen"]) for line in documents if "Promise" in line}
     answers = {line["Question"]: line["Answer"] for line in documents if "Question" in line}
     assert {name: seen for name, (outcome, seen) in outcomes.items() if outcome == "FAIL"} == {}

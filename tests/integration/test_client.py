@@ -5,19 +5,18 @@ import pytest
 
 from cli.api import Api, Rejected, signed
 from tests.integration.clients import Client
-from tests.integration.test_products import MIB, access_key, completed
 
 pytestmark = pytest.mark.xdist_group("deployed")
 
 
 @pytest.fixture(scope="module")
 def client(deployed) -> Client:
-    return Client(deployed.outputs["ImageStatusApiEndpoint"], access_key(deployed, "client", "*"))
+    return deployed.api_client("*")
 
 
 @pytest.fixture(scope="module")
 def api(client) -> Api:
-    """The command's client, with a user's permission to call the API and no other."""
+    """The typed client of the same user."""
     return Api(client.endpoint, signed(boto3.Session(*client.access_key, region_name="us-east-1")))
 
 
@@ -26,7 +25,7 @@ def test_the_client_uploads_lists_fetches_and_deletes(deployed, client, api, pho
     file.write_bytes(photo)
 
     accepted = api.upload(file)
-    record = completed(deployed, client, accepted["StatusUrl"])
+    record = deployed.processed(client, accepted["StatusUrl"])
 
     assert api.image(accepted["Key"])["ETag"] == record["ETag"]
     deployed.indexed(accepted["Key"])
@@ -38,12 +37,12 @@ def test_the_client_uploads_lists_fetches_and_deletes(deployed, client, api, pho
 
 def test_the_client_sends_a_large_file_in_parts(deployed, client, api, photo, tmp_path):
     file = tmp_path / "large.jpg"
-    file.write_bytes(photo + b"\0" * (17 * MIB))
+    file.write_bytes(photo + bytes(17 * 2**20))
 
     accepted = api.upload(file, "renamed.jpg", overwrite=True)
 
     assert accepted["Key"] == "uploads/renamed.jpg"
-    assert completed(deployed, client, accepted["StatusUrl"])["Bytes"] == len(photo) + 17 * MIB
+    assert deployed.processed(client, accepted["StatusUrl"])["Bytes"] == file.stat().st_size
 
 
 def test_the_client_raises_what_the_api_says(api, tmp_path):

@@ -17,7 +17,6 @@ import pytest
 from tests.functions.contract import check_response, operations, resolve
 from tests.integration.clients import Client, Response, send
 from tests.integration.conftest import PHOTOS, Deployed
-from tests.integration.test_products import access_key
 from tests.template.stack import REPOSITORY
 
 pytestmark = pytest.mark.xdist_group("deployed")
@@ -28,7 +27,7 @@ PART_BYTES = 8 * 2**20
 
 @pytest.fixture(scope="module")
 def client(deployed) -> Client:
-    return Client(deployed.outputs["ImageStatusApiEndpoint"], access_key(deployed, "reader-of-docs", "*"))
+    return deployed.api_client("*")
 
 
 @pytest.fixture
@@ -110,7 +109,7 @@ class Call:
         return {"id": created["UploadId"], "key": created["Key"]}
 
 
-# The stack of these tests does not moderate. tests/integration/test_quarantine.py decides about held images.
+# This stack holds no images; tests/integration/test_quarantine.py decides about held ones.
 NEEDS_A_HELD_IMAGE = "POST /images/decision"
 
 

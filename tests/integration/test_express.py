@@ -1,16 +1,12 @@
 """ImagePipeline as an Express workflow keeps its promises, although nothing says how its executions end."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
-from botocore.exceptions import ClientError
 
-from cli.main import main
 from local.stack import LocalStack
-from tests.integration.conftest import Deployed
+from tests.integration.conftest import Deployed, command_for
 from tests.integration.faults import EXPRESS_ENDS, settled_express, violations
-from tests.integration.test_reprocess import without_events
 
 WAIT_SCALE = 0.1  # five minutes are 30 seconds, in which an image is processed even on a busy machine
 PATIENCE = 300  # seconds
@@ -47,25 +43,18 @@ def test_an_image_survives_the_end_of_its_execution_at_any_step(express: Deploye
 
 
 def test_objects_from_before_the_stack_are_processed(express: Deployed, photo: bytes, monkeypatch, capsys):
-    for name, value in express.stack.environment.items():
-        monkeypatch.setenv(name, value)
-    with without_events(express):
+    command = command_for(express, monkeypatch, capsys)
+    with express.without_events("UploadsRule"):
         for number in range(3):
             express.put(f"uploads/archive/{number}.jpg", photo)
         express.put("uploads/archive/text.jpg", b"not a picture")
 
     # On a busy machine an execution may reach its shortened limit. That counts as failed, and is resumed.
-    main(["reprocess", "uploads/archive/", "--unrecorded", "--tolerate", "100", "--yes", "--json"])
+    _, [*_, run] = command("reprocess", "uploads/archive/", "--unrecorded", "--tolerate", "100", "--yes")
 
-    *_, run = map(json.loads, capsys.readouterr().out.splitlines())
     assert run["Status"] == "SUCCEEDED", run
     assert run["Completed"] + run["Rejected"] + run["Failed"] == 4, run
     assert run["Completed"], run
     for number in range(3):
         settled_express(express, f"uploads/archive/{number}.jpg")
         assert express.record(f"uploads/archive/{number}.jpg")["Status"] == "COMPLETED"
-
-
-def test_step_functions_says_nothing_about_an_express_execution(express: Deployed):
-    with pytest.raises(ClientError, match="StateMachineTypeNotSupported"):
-        express.executions.list_executions(stateMachineArn=express.outputs["ImagePipeline"])

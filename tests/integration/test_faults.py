@@ -1,4 +1,4 @@
-"""Whatever fails, however: the record is terminal, told of once, agrees with its renditions, and no step runs away.
+"""Whatever fails, the record is terminal, announced once and agrees with its renditions, and no step runs away.
 
 The quick part of the matrix in `faults`; tests.torture runs all of it.
 """
@@ -10,18 +10,18 @@ import pytest
 from local.faults import Faults
 from tests.integration import faults as matrix
 from tests.integration.conftest import Deployed
-from tests.integration.faults import FOR_GOOD, Case, runaways, settled, small_photo, violations
+from tests.integration.faults import FOR_GOOD, Case, runaways, small_photo, violations
 
 pytestmark = pytest.mark.xdist_group("deployed")
 
 
 @pytest.mark.parametrize("case", [case for case in matrix.matrix() if case.quick], ids=str)
 @pytest.mark.usefixtures("faults")
-def test_an_upload_comes_to_its_end_whatever_fails(deployed: Deployed, key: str, case: Case):
+def test_every_upload_reaches_its_outcome_whatever_fails(deployed: Deployed, key: str, case: Case):
     assert matrix.run(deployed, case, key) == []
 
 
-def test_an_answer_that_came_is_not_asked_for_again(deployed: Deployed, faults: Faults, key: str):
+def test_an_answer_of_rekognition_is_not_asked_for_again(deployed: Deployed, faults: Faults, key: str):
     faults.ask("rekognition:DetectFaces", "throttle", 4)  # botocore calls three times
     before = deployed.requests()
 
@@ -34,7 +34,7 @@ def test_an_answer_that_came_is_not_asked_for_again(deployed: Deployed, faults: 
     assert not {key for key in deployed.rendition_keys() if key.endswith("answers.json")}
 
 
-def test_an_answer_that_is_missing_is_missed_in_the_mail(deployed: Deployed, faults: Faults, key: str):
+def test_a_missing_answer_is_named_in_the_notification(deployed: Deployed, faults: Faults, key: str):
     faults.ask("rekognition:DetectFaces", "denied", FOR_GOOD)
 
     record = deployed.process(key, small_photo())
@@ -49,7 +49,7 @@ def test_the_record_says_why_sns_accepted_no_notification(deployed: Deployed, fa
     faults.ask("sns:Publish", "throttle", FOR_GOOD)
 
     deployed.put(key, small_photo())
-    executions = settled(deployed, key)
+    executions = deployed.settled(key)
 
     record = deployed.record(key)
     errors = {execution["error"] for execution in executions if execution["status"] == "FAILED"}
@@ -59,7 +59,7 @@ def test_the_record_says_why_sns_accepted_no_notification(deployed: Deployed, fa
     assert violations(deployed, key, mails=0) == []
 
 
-def test_a_message_that_failed_is_not_sent_again_after_a_newer_upload(deployed: Deployed, faults: Faults, key: str):
+def test_a_failed_notification_is_not_sent_after_a_newer_upload(deployed: Deployed, faults: Faults, key: str):
     faults.ask("sns:Publish", "throttle", FOR_GOOD)
     deployed.put(key, small_photo())
     first = deployed.eventually(lambda: deployed.record(key))
@@ -68,7 +68,7 @@ def test_a_message_that_failed_is_not_sent_again_after_a_newer_upload(deployed: 
     deployed.put(key, b"not a picture")
     deployed.eventually(lambda: deployed.record(key)["Sequencer"] != first["Sequencer"])
     faults.clear()
-    settled(deployed, key)
+    deployed.settled(key)
 
     [mail] = deployed.mails(key)
     assert mail.attributes["processing_status"] == "FAILURE"
@@ -80,25 +80,12 @@ def test_an_upload_that_cannot_be_recorded_is_announced_once(deployed: Deployed,
     faults.ask("dynamodb:PutItem", "error", FOR_GOOD)
 
     deployed.put(key, small_photo())
-    executions = settled(deployed, key)
+    executions = deployed.settled(key)
 
     [mail] = deployed.mails(key)
     assert mail.attributes["processing_status"] == "FAILURE"
     assert "BeginRecord" in mail.body
     assert [problem for execution in executions for problem in runaways(deployed, execution)] == []
-
-
-def test_an_execution_that_is_aborted_before_it_began_is_started_again(deployed: Deployed, faults: Faults, key: str):
-    faults.ask("dynamodb:PutItem", "throttle", 6)
-    deployed.put(key, small_photo())
-    [execution] = deployed.eventually(lambda: deployed.executions_of(key))
-
-    deployed.executions.stop_execution(executionArn=execution["executionArn"])
-    faults.clear()
-    settled(deployed, key)
-
-    assert deployed.record(key)["Status"] in ("COMPLETED", "FAILED")  # the latter if the abortion came too late
-    assert violations(deployed, key) == []
 
 
 @pytest.mark.parametrize("fault", ["throttle", "denied"])
@@ -134,7 +121,7 @@ def undelivered(deployed: Deployed, key: str) -> dict | None:
 
 
 def test_a_deletion_is_followed_though_table_and_s3_are_busy(deployed: Deployed, faults: Faults, key: str):
-    record = deployed.process(key, small_photo())
+    deployed.process(key, small_photo())
     faults.ask("dynamodb:DeleteItem", "throttle", 2)
     faults.ask("s3:ListBucket", "throttle", 4)
 
@@ -143,25 +130,23 @@ def test_a_deletion_is_followed_though_table_and_s3_are_busy(deployed: Deployed,
     deployed.settled(key)
 
     assert deployed.record(key) is None
-    assert not {rendition["Key"] for rendition in record["Renditions"].values()} & deployed.rendition_keys()
+    assert deployed.renditions_of(key) == set()
 
 
-def test_renditions_that_the_pipeline_could_not_remove_are_removed_by_housekeeping(
-    deployed: Deployed, faults: Faults, key: str
-):
+def test_housekeeping_removes_renditions_that_the_pipeline_could_not(deployed: Deployed, faults: Faults, key: str):
     replaced = deployed.process(key, small_photo())
     faults.ask("s3:DeleteObject", "denied", 3)
 
     deployed.put(key, small_photo(shade=9))
     deployed.eventually(lambda: deployed.record(key)["ETag"] != replaced["ETag"])
-    settled(deployed, key)
+    deployed.settled(key)
 
     assert len(deployed.executions_of(key, "Housekeeping")) == 1
     assert deployed.record(key)["Status"] == "COMPLETED"
     assert violations(deployed, key, mails=2) == []
 
 
-def test_what_fails_after_its_deletion_leaves_no_record(deployed: Deployed, faults: Faults, key: str):
+def test_a_failure_after_the_deletion_leaves_no_record(deployed: Deployed, faults: Faults, key: str):
     deployed.process(key, small_photo())
     [execution] = deployed.executions_of(key)
     deployed.delete(key)

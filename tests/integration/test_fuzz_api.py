@@ -20,7 +20,6 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.functions.contract import document, operations
-from tests.integration.test_products import access_key
 
 pytestmark = [pytest.mark.xdist_group("deployed"), pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -53,7 +52,7 @@ class Signature(AuthBase):
 
 @pytest.fixture(scope="module")
 def signature(deployed) -> Signature:
-    return Signature(access_key(deployed, "fuzzer", "*"))
+    return Signature(deployed.api_client("*").access_key)
 
 
 @pytest.mark.parametrize("route", sorted(operations()))

@@ -1,25 +1,16 @@
 """Images are found by label and by what needs attention, whatever becomes of them: the index function, deployed."""
 
-from uuid import uuid4
-
 import pytest
 
-from cli.main import main
 from tests.integration.clients import Client
 from tests.integration.conftest import PHOTOS
-from tests.integration.test_products import access_key
 
 pytestmark = pytest.mark.xdist_group("deployed")
 
 
 @pytest.fixture(scope="module")
 def reader(deployed) -> Client:
-    return Client(deployed.outputs["ImageStatusApiEndpoint"], access_key(deployed, "lister", "GET/images"))
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"uploads/{uuid4().hex}/"
+    return deployed.api_client("GET/images")
 
 
 @pytest.fixture
@@ -33,7 +24,7 @@ def listed(reader: Client, prefix: str, **query: object) -> list[str]:
     return [image["ImageKey"].removeprefix(prefix) for image in found]
 
 
-def test_an_image_is_found_by_its_labels_until_it_is_replaced_or_deleted(deployed, reader, prefix, cat, photo):
+def test_labels_find_an_image_until_it_is_replaced_or_deleted(deployed, reader, prefix, cat, photo):
     deployed.process(f"{prefix}cat.png", cat)
     deployed.process(f"{prefix}other.png", cat)
     deployed.indexed(prefix)
@@ -60,7 +51,7 @@ def test_the_index_function_makes_up_for_what_failed(deployed, faults, reader, p
     assert listed(reader, prefix, label="CAT") == ["cat.png"]
 
 
-def test_a_lost_index_is_derived_again(deployed, reader, prefix, cat, monkeypatch):
+def test_a_lost_index_is_derived_again(deployed, reader, prefix, cat, command):
     deployed.process(f"{prefix}cat.png", cat)
     deployed.indexed(prefix)
     table = deployed.outputs["IndexTable"]
@@ -70,10 +61,9 @@ def test_a_lost_index_is_derived_again(deployed, reader, prefix, cat, monkeypatc
             deployed.table.delete_item(TableName=table, Key=key)
     unfounded = {"ListName": {"S": "label#dog"}, "Position": {"S": "2020"}, "ImageKey": {"S": f"{prefix}gone.png"}}
     deployed.table.put_item(TableName=table, Item=unfounded)
-    for name, value in deployed.stack.environment.items():
-        monkeypatch.setenv(name, value)
 
-    assert main(["reindex"]) == 0
+    status, _ = command("reindex")
 
+    assert status == 0
     deployed.indexed(prefix)
     assert listed(reader, prefix, label="Cat") == ["cat.png"]

@@ -8,7 +8,6 @@ import pytest
 from imagepipeline import lists
 from imagepipeline.items import to_item
 from tests.integration.clients import Client
-from tests.integration.test_products import access_key
 
 pytestmark = [pytest.mark.xdist_group("deployed"), pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -26,7 +25,7 @@ def client(deployed) -> Client:
     # The emulator's stream has one shard, so the last record is indexed last.
     index = {"TableName": deployed.outputs["IndexTable"], "Key": last.key}
     deployed.eventually(lambda: "Item" in deployed.table.get_item(**index), patience=400)
-    return Client(deployed.outputs["ImageStatusApiEndpoint"], access_key(deployed, "reader", "GET/images"))
+    return deployed.api_client("GET/images")
 
 
 def put_records(deployed, numbers: range, day: str) -> None:
@@ -84,13 +83,13 @@ def test_each_of_ten_thousand_images_is_listed_once_by_its_label(deployed, clien
     assert set(found) == set(range(COUNT))
 
 
-def test_the_confident_ones_among_ten_thousand_are_listed_once(deployed, client):
+def test_the_confident_of_ten_thousand_are_listed_once(deployed, client):
     found = listed(deployed, client, label="Label 7", min_confidence=95)
 
     assert sorted(found) == [n for n in range(COUNT) if n // 3 % LABELS == 7 and n % 7 >= 5]
 
 
-def test_the_newest_of_ten_thousand_are_listed_once_whatever_their_labels(deployed, client):
+def test_the_newest_of_ten_thousand_are_listed_once(deployed, client):
     found = listed(deployed, client, **{"from": f"{DAY}T00:16:10Z"})
 
     assert sorted(found) == list(range(COUNT - 300, COUNT))

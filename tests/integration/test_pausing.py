@@ -1,34 +1,20 @@
-"""Uploads wait while the pipeline is paused, and none is lost, whatever interrupts the way back."""
+"""Uploads wait while the pipeline is paused, and none is lost, whatever interrupts a resumption."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 
-from cli.main import main
-from tests.integration.conftest import PHOTOS, Deployed
+from tests.integration.conftest import Command, Deployed
 
 pytestmark = pytest.mark.xdist_group("deployed")
 
 
 @pytest.fixture
-def photo() -> bytes:
-    return (PHOTOS / "cat.png").read_bytes()
-
-
-@pytest.fixture(autouse=True)
-def command_settings(deployed: Deployed, monkeypatch) -> None:
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    for name, value in deployed.stack.environment.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def resumed_at_the_end(deployed: Deployed) -> Iterator[None]:
+def resumed_at_the_end(command: Command) -> Iterator[None]:
     yield
-    assert main(["resume", "--settling", "0.1"]) == 0
+    assert command("resume", "--settling", "0.1")[0] == 0
 
 
 def waiting(deployed: Deployed) -> int:
@@ -52,9 +38,8 @@ def require_completed_once(deployed: Deployed, key: str) -> None:
 
 
 @pytest.mark.usefixtures("resumed_at_the_end")
-def test_a_spent_budget_has_uploads_wait_until_somebody_resumes(deployed: Deployed, photo):
-    folder = f"uploads/{uuid4().hex}"
-    kept, replaced, deleted = (f"{folder}/{name}.png" for name in ("kept", "replaced", "deleted"))
+def test_a_spent_budget_has_uploads_wait_until_somebody_resumes(deployed: Deployed, photo, prefix, command):
+    kept, replaced, deleted, new = (f"{prefix}{name}.jpg" for name in ("kept", "replaced", "deleted", "new"))
     deployed.process(deleted, photo)
     alarms = deployed.subscribed_queue("alarms", "AlarmsTopic")
 
@@ -70,24 +55,18 @@ def test_a_spent_budget_has_uploads_wait_until_somebody_resumes(deployed: Deploy
     [announced] = deployed.eventually(lambda: deployed.queues.receive_message(QueueUrl=alarms).get("Messages"))
     assert "image-pipeline resume" in announced["Body"]
 
-    assert main(["resume", "--settling", "0.1"]) == 0
+    assert command("resume", "--settling", "0.1")[0] == 0
 
-    for key in (kept, replaced):
-        require_completed_once(deployed, key)
     assert waiting(deployed) == 0
-    require_completed_once(deployed, new_upload(deployed, folder, photo))
-
-
-def new_upload(deployed: Deployed, folder: str, photo: bytes) -> str:
-    key = f"{folder}/new.png"
-    deployed.put(key, photo)
-    return key
+    deployed.put(new, photo)
+    for key in (kept, replaced, new):
+        require_completed_once(deployed, key)
 
 
 @pytest.mark.usefixtures("resumed_at_the_end")
-def test_a_way_back_that_is_killed_loses_nothing_and_announces_nothing_twice(deployed: Deployed, photo):
-    keys = [f"uploads/{uuid4().hex}/{number:02}.png" for number in range(24)]
-    assert main(["pause"]) == 0
+def test_a_killed_resumption_loses_and_repeats_nothing(deployed: Deployed, photo, prefix, command):
+    keys = [f"{prefix}{number:02}.jpg" for number in range(24)]
+    assert command("pause")[0] == 0
     for key in keys:
         deployed.put(key, photo)
     deployed.eventually(lambda: waiting(deployed) == len(keys))
@@ -99,7 +78,7 @@ def test_a_way_back_that_is_killed_loses_nothing_and_announces_nothing_twice(dep
     killed.wait()
     assert waiting(deployed)
 
-    assert main(["resume", "--settling", "4"]) == 0
+    assert command("resume", "--settling", "4")[0] == 0
 
     assert waiting(deployed) == 0
     for key in keys:

@@ -11,8 +11,8 @@ from imagepipeline.keys import renditions_prefix
 from imagepipeline.quarantine import Action
 from tests.event_schema import require_valid
 from tests.integration.clients import Client, send
-from tests.integration.conftest import Deployed
-from tests.integration.faults import FOR_GOOD, flagged_photo, settled, small_photo
+from tests.integration.conftest import Deployed, named
+from tests.integration.faults import FOR_GOOD, flagged_photo, small_photo
 
 pytestmark = pytest.mark.xdist_group("deployed")
 
@@ -43,14 +43,11 @@ def announced(deployed: Deployed, key: str) -> list[str]:
 
 def decide(deployed: Deployed, decision: dict) -> None:
     """Start the execution of a decision, however late, and wait for its end."""
-    before = len(deployed.executions_of(decision["detail"]["object"]["key"]))
     deployed.executions.start_execution(stateMachineArn=deployed.outputs["ImagePipeline"], input=json.dumps(decision))
-    key = decision["detail"]["object"]["key"]
-    deployed.eventually(lambda: len(deployed.executions_of(key)) > before)
-    settled(deployed, key)
+    deployed.settled(decision["detail"]["object"]["key"])
 
 
-def test_a_flagged_image_is_shown_by_no_route_until_it_is_released(deployed, client, key):
+def test_no_route_shows_a_flagged_image_until_it_is_released(deployed, client, key):
     held = deployed.process(key, FLAGGED)
 
     assert (held["Status"], held["HeldBecause"]["Name"]) == ("HELD", "Flagged")
@@ -80,7 +77,7 @@ def test_a_flagged_image_is_shown_by_no_route_until_it_is_released(deployed, cli
         api.decide(shown, "reject")
 
 
-def test_an_image_that_could_not_be_examined_is_completed_when_it_is_redriven(deployed, faults, key, command):
+def test_an_image_that_was_not_examined_is_completed_by_a_redrive(deployed, faults, key, command):
     faults.ask("rekognition:DetectModerationLabels", "denied", FOR_GOOD)
     held = deployed.process(key, CLEAN)
     faults.clear()
@@ -98,7 +95,7 @@ def test_an_image_that_could_not_be_examined_is_completed_when_it_is_redriven(de
     assert announced(deployed, key) == ["HELD", "COMPLETED"]
 
 
-def test_a_rejected_image_loses_its_renditions_and_is_announced_once(deployed, key, command):
+def test_a_rejected_image_loses_its_renditions(deployed, key, command):
     held = deployed.process(key, FLAGGED)
     assert deployed.renditions_of(key)
 
@@ -122,7 +119,7 @@ def test_a_decision_is_not_about_the_upload_that_replaced_the_image(deployed, cl
 
     assert stale.status == 409
     assert deployed.record(key) == second
-    assert deployed.renditions_of(key) == {rendition["Key"] for rendition in second["Renditions"].values()}
+    assert deployed.renditions_of(key) == named(second)
     assert announced(deployed, key) == ["HELD", "HELD"]
 
 

@@ -1,26 +1,13 @@
 """Images in the bucket are processed again, a bounded number at a time, and never instead of newer ones."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from uuid import uuid4
 
 import pytest
 
-from tests.integration.conftest import PHOTOS, Command, Deployed
+from tests.integration.conftest import PHOTOS, Command, named
 from tests.integration.faults import VALIDATE
 
 pytestmark = pytest.mark.xdist_group("deployed")
-
-
-@pytest.fixture
-def photo() -> bytes:
-    return (PHOTOS / "cat.png").read_bytes()
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"uploads/{uuid4().hex}/"
 
 
 @pytest.fixture
@@ -28,30 +15,18 @@ def reprocess(command: Command) -> Command:
     return partial(command, "reprocess")
 
 
-@contextmanager
-def without_events(deployed: Deployed) -> Iterator[None]:
-    """Uploads within the context start nothing, as before there was a stack."""
-    events = deployed.stack.client("events")
-    [rule] = [r["Name"] for r in events.list_rules()["Rules"] if "UploadsRule" in r["Name"]]
-    events.disable_rule(Name=rule)
-    try:
-        yield
-    finally:
-        events.enable_rule(Name=rule)
-
-
 def outcomes(run: dict) -> dict[str, int]:
     return {name: run[name] for name in ("Completed", "Rejected", "Failed", "Superseded") if run.get(name)}
 
 
-def test_objects_from_before_the_stack_get_their_records(deployed, photo, prefix, reprocess):
+def test_objects_from_before_the_stack_get_their_records(deployed, faults, photo, prefix, reprocess):
     recorded = deployed.process(f"{prefix}recorded.jpg", photo)
-    with without_events(deployed):
+    with deployed.without_events("UploadsRule"):
         for number in range(3):
             deployed.put(f"{prefix}{number}.jpg", photo)
         deployed.put(f"{prefix}text.jpg", b"not a picture")
         deployed.put(f"{prefix}folder/", b"")
-    deployed.stack.faults.ask(VALIDATE, "denied", 3)  # all attempts of the first image
+    faults.ask(VALIDATE, "denied", 3)  # all attempts of the first image
 
     status, [failure, run] = reprocess(prefix, "--unrecorded", "--yes", "--at-once", "1", "--tolerate", "50")
 
@@ -81,19 +56,18 @@ def test_an_image_that_lacks_a_rendition_gets_it(deployed, photo, prefix, reproc
     after = deployed.record(incomplete["ImageKey"])
     assert after["Renditions"].keys() == complete["Renditions"].keys()
     assert after["Sequencer"] > incomplete["Sequencer"]
-    named = {rendition["Key"] for rendition in after["Renditions"].values()}
-    assert deployed.renditions_of(after["ImageKey"]) == named
+    assert deployed.renditions_of(after["ImageKey"]) == named(after)
 
 
-def test_a_run_is_stopped_and_resumed_and_uploads_go_first(deployed, photo, prefix, reprocess):
+def test_a_stopped_run_is_resumed_without_what_is_done(deployed, photo, prefix, reprocess):
     keys = [f"{prefix}{number:02}.jpg" for number in range(16)]
-    with without_events(deployed):
+    with deployed.without_events("UploadsRule"):
         for key in keys:
             deployed.put(key, photo)
 
     _, [run] = reprocess(prefix, "--yes", "--no-follow", "--at-once", "2")
     deployed.eventually(lambda: sum(deployed.record(key) is not None for key in keys) >= 4)
-    replaced = deployed.process(keys[-1], (PHOTOS / "coffee + saucer.jpg").read_bytes())
+    replaced = deployed.process(keys[-1], (PHOTOS / "cat.png").read_bytes())
     _, stopped = reprocess("--stop")
     begun = [key for key in keys if deployed.record(key)]
     for execution in (execution for key in begun for execution in deployed.settled(key)):
@@ -114,11 +88,11 @@ def test_a_run_is_stopped_and_resumed_and_uploads_go_first(deployed, photo, pref
     assert all(len(deployed.executions_of(key)) == 1 for key in done)
 
 
-def test_a_run_that_failed_is_resumed_with_what_failed(deployed, photo, prefix, reprocess):
-    with without_events(deployed):
+def test_a_failed_run_is_resumed_with_what_failed(deployed, faults, photo, prefix, reprocess):
+    with deployed.without_events("UploadsRule"):
         for number in range(3):
             deployed.put(f"{prefix}{number}.jpg", photo)
-    deployed.stack.faults.ask(VALIDATE, "denied", 3)  # all attempts of the first image
+    faults.ask(VALIDATE, "denied", 3)  # all attempts of the first image
 
     _, [*_, failed] = reprocess(prefix, "--unrecorded", "--yes", "--at-once", "1")
     before = {number: deployed.record(f"{prefix}{number}.jpg") for number in range(3)}

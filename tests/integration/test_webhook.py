@@ -5,6 +5,7 @@ import json
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,9 +42,9 @@ class FailingOutcomes(webhook.Outcomes):
 
 
 @pytest.fixture
-def subscribed(deployed: Deployed) -> Iterator[Callable[..., tuple[FailingOutcomes, str, str]]]:
+def subscribe(deployed: Deployed) -> Iterator[Callable[..., tuple[FailingOutcomes, str, str]]]:
     """Starts a receiver and subscribes it. Returns its database, its dead-letter queue and its address."""
-    servers, subscriptions, sns = [], [], deployed.stack.client("sns")
+    ends, sns = ExitStack(), deployed.stack.client("sns")
     topic = deployed.outputs["NotificationsTopic"]
 
     def fetch(url: str) -> bytes:
@@ -55,16 +56,10 @@ def subscribed(deployed: Deployed) -> Iterator[Callable[..., tuple[FailingOutcom
 
     def subscribe(prefix: str, failures: int, retries: int) -> tuple[FailingOutcomes, str, str]:
         outcomes = FailingOutcomes(failures)
-        server = webhook.serve(webhook.Receiver(topic, outcomes, fetch), 0)
-        servers.append(server)
+        server = ends.enter_context(webhook.serve(webhook.Receiver(topic, outcomes, fetch), 0))
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        queue = deployed.queues.create_queue(QueueName=prefix.strip("/").replace("/", "-"))["QueueUrl"]
-        arn = deployed.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"][
-            "QueueArn"
-        ]
-        allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
-        policy = {"Version": "2012-10-17", "Statement": [allow | {"Resource": arn}]}
-        deployed.queues.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+        ends.callback(server.shutdown)
+        queue, arn = deployed.queue_for_sns(prefix.strip("/").replace("/", "-"))
         attributes = {
             "FilterPolicy": {"imageId": [{"prefix": prefix}]},
             "DeliveryPolicy": {
@@ -79,7 +74,7 @@ def subscribed(deployed: Deployed) -> Iterator[Callable[..., tuple[FailingOutcom
             Endpoint=url,
             Attributes={name: json.dumps(value) for name, value in attributes.items()},
         )
-        subscriptions.append(deployed.eventually(lambda: confirmed(url)))
+        ends.callback(sns.unsubscribe, SubscriptionArn=deployed.eventually(lambda: confirmed(url)))
         return outcomes, queue, url
 
     def confirmed(url: str) -> str | None:
@@ -90,16 +85,12 @@ def subscribed(deployed: Deployed) -> Iterator[Callable[..., tuple[FailingOutcom
         attributes = sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
         return arn if attributes["PendingConfirmation"] == "false" else None
 
-    yield subscribe
-    for subscription in subscriptions:
-        sns.unsubscribe(SubscriptionArn=subscription)
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ends:
+        yield subscribe
 
 
-def test_a_receiver_that_fails_first_receives_every_outcome(deployed: Deployed, subscribed, photo: bytes):
-    outcomes, queue, _ = subscribed("uploads/hooked/", failures=5, retries=12)
+def test_a_receiver_that_fails_first_receives_every_outcome(deployed: Deployed, subscribe, photo: bytes):
+    outcomes, queue, _ = subscribe("uploads/hooked/", failures=5, retries=12)
 
     records = [
         deployed.process("uploads/hooked/photo.jpg", photo),
@@ -119,10 +110,8 @@ def test_a_receiver_that_fails_first_receives_every_outcome(deployed: Deployed, 
     assert "Messages" not in deployed.queues.receive_message(QueueUrl=queue)
 
 
-def test_an_event_that_a_receiver_never_accepted_waits_and_can_be_delivered_again(
-    deployed: Deployed, subscribed, photo: bytes
-):
-    outcomes, queue, url = subscribed("uploads/unhooked/", failures=3, retries=2)
+def test_an_event_that_no_receiver_accepted_can_be_delivered_again(deployed: Deployed, subscribe, photo: bytes):
+    outcomes, queue, url = subscribe("uploads/unhooked/", failures=3, retries=2)
 
     record = deployed.process("uploads/unhooked/photo.jpg", photo)
 

@@ -20,7 +20,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -29,6 +29,7 @@ from rich.table import Table
 from local.stack import LocalStack
 from tests.integration import faults
 from tests.integration.conftest import Deployed
+from tests.integration.faults import Case
 from tests.torture.burst import burst
 from tests.torture.day import Day
 from tests.torture.histories import HISTORIES
@@ -70,9 +71,8 @@ class Torture:
                 self.report("rules", str(history), f"only its first {explored.worlds:,} moments")
         self.report("rules", f"moments of {len(HISTORIES)} histories", f"{moments:,}")
 
-    def matrix(self, deployed: Deployed) -> None:
+    def matrix(self, deployed: Deployed, cases: Sequence[Case]) -> None:
         """Fault by fault."""
-        cases = faults.matrix(deployed.is_express)
         failed = []
         for number, case in enumerate(self._progress("matrix", cases)):
             try:
@@ -90,10 +90,10 @@ class Torture:
         self.report("burst", "images a second", f"{images / outcome.seconds:.1f}")
         self.report("burst", "peak memory of emulator and functions, MiB", f"{outcome.peak_bytes / 2**20:.0f}")
 
-    def day(self, deployed: Deployed, minutes: float, part: str = "day", **kind: bool) -> None:
+    def day(self, deployed: Deployed, seconds: float, part: str = "day", **kind: bool | float) -> None:
         """Anything, at any time."""
         day = Day(deployed, random.Random(f"{self.seed} {part}"), **kind)
-        deadline = time.monotonic() + 60 * minutes
+        deadline = time.monotonic() + seconds
         with self.console.status(part) as status:
             while time.monotonic() < deadline:
                 day.act()
@@ -109,7 +109,7 @@ class Torture:
             for line in day.stories(wrong):
                 self.console.print(line, markup=False, soft_wrap=True)
 
-    def _progress[Item](self, part: str, items: list[Item]) -> Iterator[Item]:
+    def _progress[Item](self, part: str, items: Sequence[Item]) -> Iterator[Item]:
         with self.console.status(part) as status:
             for number, item in enumerate(items, 1):
                 status.update(f"{part}: {number} of {len(items)}: {item}")
@@ -147,19 +147,20 @@ def main() -> int:
             torture.console.print("starting a system of its own")
             if "matrix" in parts:
                 with stack(Path(folder, "matrix"), DetectFaces="true", Moderation="record") as own:
-                    torture.matrix(Deployed(own, matrix_waits))
+                    torture.matrix(Deployed(own, matrix_waits), faults.matrix(is_express))
             if "burst" in parts:
                 os.environ["SFN_WAIT_SCALE"] = str(burst_waits)
                 with stack(Path(folder, "burst")) as own:
                     torture.burst(Deployed(own, burst_waits), options.images)
             if "day" in parts:
                 os.environ["SFN_WAIT_SCALE"] = str(DAY_WAITS)
+                seconds = 60 * options.minutes / 3
                 with stack(Path(folder, "days")) as own:
                     deployed = Deployed(own, DAY_WAITS)
-                    torture.day(deployed, options.minutes / 3)
-                    torture.day(deployed, options.minutes / 3, "day with versions", versioned=True)
+                    torture.day(deployed, seconds)
+                    torture.day(deployed, seconds, "day with versions", versioned=True)
                 with stack(Path(folder, "moderated"), Moderation="quarantine") as own:
-                    torture.day(Deployed(own, DAY_WAITS), options.minutes / 3, "moderated day", moderated=True)
+                    torture.day(Deployed(own, DAY_WAITS), seconds, "moderated day", moderated=True)
 
     torture.console.print(torture.summary)
     torture.console.print("nothing is wrong" if torture.wrong == 0 else f"{torture.wrong} things are wrong")

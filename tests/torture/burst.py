@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagepipeline.items import from_item
-from tests.integration.conftest import Deployed
+from tests.integration.conftest import Deployed, named
 from tests.integration.faults import small_photo
 
 UPLOADS_AT_ONCE = 16
@@ -65,7 +65,7 @@ def problems(deployed: Deployed, keys: list[str]) -> Iterator[str]:
             yield f"{key} is {record.get('Status', 'lost')}: {record.get('Error')}"
         if told.count(key) != 1:
             yield f"{key} was announced {told.count(key)} times"
-        if not record.get("Renditions") or not {r["Key"] for r in record["Renditions"].values()} <= stored:
+        if not record.get("Renditions") or not named(record) <= stored:
             yield f"{key} lacks renditions"
     with suppress(AssertionError):
         deployed.indexed("uploads/burst/")

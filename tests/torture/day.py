@@ -21,7 +21,7 @@ from imagepipeline.executions import PATIENCE
 from imagepipeline.keys import renditions_prefix
 from imagepipeline.quarantine import HELD, Action
 from local.deployment import stack_name
-from tests.integration.conftest import Deployed
+from tests.integration.conftest import Deployed, named
 from tests.integration.faults import (
     EXPRESS_ENDS,
     METADATA,
@@ -37,7 +37,7 @@ from tests.torture.burst import records
 KEYS = 20  # few enough that what happens to one of them often meets what happened before
 AGAIN = 0.6  # how likely the next action is about the same key, at once
 MOST_RUNNING = 40  # executions; beyond, the user waits
-QUIET_SECONDS, END_SECONDS = 10, 600  # without executions, and at most until then
+END_SECONDS = 600  # that a day takes at most to end
 
 # Each passes after a while, so that none outlasts all patience for every upload.
 FAULTS = [
@@ -75,13 +75,25 @@ class Key:
 class Day:
     """A day of one bucket; afterwards, what was lost, silent or told twice."""
 
-    def __init__(self, deployed: Deployed, chance: Random, *, versioned: bool = False, moderated: bool = False) -> None:
-        """A deployment whose images are `moderated` has Moderation=quarantine."""
+    def __init__(
+        self,
+        deployed: Deployed,
+        chance: Random,
+        *,
+        versioned: bool = False,
+        moderated: bool = False,
+        quiet_seconds: float = 10,
+    ) -> None:
+        """A deployment whose images are `moderated` has Moderation=quarantine.
+
+        A day has ended after `quiet_seconds` without executions.
+        """
         self.counts: Counter[str] = Counter()
         self._deployed = deployed
         self._chance = chance
         self._versioned = versioned
         self._moderated = moderated
+        self._quiet_seconds = quiet_seconds
         self._faults = deployed.stack.faults
         self._stack = Stack.find(deployed.stack.session, stack_name())
         self._bucket = deployed.outputs["UploadsBucket"]
@@ -260,7 +272,7 @@ class Day:
     def _wait_for_quiet(self) -> None:
         deadline = time.monotonic() + END_SECONDS
         quiet_since = time.monotonic()
-        while time.monotonic() < min(quiet_since + QUIET_SECONDS, deadline):
+        while time.monotonic() < min(quiet_since + self._quiet_seconds, deadline):
             self._sweep()
             if self._deliver_what_was_kept() or self._running() or self._deployed.index_problems(self._prefix):
                 quiet_since = time.monotonic()
@@ -281,9 +293,8 @@ class Day:
         for key, history in self._keys.items():
             record, newest = found.get(key), self._newest(key)
             mine = {rendition for rendition in stored if rendition.startswith(renditions_prefix(key))}
-            named = {rendition["Key"] for rendition in (record or {}).get("Renditions", {}).values()}
-            wrong["orphaned renditions"] += sorted(mine - named)
-            wrong["renditions missing"] += sorted(named - mine)
+            wrong["orphaned renditions"] += sorted(mine - named(record or {}))
+            wrong["renditions missing"] += sorted(named(record or {}) - mine)
             if newest is None:
                 wrong["left by deleted objects"] += [f"{key}: {record}"] if record else []
                 continue

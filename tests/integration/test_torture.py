@@ -1,0 +1,39 @@
+"""Short runs of tests.torture, whose scripts nothing else would run before somebody needs them."""
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from tests.integration import faults
+from tests.integration.conftest import Deployed
+from tests.torture.__main__ import Torture
+
+pytestmark = pytest.mark.xdist_group("deployed")
+
+
+@pytest.fixture
+def torture(deployed: Deployed) -> Iterator[Torture]:
+    """A run that must find nothing wrong."""
+    deployed.idle()
+    torture = Torture(Console(file=io.StringIO()), seed=1)
+    yield torture
+    assert torture.wrong == 0, torture.console.file.getvalue()
+
+
+def test_two_faults_of_the_matrix(deployed: Deployed, torture: Torture):
+    torture.matrix(deployed, [case for case in faults.matrix() if not case.quick][:2])
+
+
+def test_a_small_burst(deployed: Deployed, torture: Torture):
+    torture.burst(deployed, 12)
+
+
+def test_a_short_day_of_moderators_and_versions(deployed: Deployed, torture: Torture):
+    bucket = deployed.outputs["UploadsBucket"]
+
+    with deployed.function_setting("StoreFunction", MODERATION="quarantine"):
+        torture.day(deployed, seconds=6, versioned=True, moderated=True, quiet_seconds=3)
+
+    deployed.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
