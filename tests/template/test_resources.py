@@ -5,6 +5,8 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from cfnlint.helpers import REGIONS
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from ministack.services import eventbridge
 from moto.events.models import EventPattern
 
@@ -76,6 +78,17 @@ def test_functions_and_state_machines_are_traced_on_request(wanted: str, mode: s
         resources[name]["Tracing"] == {"Enabled": wanted == "true"} for name in ("ImagePipeline", "Housekeeping")
     )
     assert Deployment(TraceRequests=wanted)._decided(source()["Globals"]["Function"]["Tracing"]) == mode
+
+
+def test_every_region_has_what_is_deployed_by_default():
+    # CloudFormation refuses a template with an unknown type, unless a condition leaves the resource out.
+    deployed = {source()["Resources"][name]["Type"] for name in Deployment().resources}
+    deployed = {kind.replace("AWS::Serverless::StateMachine", "AWS::StepFunctions::StateMachine") for kind in deployed}
+    deployed = {kind.replace("AWS::Serverless::", "AWS::Lambda::") for kind in deployed}
+
+    missing = {region: deployed - set(PROVIDER_SCHEMA_MANAGER.get_resource_types(region)) for region in REGIONS}
+
+    assert not {region: kinds for region, kinds in missing.items() if kinds}
 
 
 # ------------------------------------------------------------------------------------------------------------- events
