@@ -75,7 +75,6 @@ NEEDED_OTHERWISE = {
     "setuptools": "the editable install",
     "pytest-xdist": "pytest -n",
     "pytest-timeout": "timeout in pyproject.toml",
-    "cfn-lint": "make lint",
     "mypy": "make lint",
     "statelint": "make lint",
 }
