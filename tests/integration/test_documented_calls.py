@@ -1,8 +1,9 @@
 """Every call in the documentation does what it says: those of docs/openapi.yaml, and the commands of README and docs.
 
-Both lists are read from the files. A call that is added there is run here.
+Both lists are read from the files, and so are the permissions that the command needs. What is added there is run here.
 """
 
+import json
 import os
 import re
 import shutil
@@ -10,13 +11,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 import boto3
 import pytest
 
 from tests.functions.contract import check_response, operations, resolve
 from tests.integration.clients import Client, Response, send
-from tests.integration.conftest import PHOTOS, Deployed
+from tests.integration.conftest import PHOTOS, Command, Deployed
 from tests.template.stack import REPOSITORY
 
 pytestmark = pytest.mark.xdist_group("deployed")
@@ -168,3 +170,55 @@ def test_a_command_of_the_documentation_succeeds(deployed: Deployed, client, tmp
 def test_the_documentation_has_commands_that_are_run():
     assert {language for _, language, _ in blocks()} >= {"", "python"}
     assert sum(text.count("<ImageStatusApiEndpoint>") for _, _, text in blocks()) >= 8
+
+
+# --------------------------------------------------------------------------------------------------------- permissions
+
+
+def documented_permissions() -> dict[str, list[str]]:
+    """The actions that each subcommand needs, besides those of all."""
+
+    def section(page: str) -> str:
+        text = (REPOSITORY / "docs" / page).read_text()
+        return re.split(r"^#+ Permissions$", text, flags=re.M)[1].split("\n## ")[0]
+
+    def actions_in(text: str) -> list[str]:
+        return re.findall(r"`([a-z0-9-]+:[A-Z]\w+)`", text)
+
+    needed: dict[str, list[str]] = {}
+    above: list[str] = []
+    for names, text in re.findall(r"^\| (`.+?) \| (.+) \|$", section("operations.md"), re.M):
+        above = actions_in(text) + (above if "the above" in text else [])
+        needed |= dict.fromkeys(re.findall(r"`(\w+)`", names), above)
+    return needed | {"reprocess": needed["failures"] + actions_in(section("archives.md"))}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status", "uploads/cat.jpg", "--url"),
+        ("upload", str(PHOTOS / "cat.png")),
+        ("failures", "--rejected"),
+        ("redrive", "uploads/cat.jpg"),
+        ("reindex",),
+        ("pause",),
+        ("resume", "--settling", "0.1"),
+        ("release", "uploads/cat.jpg"),
+        ("reprocess", "uploads/cat.jpg", "--yes"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+@pytest.mark.usefixtures("examples")
+def test_the_documented_permissions_suffice(deployed: Deployed, command: Command, monkeypatch, arguments):
+    iam, name = deployed.stack.client("iam"), f"operator-{uuid4().hex}"
+    actions = ["cloudformation:DescribeStacks", *documented_permissions()[arguments[0]]]
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="documented", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+
+    status, _ = command(*arguments)
+
+    assert status in (0, 1)  # 2 if a permission is missing
