@@ -59,7 +59,6 @@ IN_PYTHON = [
     (ORDER, "#status = :decidable AND Sequencer = :sequencer", "Sequencer = :sequencer"),
     (ORDER, "    if current is None:", "    if False:"),
     (ORDER, 'if version_id in listed and version_id != current["VersionId"]:', "if False:"),
-    (ORDER, 'if version_id in listed and version_id != current["VersionId"]:', "if False:"),
     (ORDER, 'current["VersionId"] == version_id == "null" or ', ""),
     (ORDER, ' or current["LastModified"] > event_time', ""),
     (ORDER, 'if record is not None and record["VersionId"]', 'if False and record["VersionId"]'),
