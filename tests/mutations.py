@@ -178,7 +178,7 @@ def in_python() -> Iterator[Mutation]:
         original = (REPOSITORY / file).read_text()
         if original.count(out) != 1:
             raise SystemExit(f"{file} has {original.count(out)} times {out!r}: bring IN_PYTHON up to date")
-        change = f"{out.strip()} → {stays.strip() or 'nothing'}"
+        change = " ".join(f"{out} → {stays or 'nothing'}".split())
         yield Mutation(f"{Path(file).stem}.py: {change}", file, original.replace(out, stays), tests)
 
 
