@@ -1,4 +1,4 @@
-"""README.md and the pages it links to agree with the repository."""
+"""README.md, the pages it links to and the hooks agree with the repository."""
 
 import re
 from pathlib import Path
@@ -51,3 +51,13 @@ def test_every_target_of_make_exists(page: Path):
 
     for target in re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(), re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_every_pre_commit_hook_is_a_linter_of_make():
+    makefile = (REPOSITORY / "Makefile").read_text()
+    linters = re.search(r"^LINTERS := (.*)$", makefile, re.M)[1].split()
+
+    entries = re.findall(r"entry: (.*)", (REPOSITORY / ".pre-commit-config.yaml").read_text())
+
+    assert entries
+    assert set(entries) <= {f"make {linter}" for linter in linters}
