@@ -84,7 +84,9 @@ def explain(error: BotoCoreError | ClientError) -> str:
 def _explain_answer(error: ClientError) -> str:
     name, operation, words = code(error), error.operation_name, message(error)
     if name in _DENIED:
-        return f"access denied for {operation} ({words}): use a profile that has it, or ask the account's owner"
+        return (
+            f"access denied for {operation} ({words}): get this permission (docs/operations.md), or use another profile"
+        )
     if name in _EXPIRED:
         return f"the AWS session has expired ({words}): {_SIGN_IN_AGAIN}"
     if name in _BAD_CREDENTIALS:

@@ -10,7 +10,7 @@ from imagepipeline.api.listings import PARAMETERS, Listing
 from imagepipeline.printable import printable
 from imagepipeline.quarantine import HELD, without_held_renditions
 
-BUSY = "The images can't be read right now; try again in a moment."
+BUSY = "The images cannot be read right now; try again in a moment."
 
 logger = Logger()
 aws.make_clients("s3", "dynamodb")

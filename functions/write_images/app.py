@@ -12,7 +12,7 @@ from imagepipeline.api.http import Refused, Request, answer, decoded_base64, res
 from imagepipeline.limits import MAX_FILE_BYTES
 from imagepipeline.printable import printable
 
-BUSY = "AWS can't be reached right now; try again in a moment."
+BUSY = "The request cannot be served right now; try again in a moment."
 
 logger = Logger()
 aws.make_clients("s3")
@@ -84,7 +84,7 @@ def delete_image(event: dict) -> dict:
 
 
 def decide(event: dict) -> dict:
-    """202 when an execution applies the decision; 400, 404; 409 with the status of the image if it can't be decided."""
+    """202 when an execution applies the decision; 400, 404; 409 with the image's status if it cannot be decided."""
     request = Request.from_event(event, frozenset({"key"}))
     key, decided = existing_key(request), decisions.Decided.from_json(request.json(decisions.MEMBERS))
     record = records.find(config.text("IMAGES_TABLE"), key)

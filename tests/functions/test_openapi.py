@@ -39,7 +39,7 @@ def test_exactly_the_documented_parameters_are_taken(route):
     else:
         answer = send(route, query="unheard_of=1", upload_id="x")[1]
 
-    assert answer["message"].endswith(f"; there are {', '.join(documented) or 'none'}")
+    assert answer["message"].endswith(f"; this call takes {', '.join(documented) or 'none'}")
 
 
 def schema_of(route: str, name: str) -> dict:

@@ -13,7 +13,7 @@ def printable(text: str, limit: int | None = None) -> str:
     controls, surrogates, and private or unassigned code points. Spaces of any width stay. A text that is too long ends
     with an ellipsis, and is never cut within an escape. The state machines escape in the same way.
     """
-    # An escape is at least as long as its character, so what comes after the limit can't be shown.
+    # An escape is at least as long as its character, so what comes after the limit cannot be shown.
     shown = [c if _prints(c) else _escape(c) for c in (text if limit is None else text[: limit + 1])]
     if limit is None or sum(map(len, shown)) <= limit:
         return "".join(shown)

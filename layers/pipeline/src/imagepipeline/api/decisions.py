@@ -26,7 +26,9 @@ class Decided(NamedTuple):
             raise Refused(400, "Action must be release or reject") from None
         sequencer = body.get("Sequencer")
         if not isinstance(sequencer, str):
-            raise Refused(400, "Sequencer must be that of the image's record, so that no other upload is decided about")
+            raise Refused(
+                400, "Sequencer must be that of the image's record, so that the decision is about this upload"
+            )
         return cls(action, sequencer)
 
 

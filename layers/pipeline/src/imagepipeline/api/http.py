@@ -14,7 +14,7 @@ from imagepipeline.models import JsonObject
 
 
 class Refused(Exception):
-    """The request can't be served as it is. The message says what would be right, and never quotes the request."""
+    """The request cannot be served as it is. The message says what would be right, and never quotes the request."""
 
     def __init__(self, status: int, message: str, **details: object) -> None:
         super().__init__(message)
@@ -81,7 +81,9 @@ def _query(raw: str, allowed: frozenset[str]) -> dict[str, str]:
     except ValueError:
         raise Refused(400, "the query must be URL-encoded UTF-8 with at most 50 parameters") from None
     if parsed.keys() - allowed:
-        raise Refused(400, f"the query has an unknown parameter; there are {', '.join(sorted(allowed)) or 'none'}")
+        raise Refused(
+            400, f"the query has an unknown parameter; this call takes {', '.join(sorted(allowed)) or 'none'}"
+        )
     if any(len(values) > 1 for values in parsed.values()):
         raise Refused(400, "the query has a parameter more than once")
     return {name: value for name, [value] in parsed.items()}

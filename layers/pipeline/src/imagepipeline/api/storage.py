@@ -107,5 +107,7 @@ def _exists() -> Iterator[None]:
         yield
     except ClientError as error:
         if aws.error_code(error) in ("NoSuchUpload", "404"):
-            raise Refused(404, "there is no such upload under this key; it may be completed or aborted") from error
+            raise Refused(
+                404, "there is no such upload under this key; it may have been completed or aborted"
+            ) from error
         raise

@@ -74,10 +74,10 @@ def new_key(filename: object, unique: str, overwrite: bool) -> str:
     if len(filename.encode()) > MAX_FILENAME_BYTES:
         raise Refused(400, f"Filename must have at most {MAX_FILENAME_BYTES} bytes in UTF-8")
     if printable(filename) != filename:
-        raise Refused(400, "Filename must have no control, formatting or other unprintable characters")
+        raise Refused(400, "Filename must not contain control, formatting or other unprintable characters")
     if any(part in ("", ".", "..") for part in filename.split("/")):
         raise Refused(
-            400, 'Filename must not begin or end with a slash, nor have an empty part, "." or ".." between two'
+            400, 'Filename must not begin or end with a slash, nor contain an empty part, "." or ".." between slashes'
         )
     if "${filename}" in filename:  # S3 puts the name of the form's file in its place, wherever the policy has it
         raise Refused(400, "Filename must not contain S3's variable for the name of a form's file")
