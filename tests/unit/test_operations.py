@@ -3,11 +3,12 @@
 import inspect
 import json
 import re
+from concurrent.futures import FIRST_COMPLETED
 from pathlib import Path
 
 import pytest
 
-from cli import failures
+from cli import decide, failures, following, upload
 from imagepipeline import errors
 from tests.template.stack import definition, of_type
 
@@ -46,6 +47,18 @@ def test_every_error_is_documented_and_no_other():
 
 def test_every_status_is_documented():
     assert documented("Record status") == {"Status", "PROCESSING", "COMPLETED", "HELD", "REJECTED", "FAILED"}
+
+
+def test_every_result_of_a_command_is_documented():
+    statuses = documented("Record status") - {"Status"}
+    results = {
+        value
+        for module in (decide, following, upload)
+        for name, value in vars(module).items()
+        if name.isupper() and name == value and value != FIRST_COMPLETED
+    }
+
+    assert documented("Results of the commands") == results - statuses
 
 
 def test_every_kind_of_failure_is_documented():
