@@ -8,6 +8,7 @@ for image in api.images(status="COMPLETED", prefix="uploads/cats/"):
 
 import json
 import mimetypes
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from botocore.httpsession import URLLib3Session
 
 PART_FROM = 8 * 2**20  # bytes; a larger file is sent in parts, of which each is read and repeated by itself
 _ROUNDS = 3  # of sending the parts that are missing
+_PAUSES = (0.5, 2)  # seconds before a GET request that was answered 503 is sent again
 
 Authorize = Callable[[AWSRequest], None]
 
@@ -171,6 +173,15 @@ class Api:
         return answer
 
     def _authorized(self, request: AWSRequest, accepted: tuple[int, ...] = ()) -> AWSResponse:
+        """Send an authorized request; again if the API is busy and the request changes nothing."""
+        for pause in _PAUSES if request.method == "GET" else ():
+            self.authorize(request)
+            try:
+                return self._send(request, accepted)
+            except Rejected as error:
+                if error.status != 503:
+                    raise
+            time.sleep(pause)
         self.authorize(request)
         return self._send(request, accepted)
 

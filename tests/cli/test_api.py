@@ -7,6 +7,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.exceptions import ConnectionClosedError
 
+from cli import api
 from cli.api import PART_FROM, Api, Rejected, with_token
 
 API = "https://api.example.com"
@@ -71,6 +72,26 @@ def test_an_upload_in_parts_that_cannot_succeed_ends_with_an_error(large: Path, 
         Api(API, with_token("t"), bucket).upload(large)
 
     assert "".join(bucket.sent) == sent
+
+
+class Busy:
+    """In place of the API: answers 503 a few times, and then with a record."""
+
+    def __init__(self, times: int) -> None:
+        self.answers = [response(503, {"message": "busy"})] * times + [response(200, {"ImageKey": "uploads/x"})]
+
+    def send(self, request: AWSPreparedRequest) -> AWSResponse:
+        return self.answers.pop(0)
+
+
+def test_a_read_is_repeated_while_the_api_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "_PAUSES", (0, 0))
+
+    assert Api(API, with_token("t"), Busy(2)).image("uploads/x") == {"ImageKey": "uploads/x"}
+    with pytest.raises(Rejected, match="503: busy"):
+        Api(API, with_token("t"), Busy(3)).image("uploads/x")
+    with pytest.raises(Rejected, match="503: busy"):
+        Api(API, with_token("t"), Busy(1)).delete("uploads/x")
 
 
 def test_a_token_is_sent_as_a_bearer() -> None:
