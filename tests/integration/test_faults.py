@@ -34,48 +34,6 @@ def test_an_answer_of_rekognition_is_not_asked_for_again(deployed: Deployed, fau
     assert not {key for key in deployed.rendition_keys() if key.endswith("answers.json")}
 
 
-def test_a_missing_answer_is_named_in_the_notification(deployed: Deployed, faults: Faults, key: str):
-    faults.ask("rekognition:DetectFaces", "denied", FOR_GOOD)
-
-    record = deployed.process(key, small_photo())
-
-    [mail] = deployed.mails(key)
-    assert record["Renditions"]
-    assert record["FacesError"]["Message"] in mail.body
-    assert record["ModerationLabels"] == []
-
-
-def test_the_record_says_why_sns_accepted_no_notification(deployed: Deployed, faults: Faults, key: str):
-    faults.ask("sns:Publish", "throttle", FOR_GOOD)
-
-    deployed.put(key, small_photo())
-    executions = deployed.settled(key)
-
-    record = deployed.record(key)
-    errors = {execution["error"] for execution in executions if execution["status"] == "FAILED"}
-    assert errors == {"Unannounced"}
-    assert record["Status"] == "COMPLETED"
-    assert record["NotificationError"]["Name"] == "SNS.ThrottledException"
-    assert violations(deployed, key, mails=0) == []
-
-
-def test_a_failed_notification_is_not_sent_after_a_newer_upload(deployed: Deployed, faults: Faults, key: str):
-    faults.ask("sns:Publish", "throttle", FOR_GOOD)
-    deployed.put(key, small_photo())
-    first = deployed.eventually(lambda: deployed.record(key))
-    deployed.eventually(lambda: "WaitToNotify" in deployed.history(first["ExecutionArn"]))
-
-    deployed.put(key, b"not a picture")
-    deployed.eventually(lambda: deployed.record(key)["Sequencer"] != first["Sequencer"])
-    faults.clear()
-    deployed.settled(key)
-
-    [mail] = deployed.mails(key)
-    assert mail.attributes["processing_status"] == "FAILURE"
-    assert deployed.history(first["ExecutionArn"])[-1] == "RejectedOrSuperseded"
-    assert violations(deployed, key) == []
-
-
 def test_an_upload_that_cannot_be_recorded_is_announced_once(deployed: Deployed, faults: Faults, key: str):
     faults.ask("dynamodb:PutItem", "error", FOR_GOOD)
 
@@ -120,19 +78,6 @@ def undelivered(deployed: Deployed, key: str) -> dict | None:
     return None
 
 
-def test_a_deletion_is_followed_though_table_and_s3_are_busy(deployed: Deployed, faults: Faults, key: str):
-    deployed.process(key, small_photo())
-    faults.ask("dynamodb:DeleteItem", "throttle", 2)
-    faults.ask("s3:ListBucket", "throttle", 4)
-
-    deployed.delete(key)
-    deployed.eventually(lambda: deployed.executions_of(key, "Housekeeping"))
-    deployed.settled(key)
-
-    assert deployed.record(key) is None
-    assert deployed.renditions_of(key) == set()
-
-
 def test_housekeeping_removes_renditions_that_the_pipeline_could_not(deployed: Deployed, faults: Faults, key: str):
     replaced = deployed.process(key, small_photo())
     faults.ask("s3:DeleteObject", "denied", 3)
@@ -144,18 +89,3 @@ def test_housekeeping_removes_renditions_that_the_pipeline_could_not(deployed: D
     assert len(deployed.executions_of(key, "Housekeeping")) == 1
     assert deployed.record(key)["Status"] == "COMPLETED"
     assert violations(deployed, key, mails=2) == []
-
-
-def test_a_failure_after_the_deletion_leaves_no_record(deployed: Deployed, faults: Faults, key: str):
-    deployed.process(key, small_photo())
-    [execution] = deployed.executions_of(key)
-    deployed.delete(key)
-    deployed.eventually(lambda: deployed.record(key) is None)
-    deployed.settled(key)
-
-    faults.ask(matrix.VALIDATE, "crash", 3)
-    deployed.executions.start_execution(stateMachineArn=deployed.outputs["ImagePipeline"], input=execution["input"])
-    deployed.eventually(lambda: len(deployed.executions_of(key, "Housekeeping")) == 2)
-    deployed.settled(key)
-
-    assert deployed.record(key) is None

@@ -1,7 +1,5 @@
 """Replaced, repeated, deleted, aborted: a key's newest object has its record, its notification and its renditions."""
 
-import json
-
 import pytest
 
 from tests.integration.conftest import PHOTOS, named
@@ -30,20 +28,6 @@ def test_an_event_delivered_ten_times_is_processed_once(deployed, photo, key):
     assert len(executions) == 10
     assert [deployed.history(e["executionArn"])[-1] for e in executions[1:]] == ["RejectedOrSuperseded"] * 9
     assert deployed.record(key) == record
-    assert len(deployed.mails(key)) == 1
-
-
-def test_an_older_event_that_comes_late_changes_nothing(deployed, photo, key):
-    record = deployed.process(key, photo)
-    [execution] = deployed.executions_of(key)
-    late = json.loads(execution["input"])
-    late["detail"]["object"]["sequencer"] = "00" + late["detail"]["object"]["sequencer"][2:-4]
-
-    deployed.executions.start_execution(stateMachineArn=deployed.outputs["ImagePipeline"], input=json.dumps(late))
-    deployed.settled(key)
-
-    assert deployed.record(key) == record
-    assert deployed.renditions_of(key) == named(record)
     assert len(deployed.mails(key)) == 1
 
 

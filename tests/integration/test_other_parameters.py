@@ -1,9 +1,6 @@
 """A stack with other parameters: callers show tokens, a rendition shows the face, and flagged images are held."""
 
-import base64
 import io
-import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -40,10 +37,10 @@ class Pool:
     def issuer(self) -> str:
         return f"https://cognito-idp.us-east-1.amazonaws.com/{self.id}"
 
-    def application(self, **settings: object) -> str:
+    def application(self) -> str:
         """The client id of a new application, which is the audience of its tokens."""
         created = self.stack.client("cognito-idp").create_user_pool_client(
-            UserPoolId=self.id, ClientName="app", ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH"], **settings
+            UserPoolId=self.id, ClientName="app", ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH"]
         )
         return created["UserPoolClient"]["ClientId"]
 
@@ -62,7 +59,6 @@ class Tokens:
     endpoint: str
     pool: Pool
     application: str
-    short_lived: str  # another application that the API accepts; its tokens end after a second
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +71,12 @@ def accepted(tmp_path_factory) -> Iterator[Tokens]:
             stack.start()
         pool = Pool.create(stack, "users")
         application = pool.application()
-        short_lived = pool.application(
-            IdTokenValidity=1,
-            AccessTokenValidity=1,
-            TokenValidityUnits={"IdToken": "seconds", "AccessToken": "seconds"},
-        )
         stack = LocalStack(
             folder,
             parameters={
                 "ProductApiAuthorization": "JWT",
                 "JwtIssuer": pool.issuer,
-                "JwtAudience": f"{application},{short_lived}",
+                "JwtAudience": f"{application},another",
                 "CorsAllowOrigins": f"{ORIGIN},https://other.test",
                 "Renditions": "centre=200x200:cover face=200x200:cover:face",
                 "Moderation": "quarantine",
@@ -93,7 +84,7 @@ def accepted(tmp_path_factory) -> Iterator[Tokens]:
         )
         stack.build()
         stack.deploy()
-        yield Tokens(stack.outputs["ImageStatusApiEndpoint"], pool, application, short_lived)
+        yield Tokens(stack.outputs["ImageStatusApiEndpoint"], pool, application)
     finally:
         stack.purge()
 
@@ -111,39 +102,11 @@ def test_a_token_of_the_pool_and_the_application_is_accepted(accepted, kind):
     assert client.call("POST /uploads", body={}).status == 400  # not 401: it is the body that is wrong
 
 
-def test_a_call_without_a_token_is_refused(accepted):
-    assert status(accepted, None) == 401
-    assert status(accepted, "nonsense") == 401
+def test_a_call_without_a_token_of_the_application_is_refused(accepted):
+    strangers = Pool.create(accepted.pool.stack, "strangers")
+    of_others = [pool.tokens(pool.application())["IdToken"] for pool in (accepted.pool, strangers)]
 
-
-def test_a_token_for_another_application_is_refused(accepted):
-    assert status(accepted, accepted.pool.tokens(accepted.pool.application())["IdToken"]) == 401
-
-
-def test_a_token_of_another_pool_is_refused(accepted):
-    other = Pool.create(accepted.pool.stack, "strangers")
-
-    assert status(accepted, other.tokens(other.application())["IdToken"]) == 401
-
-
-def test_an_expired_token_is_refused(accepted):
-    token = accepted.pool.tokens(accepted.short_lived)["IdToken"]
-    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-    assert claims["aud"] == accepted.short_lived
-
-    time.sleep(max(0, claims["exp"] - time.time()) + 1)
-
-    assert status(accepted, token) == 401
-
-
-def test_a_token_that_was_changed_is_refused(accepted):
-    header, claims, signature = accepted.pool.tokens(accepted.application)["IdToken"].split(".")
-    changed = json.loads(base64.urlsafe_b64decode(claims + "==")) | {"cognito:username": "root"}
-    forged = base64.urlsafe_b64encode(json.dumps(changed).encode()).decode().rstrip("=")
-    unsigned = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")
-
-    assert status(accepted, f"{header}.{forged}.{signature}") == 401
-    assert status(accepted, f"{unsigned}.{claims}.") == 401
+    assert [status(accepted, token) for token in (None, "nonsense", *of_others)] == [401] * 4
 
 
 def test_the_status_stays_as_open_as_the_stack_says(accepted):

@@ -41,14 +41,6 @@ def test_only_a_signed_call_of_someone_allowed_is_answered(deployed, client, rou
     assert client.call(route).status not in (401, 403)
 
 
-def test_a_user_who_may_read_may_not_write(deployed):
-    reader = deployed.api_client("GET/images", "GET/renditions")
-
-    assert reader.call("GET /images").status == 200
-    assert reader.call("POST /uploads", body={}).status == 403
-    assert reader.call("DELETE /images", {"key": "uploads/a.jpg"}).status == 403
-
-
 # ------------------------------------------------------------------------------------------------------------ uploads
 
 
@@ -136,16 +128,10 @@ def test_an_image_in_the_body_is_processed(deployed, client, photo, in_json):
     [
         ("POST /images", "filename=a.jpg", b"x" * (10 * MIB), "image/jpeg"),
         ("POST /images", "filename=a.jpg", b'{"base64Image": "' + b"QUFB" * (2 * MIB) + b'"}', "application/json"),
-        ("POST /images", "filename=a.jpg", b'{"base64Image": "%%%"}', "application/json"),
-        ("POST /images", "filename=a.jpg", b"\xff\xfe{", "application/json"),
-        ("POST /images", "filename=a.jpg", b"\x89PNG\r\n\x1a\n", "image/jpeg"),
         ("POST /images", "filename=..%2F..%2Fa.jpg", b"\xff\xd8\xff", "image/jpeg"),
         ("POST /images", "filename=%252e%252e%2F..%2Fa", b"\xff\xd8\xff", "image/jpeg"),
         ("POST /images", "filename=a%0D%0Ab", b"\xff\xd8\xff", "image/jpeg"),
         ("POST /uploads", "", b"[" * 100_000, "application/json"),
-        ("POST /uploads", "", b'{"Filename": ["a"], "ContentType": 1, "Bytes": "x"}', "application/json"),
-        ("GET /images", "limit=99999999999999999999", None, ""),
-        ("GET /images", "cursor=eyJhIjoxfQ", None, ""),
         ("GET /images", "key=%FF%FE", None, ""),
         ("GET /images", "key=uploads%2F..%2F..%2Fetc%2Fpasswd", None, ""),
         ("DELETE /images", "key=..%2Fuploads%2Fa", None, ""),

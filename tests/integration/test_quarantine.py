@@ -11,7 +11,7 @@ from imagepipeline.keys import renditions_prefix
 from imagepipeline.quarantine import Action
 from tests.event_schema import require_valid
 from tests.integration.clients import Client, send
-from tests.integration.conftest import Deployed, named
+from tests.integration.conftest import Deployed
 from tests.integration.faults import FOR_GOOD, flagged_photo, small_photo
 
 pytestmark = pytest.mark.xdist_group("deployed")
@@ -108,33 +108,3 @@ def test_a_rejected_image_loses_its_renditions(deployed, key, command):
     assert deployed.record(key)["Status"] == "REJECTED"
     assert deployed.renditions_of(key) == set()
     assert announced(deployed, key) == ["HELD", "REJECTED"]
-
-
-def test_a_decision_is_not_about_the_upload_that_replaced_the_image(deployed, client, key):
-    first = deployed.process(key, FLAGGED)
-    second = deployed.process(key, FLAGGED)
-
-    stale = client.call("POST /images/decision", {"key": key}, {"Action": "release", "Sequencer": first["Sequencer"]})
-    decide(deployed, quarantine.decision(deployed.outputs["UploadsBucket"], first, Action.RELEASE))
-
-    assert stale.status == 409
-    assert deployed.record(key) == second
-    assert deployed.renditions_of(key) == named(second)
-    assert announced(deployed, key) == ["HELD", "HELD"]
-
-
-def test_a_decision_about_a_deleted_image_leaves_nothing_behind(deployed, key):
-    held = deployed.process(key, FLAGGED)
-    deployed.delete(key)
-    deployed.eventually(lambda: deployed.record(key) is None)
-
-    decide(deployed, quarantine.decision(deployed.outputs["UploadsBucket"], held, Action.RELEASE))
-
-    assert deployed.record(key) is None
-    assert deployed.renditions_of(key) == set()
-    assert announced(deployed, key) == ["HELD"]
-
-
-def test_a_clean_image_is_completed_at_once(deployed, key):
-    assert deployed.process(key, CLEAN)["Status"] == "COMPLETED"
-    assert announced(deployed, key) == ["COMPLETED"]

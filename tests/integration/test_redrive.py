@@ -32,31 +32,6 @@ def test_a_failed_image_is_listed_until_it_is_redriven(deployed, photo, key, com
     assert listed(command, key) == []
 
 
-def test_a_second_redrive_replaces_the_renditions_of_the_first(deployed, photo, key, command):
-    first = deployed.process(key, photo)
-
-    command("redrive", key)
-    status, [result] = command("redrive", key)
-
-    assert (status, result["Status"]) == (0, "COMPLETED")
-    deployed.settled(key)
-    record = deployed.record(key)
-    assert record["Renditions"].keys() == first["Renditions"].keys()
-    assert deployed.renditions_of(key) == named(record)
-    assert not named(record) & named(first)
-
-
-def test_an_upload_after_a_redrive_replaces_its_result(deployed, photo, key, command):
-    deployed.process(key, photo)
-    command("redrive", key)
-
-    record = deployed.process(key, b"not a picture")
-
-    deployed.settled(key)
-    assert record["Status"] == "REJECTED"
-    assert deployed.renditions_of(key) == set()
-
-
 def test_a_record_without_its_object_is_removed_with_its_renditions(deployed, photo, key, command):
     record = deployed.process(key, photo)
     with deployed.without_events("DeletionsRule"):
@@ -117,14 +92,6 @@ def test_a_redrive_adds_labels_when_rekognition_is_back(deployed, faults, photo,
     redriven = json.loads(deployed.executions_of(key)[-1]["input"])
     assert redriven["Answers"].items() >= {"Faces": [], "ModerationLabels": []}.items()
     assert deployed.renditions_of(key) == named(record)
-
-
-def test_a_rejection_is_listed_only_when_asked_for(deployed, key, command):
-    record = deployed.process(key, b"not a picture")
-
-    assert listed(command, key) == []
-    [failure] = listed(command, key, "--rejected")
-    assert (failure["Kind"], failure["Error"]) == ("REJECTED", record["Error"])
 
 
 def test_a_failed_housekeeping_is_listed_until_it_is_redriven(deployed, faults, photo, key, command):

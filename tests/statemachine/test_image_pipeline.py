@@ -371,36 +371,25 @@ def test_functions_that_call_rekognition_know_their_last_attempt(state: str):
 
 
 @pytest.mark.parametrize(
-    "outcomes",
-    [{}, {"validate": 3 * [CRASH]}, {"validate": [UploadGone()]}, {"validate": [FolderMarker()]}],
-    ids=["success", "failure", "deletion", "folder marker"],
-)
-def test_renditions_that_are_not_needed_are_removed(pipeline: StateMachine, outcomes: dict):
-    execution = pipeline.run(uploaded(), outcomes)
-
-    removals = execution.calls_of("cleanup") or execution.calls_of("store")  # which removes those it replaces
-    assert len(removals) == 1
-    if removals[0].task == "cleanup":
-        assert removals[0].arguments["ImageKey"] == KEY
-
-
-@pytest.mark.parametrize(
     ("outcomes", "counted"),
     [
         ({"validate": [EmptyFile()]}, ("REJECTED", "EmptyFile")),
         ({"validate": 3 * [CRASH]}, ("FAILED", "KeyError")),
         ({"validate": [UploadGone()]}, ("SUPERSEDED", "Superseded")),
+        ({"validate": [FolderMarker()]}, ("SUPERSEDED", "Superseded")),
         ({"validate": [EmptyFile()], "cleanup": [RenditionsNotRemoved("SlowDown")]}, ("REJECTED", "EmptyFile")),
     ],
-    ids=["rejection", "failure", "deletion", "second attempt"],
+    ids=["rejection", "failure", "deletion", "folder marker", "second attempt"],
 )
-def test_the_last_function_is_told_the_outcome_that_was_announced(
+def test_renditions_are_removed_and_the_outcome_is_counted(
     pipeline: StateMachine, outcomes: dict, counted: tuple[str, str]
 ):
     execution = pipeline.run(uploaded(), outcomes)
 
-    last = execution.calls_of("cleanup")[-1].arguments
-    assert (last["Outcome"], last["Error"]) == counted
+    *failed, last = execution.calls_of("cleanup")
+    assert len(failed) == len(outcomes.get("cleanup", []))
+    assert last.arguments["ImageKey"] == KEY
+    assert (last.arguments["Outcome"], last.arguments["Error"]) == counted
 
 
 def test_every_function_is_told_which_execution_invokes_it(pipeline: StateMachine):
