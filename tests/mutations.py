@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,31 +196,25 @@ def first_to_notice(mutation: Mutation, copy: Path) -> str:
     original = file.read_text()
     file.write_text(mutation.text)
     try:
-        ended = subprocess.run(
-            [
-                sys.executable,
-                "-B",
-                "-m",
-                "pytest",
-                "-x",
-                "-q",
-                "--no-header",
-                "-p",
-                "no:cacheprovider",
-                *mutation.tests,
-            ],
-            cwd=copy,
-            env=os.environ | {"PYTHONPATH": str(copy / "layers/pipeline/src")},
-            capture_output=True,
-            text=True,
-        )
+        return first_failure(mutation.tests, copy, PYTHONPATH=str(copy / "layers/pipeline/src"))
     finally:
         file.write_text(original)
+
+
+def first_failure(tests: Iterable[str], repository: Path, **variables: str) -> str:
+    """The first of these tests that fails; empty if none does."""
+    ended = subprocess.run(
+        [sys.executable, "-B", "-m", "pytest", "-x", "-q", "--no-header", "-n", "0", "-p", "no:cacheprovider", *tests],
+        cwd=repository,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+    )
     failed = [line.split(" - ")[0] for line in ended.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
     if ended.returncode == 0:
         return ""
     if not failed:
-        raise SystemExit(f"{mutation.name}: pytest ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+        raise SystemExit(f"pytest ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
     return failed[0].split(" ", 1)[1].removeprefix("tests/")
 
 

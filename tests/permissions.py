@@ -10,7 +10,6 @@ Markdown table. Ends with 1 if a permission that the emulator enforces could be 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +21,7 @@ from unittest import mock
 from local.deployment import stack_name
 from local.stack import LocalStack
 from tests.integration.conftest import PARAMETERS
+from tests.mutations import first_failure
 from tests.template.stack import REPOSITORY, Deployment, listed, of_type, text
 
 WITNESSES = (
@@ -159,15 +159,7 @@ def physical_id(stack: LocalStack, logical: str) -> str:
 
 def first_to_notice(stack: LocalStack, tests: Iterable[str] = WITNESSES) -> str:
     """The first test that fails; empty if none does."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-n", "0", "-p", "no:cacheprovider"]
-    environment = os.environ | {"TEST_STACK": str(stack.state_dir), "TEST_PATIENCE": str(PATIENCE)}
-    ended = subprocess.run([*command, *tests], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
-    failed = [line.split(" - ")[0] for line in ended.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    if ended.returncode == 0:
-        return ""
-    if not failed:
-        raise SystemExit(f"pytest ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
-    return failed[0].split(" ", 1)[1].removeprefix("tests/")
+    return first_failure(tests, REPOSITORY, TEST_STACK=str(stack.state_dir), TEST_PATIENCE=str(PATIENCE))
 
 
 def main() -> int:
