@@ -177,14 +177,6 @@ def test_a_mail_is_sent_before_and_when_the_budget_is_spent():
     assert len(spent["Subscribers"]) == 2
 
 
-def test_a_budget_that_could_not_pause_the_pipeline_raises_an_alarm():
-    alarm = Deployment(MonthlyBudget="100").resources["FailedPauseAlarm"]
-
-    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("AWS/Lambda", "Errors", "Sum")
-    assert [(one["Name"], text(one["Value"])) for one in alarm["Dimensions"]] == [("FunctionName", "PauseFunction")]
-    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
-
-
 def test_the_budget_counts_the_stack_and_what_has_no_tags():
     expression = Deployment(MonthlyBudget="100").resources["Budget"]["Budget"]["FilterExpression"]
 
@@ -219,7 +211,8 @@ def test_uploads_that_wait_are_reported_days_before_they_are_lost():
     ("namespace", "metric", "dimension", "of"),
     [("AWS/States", "ExecutionsFailed", "StateMachineArn", name) for name in STATE_MACHINES]
     + [("AWS/States", "ExecutionsTimedOut", "StateMachineArn", name) for name in TIMED_STATE_MACHINES]
-    + [("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name) for name in DEAD_LETTER_QUEUES],
+    + [("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name) for name in DEAD_LETTER_QUEUES]
+    + [("AWS/Lambda", "Errors", "FunctionName", "PauseFunction")],
 )
 def test_a_failure_that_no_image_reports_raises_an_alarm(namespace, metric, dimension, of):
     [alarm] = [
@@ -230,7 +223,7 @@ def test_a_failure_that_no_image_reports_raises_an_alarm(namespace, metric, dime
     ]
 
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
-    assert alarm["Statistic"] == ("Sum" if namespace == "AWS/States" else "Maximum")
+    assert alarm["Statistic"] == ("Maximum" if namespace == "AWS/SQS" else "Sum")
     assert alarm["TreatMissingData"] == "notBreaching"
     assert [text(action) for action in alarm["AlarmActions"]] == ["AlarmsTopic"]
 
