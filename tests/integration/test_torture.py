@@ -34,6 +34,6 @@ def test_a_short_day_of_moderators_and_versions(deployed: Deployed, torture: Tor
     bucket = deployed.outputs["UploadsBucket"]
 
     with deployed.function_setting("StoreFunction", MODERATION="quarantine"):
-        torture.day(deployed, seconds=6, versioned=True, moderated=True, quiet_seconds=3)
+        torture.day(deployed, range(30), versioned=True, moderated=True, quiet_seconds=3)
 
     deployed.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})

@@ -123,7 +123,7 @@ def test_a_map_needs_to_list_and_to_start_itself(emulator: Emulated, bucket: str
 
 
 def test_stopping_a_map_stops_its_children_and_starts_no_others(patched: Emulated, bucket: str):
-    slow = {"Type": "Wait", "Seconds": "{% $states.input.Items[0].Key = 'uploads/0' ? 0 : 2 %}", "Next": "Count"}
+    slow = {"Type": "Wait", "Seconds": "{% $states.input.Items[0].Key = 'uploads/0' ? 0 : 5 %}", "Next": "Count"}
     execution = patched.start(patched.state_machine(mapping(bucket, Wait=slow), START, LIST), settings(AtOnce=1))
     patched.eventually(lambda: children(patched, execution, "SUCCEEDED") and children(patched, execution, "RUNNING"))
 
@@ -142,7 +142,7 @@ def test_stopping_a_map_stops_its_children_and_starts_no_others(patched: Emulate
 
 def test_a_running_execution_is_not_started_twice_by_name(patched: Emulated):
     client = patched.client("stepfunctions")
-    machine = patched.state_machine(waiting(2))
+    machine = patched.state_machine(waiting(60))
 
     first = client.start_execution(stateMachineArn=machine, name="once", input="{}")
     second = client.start_execution(stateMachineArn=machine, name="once", input="{}")
@@ -150,7 +150,7 @@ def test_a_running_execution_is_not_started_twice_by_name(patched: Emulated):
     assert first["executionArn"] == second["executionArn"]
     with pytest.raises(client.exceptions.ExecutionAlreadyExists):
         client.start_execution(stateMachineArn=machine, name="once", input='{"Other": true}')
-    patched.ended(first["executionArn"])
+    client.stop_execution(executionArn=first["executionArn"])
     with pytest.raises(client.exceptions.ExecutionAlreadyExists):
         client.start_execution(stateMachineArn=machine, name="once", input="{}")
 
@@ -175,10 +175,12 @@ def test_the_failure_of_an_execution_waited_for_describes_it(patched: Emulated):
     assert described["ExecutionArn"].startswith(nested.replace(":stateMachine:", ":execution:"))
 
 
-@pytest.mark.parametrize(("may_stop", "status"), [(True, "ABORTED"), (False, "SUCCEEDED")])
-def test_stopping_an_execution_stops_what_it_waits_for_if_it_may(emulator: Emulated, may_stop: bool, status: str):
+@pytest.mark.parametrize(("may_stop", "seconds", "status"), [(True, 60, "ABORTED"), (False, 1, "SUCCEEDED")])
+def test_stopping_an_execution_stops_what_it_waits_for_if_it_may(
+    emulator: Emulated, may_stop: bool, seconds: int, status: str
+):
     client = emulator.client("stepfunctions")
-    nested = emulator.state_machine(waiting(1))
+    nested = emulator.state_machine(waiting(seconds))
     stop = {"Effect": "Allow", "Action": "states:StopExecution", "Resource": EXECUTIONS}
     execution = emulator.start(emulator.state_machine(waiting_for(nested), START, WAIT, *([stop] if may_stop else [])))
     [started] = emulator.eventually(lambda: client.list_executions(stateMachineArn=nested)["executions"])

@@ -180,7 +180,7 @@ def test_an_express_execution_ends_after_its_time(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("status", ["FAILED", "ABORTED"])
 def test_an_execution_that_ends_early_sends_an_event(emulator: Emulated, status: str):
     fail = {"StartAt": "Fail", "States": {"Fail": {"Type": "Fail", "Error": "Broken", "Cause": "on purpose"}}}
-    machine = emulator.state_machine(waiting(2) if status == "ABORTED" else fail)
+    machine = emulator.state_machine(waiting(60) if status == "ABORTED" else fail)
     queue = emulator.watch(ends(machine, status))
 
     execution = emulator.start(machine)
@@ -197,7 +197,7 @@ def test_an_aborted_execution_stays_aborted_and_is_not_retried(patched: Emulated
 import boto3, time
 def handler(event, context):
     boto3.client("sqs").send_message(QueueUrl="{attempts}", MessageBody="attempt")
-    time.sleep(1)
+    time.sleep(2)
     raise ValueError("always")
 """
     function = patched.function(code, Timeout=20, Role=patched.role(allow))

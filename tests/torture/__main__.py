@@ -90,12 +90,11 @@ class Torture:
         self.report("burst", "images a second", f"{images / outcome.seconds:.1f}")
         self.report("burst", "peak memory of emulator and functions, MiB", f"{outcome.peak_bytes / 2**20:.0f}")
 
-    def day(self, deployed: Deployed, seconds: float, part: str = "day", **kind: bool | float) -> None:
-        """Anything, at any time."""
+    def day(self, deployed: Deployed, acts: Iterable[object], part: str = "day", **kind: bool | float) -> None:
+        """Anything, at any time, once for each of `acts`."""
         day = Day(deployed, random.Random(f"{self.seed} {part}"), **kind)
-        deadline = time.monotonic() + seconds
         with self.console.status(part) as status:
-            while time.monotonic() < deadline:
+            for _ in acts:
                 day.act()
                 status.update(f"{part}: {day}")
             status.update(f"{part}: {day}; waiting for the end of it")
@@ -114,6 +113,13 @@ class Torture:
             for number, item in enumerate(items, 1):
                 status.update(f"{part}: {number} of {len(items)}: {item}")
                 yield item
+
+
+def lasting(minutes: float) -> Iterator[None]:
+    """As many as there is time for."""
+    deadline = time.monotonic() + 60 * minutes
+    while time.monotonic() < deadline:
+        yield
 
 
 def main() -> int:
@@ -154,13 +160,13 @@ def main() -> int:
                     torture.burst(Deployed(own, burst_waits), options.images)
             if "day" in parts:
                 os.environ["SFN_WAIT_SCALE"] = str(DAY_WAITS)
-                seconds = 60 * options.minutes / 3
+                minutes = options.minutes / 3
                 with stack(Path(folder, "days")) as own:
                     deployed = Deployed(own, DAY_WAITS)
-                    torture.day(deployed, seconds)
-                    torture.day(deployed, seconds, "day with versions", versioned=True)
+                    torture.day(deployed, lasting(minutes))
+                    torture.day(deployed, lasting(minutes), "day with versions", versioned=True)
                 with stack(Path(folder, "moderated"), Moderation="quarantine") as own:
-                    torture.day(Deployed(own, DAY_WAITS), seconds, "moderated day", moderated=True)
+                    torture.day(Deployed(own, DAY_WAITS), lasting(minutes), "moderated day", moderated=True)
 
     torture.console.print(torture.summary)
     torture.console.print("nothing is wrong" if torture.wrong == 0 else f"{torture.wrong} things are wrong")
