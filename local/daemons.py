@@ -71,7 +71,7 @@ class Daemon:
             time.sleep(0.05)
 
     def stop(self, seconds: float = 30) -> None:
-        """Terminate the process. Kill its process group if it is still running after `seconds`: a busy machine is slow."""
+        """Terminate the process. Kill its process group if it is running after `seconds`: a busy machine is slow."""
         pid = self.pid
         if pid is not None:
             os.kill(pid, signal.SIGTERM)
