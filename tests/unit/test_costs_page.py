@@ -35,6 +35,13 @@ def test_prose_states_the_computed_cost_of_a_thousand_images(name: str):
         assert re.search(rf"\b{total / 1000:.2f}\b", text) or re.search(rf"\b{total:,.2f}\b", text), question
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/costs.md"])
+def test_prose_states_the_cost_of_an_idle_stack(name: str):
+    idle = estimate(Question(0), costs.usage(), costs.prices()).monthly
+
+    assert f"{idle:.2f} USD a month" in (REPOSITORY / name).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("tuned", power.tuned(costs.usage(), costs.prices()), ids=lambda tuned: tuned.name)
 def test_memory_sizes_are_the_measured_choice(tuned: power.Tuned):
     assert source()["Resources"][tuned.name]["Properties"]["MemorySize"] == tuned.size
