@@ -18,6 +18,8 @@ It takes about five minutes before S3 starts sending events for a new bucket. To
 
 def main(deploy_options: list[str]) -> int:
     """Run `sam build`, and `sam deploy` with these options. Returns an exit status."""
+    if "--help" in deploy_options:
+        return sam("deploy", "--help")
     try:
         target = Target.of(deploy_options)
         cloudformation = target.session.client("cloudformation")
@@ -73,7 +75,7 @@ def _rekognition_warning(session: boto3.Session, region: str) -> str:
         return ""
     return (
         f"Amazon Rekognition does not seem to be available in {region}. Without it, every image completes late and\n"
-        "with a LabelsError: deploy with the parameter DetectLabels=false."
+        'with a LabelsError: make deploy OPTIONS="--parameter-overrides DetectLabels=false"'
     )
 
 

@@ -26,6 +26,12 @@ def test_the_configured_stack_is_built_and_deployed(stack: Stack, commands: list
     assert commands == [["build"], ["deploy", *target, "--no-fail-on-empty-changeset"]]
 
 
+def test_asking_for_help_deploys_nothing(commands: list[list[str]], capsys: pytest.CaptureFixture) -> None:
+    assert deploy.main(["--help"]) == 0
+    assert commands == [["deploy", "--help"]]
+    assert "Deployed" not in capsys.readouterr().out
+
+
 def test_the_bucket_the_status_url_and_the_check_are_printed(
     stack: Stack, commands: list, capsys: pytest.CaptureFixture
 ) -> None:
