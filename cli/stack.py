@@ -19,6 +19,9 @@ from imagepipeline.executions import RegisteredExecution
 from imagepipeline.items import from_item
 
 URL_SECONDS = 900
+# For presigned URLs, which botocore would otherwise sign by an older scheme, and lead to the global endpoint. That one
+# redirects requests for a new bucket of another Region, and does not know buckets of Regions that are off by default.
+REGIONAL_URLS = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
 KEYS_PER_READ = 100  # BatchGetItem's limit
 REGISTERED_AFTER = 10.0  # seconds at most, from the start of an Express execution
 MAX_CONNECTIONS = 16  # at least one for each upload in progress, and one to follow them
@@ -92,8 +95,7 @@ class Stack:
             name,
             outputs,
             session,
-            # For presigned URLs, which botocore would otherwise sign by an older scheme in some Regions.
-            s3=session.client("s3", config=config.merge(Config(signature_version="s3v4"))),
+            s3=session.client("s3", config=config.merge(REGIONAL_URLS)),
             dynamodb=session.client("dynamodb", config=config),
             stepfunctions=session.client("stepfunctions", config=patient),
             sqs=session.client("sqs", config=config),

@@ -3,13 +3,14 @@
 from decimal import Decimal
 from itertools import batched
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
 
 from cli.problems import SetupError
 from cli.stack import KEYS_PER_READ, Stack, default_name, default_session
-from tests.cli.stand_in import PipelineStandIn, samconfig
+from tests.cli.stand_in import REGION, PipelineStandIn, samconfig
 
 
 def test_a_stack_is_found_by_its_name(stack: Stack) -> None:
@@ -33,6 +34,13 @@ def test_an_unrelated_stack_is_reported_with_its_missing_outputs(stack: Stack) -
 
     with pytest.raises(SetupError, match="has no output UploadsBucket and no ImagesTable"):
         Stack.find(session, "queue")
+
+
+def test_a_url_of_a_rendition_leads_to_the_region_of_the_bucket(stack: Stack) -> None:
+    url = stack.rendition_url({"Renditions": {"small": {"Key": "1f/A1/small.jpg", "Width": 100, "Height": 75}}})
+
+    # The global endpoint redirects to the Region's, for whose name the URL is not signed, while a bucket is new.
+    assert urlsplit(url).hostname == f"{stack.outputs['ThumbnailsBucket']}.s3.{REGION}.amazonaws.com"
 
 
 def test_the_environment_overrides_every_samconfig(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

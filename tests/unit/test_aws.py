@@ -1,7 +1,9 @@
 import socket
 import threading
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
+import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import (
@@ -17,6 +19,7 @@ from botocore.exceptions import (
 
 from functions.status import app as status
 from imagepipeline import aws, objects, records
+from imagepipeline.api import storage
 from imagepipeline.errors import ServiceUnavailable
 from imagepipeline.models import Upload
 from imagepipeline.objects import UploadedObject
@@ -172,3 +175,19 @@ def test_the_status_is_unavailable_while_the_table_does_not_respond(hung, monkey
 
     request = {"routeKey": "GET /images/{path+}", "rawPath": "/images/uploads/x.jpg/status", "rawQueryString": ""}
     assert invoke(status, request)["statusCode"] == 503
+
+
+@pytest.mark.parametrize("name", ["eu-west-1", "eu-south-2"])
+def test_presigned_urls_lead_to_the_region_of_the_buckets(name, monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setattr(aws, "_session", botocore.session.get_session)
+
+    urls = [
+        storage.rendition_url("photos-thumbnails", "1f/A1/small.jpg"),
+        storage.presigned_post("photos-uploads", "uploads/a.jpg", "image/jpeg", 1000)["Url"],
+        storage.part_urls("photos-uploads", "uploads/a.jpg", "id", {1: 1000})[0]["Url"],
+    ]
+
+    assert {urlsplit(url).hostname.partition(".")[2] for url in urls} == {f"s3.{name}.amazonaws.com"}
