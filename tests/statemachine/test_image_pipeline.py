@@ -442,8 +442,15 @@ def test_a_failure_is_announced_with_its_reason(pipeline: StateMachine):
         "  Error       OutOfPaper, in CreateThumbnails",
         "  Uploaded    2026-03-01T12:00:00Z",
         f"  Execution   {record['ExecutionArn']}",
+        "  Repeat      image-pipeline redrive, with the key",
     ]
     assert (execution.error, execution.cause) == ("OutOfPaper", "S3 is gone")
+
+
+def test_nobody_is_told_to_repeat_what_was_rejected(pipeline: StateMachine):
+    (announcement,) = pipeline.run(uploaded(), {"validate": [EmptyFile()]}).announcements
+
+    assert "redrive" not in text(announcement)
 
 
 # --------------------------------------------------------------------------------------------------------------- events
