@@ -27,6 +27,7 @@ from tests.template.stack import REPOSITORY, Deployment, listed, of_type, text
 WITNESSES = (
     "tests/integration/test_permissions.py",
     "tests/integration/test_uploads.py::test_a_photo_has_renditions_a_record_a_notification_and_a_status",
+    "tests/integration/test_uploads.py::test_a_document_called_png_is_rejected_with_its_reason",
     "tests/integration/test_products.py",
     "tests/integration/test_reprocess.py::test_objects_from_before_the_stack_get_their_records",
     "tests/integration/test_index.py",

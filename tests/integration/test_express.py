@@ -36,10 +36,10 @@ def test_an_image_survives_the_end_of_its_execution_at_any_step(express: Deploye
     for number in range(len(EXPRESS_ENDS)):
         settled_express(express, f"uploads/ended-{number}.jpg")
 
-    for number, (call, fault, perhaps_told) in enumerate(EXPRESS_ENDS):
+    for number, (call, fault, perhaps_announced) in enumerate(EXPRESS_ENDS):
         key = f"uploads/ended-{number}.jpg"
         assert express.record(key)["Status"] == "COMPLETED", (call, fault)
-        assert violations(express, key, mails=2 if perhaps_told else 1) == [], (call, fault)
+        assert violations(express, key, mails=2 if perhaps_announced else 1) == [], (call, fault)
 
 
 def test_objects_from_before_the_stack_are_processed(express: Deployed, photo: bytes, monkeypatch, capsys):

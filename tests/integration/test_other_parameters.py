@@ -1,6 +1,8 @@
 """A stack with other parameters: callers show tokens, a rendition shows the face, and flagged images are held."""
 
+import base64
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,10 +39,10 @@ class Pool:
     def issuer(self) -> str:
         return f"https://cognito-idp.us-east-1.amazonaws.com/{self.id}"
 
-    def application(self) -> str:
+    def application(self, **settings: object) -> str:
         """The client id of a new application, which is the audience of its tokens."""
         created = self.stack.client("cognito-idp").create_user_pool_client(
-            UserPoolId=self.id, ClientName="app", ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH"]
+            UserPoolId=self.id, ClientName="app", ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH"], **settings
         )
         return created["UserPoolClient"]["ClientId"]
 
@@ -59,6 +61,7 @@ class Tokens:
     endpoint: str
     pool: Pool
     application: str
+    short_lived: str  # another application that the API accepts; its tokens expire after a second
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +74,13 @@ def accepted(tmp_path_factory) -> Iterator[Tokens]:
             stack.start()
         pool = Pool.create(stack, "users")
         application = pool.application()
+        short_lived = pool.application(IdTokenValidity=1, TokenValidityUnits={"IdToken": "seconds"})
         stack = LocalStack(
             folder,
             parameters={
                 "ProductApiAuthorization": "JWT",
                 "JwtIssuer": pool.issuer,
-                "JwtAudience": f"{application},another",
+                "JwtAudience": f"{application},{short_lived}",
                 "CorsAllowOrigins": f"{ORIGIN},https://other.test",
                 "Renditions": "centre=200x200:cover face=200x200:cover:face",
                 "Moderation": "quarantine",
@@ -84,7 +88,7 @@ def accepted(tmp_path_factory) -> Iterator[Tokens]:
         )
         stack.build()
         stack.deploy()
-        yield Tokens(stack.outputs["ImageStatusApiEndpoint"], pool, application)
+        yield Tokens(stack.outputs["ImageStatusApiEndpoint"], pool, application, short_lived)
     finally:
         stack.purge()
 
@@ -104,9 +108,30 @@ def test_a_token_of_the_pool_and_the_application_is_accepted(accepted, kind):
 
 def test_a_call_without_a_token_of_the_application_is_refused(accepted):
     strangers = Pool.create(accepted.pool.stack, "strangers")
-    of_others = [pool.tokens(pool.application())["IdToken"] for pool in (accepted.pool, strangers)]
+    header, claims, signature = accepted.pool.tokens(accepted.application)["IdToken"].split(".")
+    another_name = json.loads(base64.urlsafe_b64decode(claims + "==")) | {"cognito:username": "root"}
+    tokens = {
+        "none": None,
+        "nonsense": "nonsense",
+        "of another application": accepted.pool.tokens(accepted.pool.application())["IdToken"],
+        "of another pool": strangers.tokens(strangers.application())["IdToken"],
+        "changed": f"{header}.{encoded(another_name)}.{signature}",
+        "unsigned": f"{encoded({'alg': 'none', 'typ': 'JWT'})}.{claims}.",
+    }
 
-    assert [status(accepted, token) for token in (None, "nonsense", *of_others)] == [401] * 4
+    assert {name: status(accepted, token) for name, token in tokens.items()} == dict.fromkeys(tokens, 401)
+
+
+def encoded(part: dict) -> str:
+    """A part of a token."""
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+
+
+def test_an_expired_token_is_refused(accepted):
+    token = accepted.pool.tokens(accepted.short_lived)["IdToken"]
+
+    # Accepted until it expires, a second later, unless the machine is busy.
+    Deployed.eventually(lambda: status(accepted, token) == 401)
 
 
 def test_the_status_stays_as_open_as_the_stack_says(accepted):

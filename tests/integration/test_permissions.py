@@ -31,14 +31,6 @@ def test_a_replaced_photo_loses_its_old_renditions_at_once(deployed, photo, key)
     assert len(deployed.mails(key)) == 2
 
 
-def test_a_rejection_is_recorded_announced_and_cleaned_up_after(deployed, key):
-    record = deployed.process(key, b"not a picture")
-
-    assert record["Status"] == "REJECTED"
-    assert len(deployed.mails(key)) == 1
-    assert succeeded(deployed, key, 1)
-
-
 def test_a_folder_marker_is_discarded(deployed, key):
     deployed.put(f"{key}/", b"")
 

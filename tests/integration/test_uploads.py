@@ -58,6 +58,7 @@ def test_a_document_called_png_is_rejected_with_its_reason(deployed):
     assert record["Error"]["Name"] == "UnsupportedFormat"
     assert "PDF" in record["Error"]["Message"]
     assert "Renditions" not in record
+    assert [execution["status"] for execution in deployed.settled("uploads/invoice.png")] == ["SUCCEEDED"]
 
     [mail] = deployed.mails("uploads/invoice.png")
     assert mail.attributes == {"processing_status": "FAILURE", "imageId": "uploads/invoice.png"}

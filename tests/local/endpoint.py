@@ -1,4 +1,4 @@
-"""An HTTP endpoint that notes what it receives, and answers as it is told."""
+"""An HTTP endpoint that records what it receives, and answers with given statuses."""
 
 import json
 import threading

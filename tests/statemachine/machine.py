@@ -1,7 +1,7 @@
 """A state machine as it stands in statemachine/, run in this process.
 
 MiniStack's interpreter walks the real definition; DynamoDB and SNS are moto's, called through botocore, which holds
-every call against the service's model; functions and other state machines answer what a test tells them to.
+every call against the service's model; functions and other state machines answer what a test specifies.
 """
 
 import asyncio

@@ -75,7 +75,7 @@ def resumed(
 
 
 def text(announcement: dict) -> str:
-    """What an announcement tells a person."""
+    """What an announcement says to a person."""
     return json.loads(announcement["Message"])["email"]
 
 

@@ -58,13 +58,13 @@ def running(deployed: Deployed) -> list[dict]:
 def problems(deployed: Deployed, keys: list[str]) -> Iterator[str]:
     """What is wrong with images that nothing disturbed."""
     found, stored = records(deployed, "uploads/burst/"), deployed.rendition_keys()
-    told = [mail.attributes["imageId"] for mail in deployed.stack.mails()]
+    announced = [mail.attributes["imageId"] for mail in deployed.stack.mails()]
     for key in keys:
         record = found.get(key, {})
         if record.get("Status") != "COMPLETED":
             yield f"{key} is {record.get('Status', 'lost')}: {record.get('Error')}"
-        if told.count(key) != 1:
-            yield f"{key} was announced {told.count(key)} times"
+        if announced.count(key) != 1:
+            yield f"{key} was announced {announced.count(key)} times"
         if not record.get("Renditions") or not named(record) <= stored:
             yield f"{key} lacks renditions"
     with suppress(AssertionError):

@@ -54,7 +54,7 @@ FAULTS = [
 # With Moderation=quarantine.
 MODERATION_FAULTS = [("rekognition:DetectModerationLabels", fault) for fault in ("throttle", "error", "slow")]
 # What an execution may have done without having noted it.
-TELLING = {"NotifySuccess", "NotifyFailure", "RecordAnnouncement"}
+ANNOUNCING = {"NotifySuccess", "NotifyFailure", "RecordAnnouncement"}
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Key:
 
 
 class Day:
-    """A day of one bucket; afterwards, what was lost, silent or told twice."""
+    """A day of one bucket; afterwards, what was lost, not announced or announced twice."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Day:
             time.sleep(0.5)
 
     def _upload(self, key: str) -> None:
-        size = (100 + len(self._keys[key].uploads), 90)  # tells this upload of the key from all others
+        size = (100 + len(self._keys[key].uploads), 90)  # distinguishes this upload of the key from all others
         self._put(key, size)
         self.counts["uploads"] += 1
 
@@ -197,7 +197,7 @@ class Day:
 
     def _abort(self, _key: str) -> None:
         if self._deployed.is_express:  # an execution cannot be stopped, but it can reach its time limit
-            call, fault, _perhaps_told = self._chance.choice(EXPRESS_ENDS)
+            call, fault, _perhaps_announced = self._chance.choice(EXPRESS_ENDS)
             self._faults.ask(f"express:{call}", fault)
             self.counts["Express executions ended early"] += 1
         elif running := self._running("ImagePipeline"):
@@ -284,11 +284,11 @@ class Day:
         wrong |= {"announced before an older one": [], "left by deleted objects": [], "orphaned renditions": []}
         wrong |= {"renditions missing": [], "left running": self._running(), "shown without a release": []}
         wrong["index and records disagree"] = self._deployed.index_problems(self._prefix)
-        found, told = records(self._deployed, self._prefix), defaultdict(list)
+        found, announced = records(self._deployed, self._prefix), defaultdict(list)
         for mail in self._deployed.stack.mails():
-            told[mail.attributes["imageId"]].append(mail)
+            announced[mail.attributes["imageId"]].append(mail)
         stored = self._deployed.rendition_keys()
-        excused = self._perhaps_told()
+        excused = self._perhaps_announced()
 
         for key, history in self._keys.items():
             record, newest = found.get(key), self._newest(key)
@@ -304,12 +304,12 @@ class Day:
             self.counts[f"ended {record['Status']}"] += 1
             if record["VersionId"] != newest["VersionId"] or record["ETag"] != newest["ETag"].strip('"'):
                 wrong["of another version"].append(f"{key}: {record}")
-            times = [number for number, mail in enumerate(told[key]) if tells_of(mail.body, record)]
+            times = [number for number, mail in enumerate(announced[key]) if is_about(mail.body, record)]
             if not times:
                 wrong["not announced"].append(f"{key}: {record}")
                 continue
-            if times[-1] != len(told[key]) - 1:
-                wrong["announced before an older one"].append(f"{key}: {told[key][-1].body}")
+            if times[-1] != len(announced[key]) - 1:
+                wrong["announced before an older one"].append(f"{key}: {announced[key][-1].body}")
             size = (record.get("Width"), record.get("Height"))
             if record["Status"] == "COMPLETED" and size in history.flagged - history.released and self._moderated:
                 wrong["shown without a release"].append(f"{key}: {record}")
@@ -321,7 +321,7 @@ class Day:
         """How it came to what `problems` found: every execution of the keys concerned, in the order of their starts."""
         said = "\n".join(problem for problems in wrong.values() for problem in problems)
         keys = {key for key in self._keys if key in said or renditions_prefix(key) in said}
-        told = []
+        stories = []
         for machine in ("Housekeeping",) if self._deployed.is_express else ("ImagePipeline", "Housekeeping"):
             for execution in self._executions(machine):
                 described = self._deployed.executions.describe_execution(executionArn=execution["executionArn"])
@@ -331,10 +331,10 @@ class Day:
                     about = f"{event.key} {event.document['detail-type']} {event.sequencer.rstrip('0')}"
                     end = described.get("stopDate", described["startDate"])
                     outcome = f"{described['status']} {described.get('error', '')}"
-                    told.append(
+                    stories.append(
                         f"{described['startDate']:%H:%M:%S.%f} to {end:%H:%M:%S.%f} {about}: {outcome}: {states}"
                     )
-        yield from sorted(told)
+        yield from sorted(stories)
 
     def _newest(self, key: str) -> dict | None:
         s3 = self._deployed.s3
@@ -346,8 +346,8 @@ class Day:
             raise
         return {"VersionId": head.get("VersionId", "null"), "ETag": head["ETag"]}
 
-    def _perhaps_told(self) -> Counter[str]:
-        """By key, how many executions were aborted between telling and noting that they told.
+    def _perhaps_announced(self) -> Counter[str]:
+        """By key, how many executions were aborted between announcing and recording it.
 
         Of an Express workflow: how many ended early, because nothing says where.
         """
@@ -360,10 +360,10 @@ class Day:
                     perhaps[json.loads(event["detail"]["input"])["detail"]["object"]["key"]] += 1
             return perhaps
         for arn in self._aborted:
-            if {*self._deployed.history(arn)[-1:]} & TELLING:
+            if {*self._deployed.history(arn)[-1:]} & ANNOUNCING:
                 described = self._deployed.executions.describe_execution(executionArn=arn)
                 perhaps[json.loads(described["input"])["detail"]["object"]["key"]] += 1
-        self.counts["aborted while telling"] = perhaps.total()
+        self.counts["aborted while announcing"] = perhaps.total()
         return perhaps
 
 
@@ -374,7 +374,7 @@ def is_unannounced(failure: Failure) -> bool:
     return failure.kind in (STUCK, UNANNOUNCED)
 
 
-def tells_of(body: str, record: dict) -> bool:
+def is_about(body: str, record: dict) -> bool:
     """Whether a message is about the upload of a record, not about an earlier one of its key."""
     if record["Status"] in ("COMPLETED", HELD):
         is_held = body.startswith("An image is held")
