@@ -27,7 +27,7 @@ from tests.template.stack import REPOSITORY, Deployment, listed, of_type, text
 WITNESSES = (
     "tests/integration/test_permissions.py",
     "tests/integration/test_uploads.py::test_a_photo_has_renditions_a_record_a_notification_and_a_status",
-    "tests/integration/test_uploads.py::test_a_document_called_png_is_rejected_with_its_reason",
+    "tests/integration/test_uploads.py::test_a_document_is_rejected_with_its_reason",
     "tests/integration/test_products.py",
     "tests/integration/test_reprocess.py::test_objects_from_before_the_stack_get_their_records",
     "tests/integration/test_index.py",
@@ -173,7 +173,8 @@ def main() -> int:
         mock.patch.dict(os.environ, SFN_WAIT_SCALE="0.01"),
         LocalStack(Path(folder, "stack"), parameters=PARAMETERS) as stack,
     ):
-        if failed := first_to_notice(stack, (*WITNESSES, *STAND_INS)):
+        # Twice: a test that cannot be repeated would seem to notice whatever is taken away.
+        if failed := first_to_notice(stack, (*WITNESSES, *STAND_INS)) or first_to_notice(stack):
             raise SystemExit(f"{failed} fails with all permissions")
         permissions = [found for found in (*of_roles(stack), *of_resources(stack)) if part in found.name]
         unnoticed = 0

@@ -1,5 +1,6 @@
 """Uploads wait while the pipeline is paused, and none is lost, whatever interrupts a resumption."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,17 @@ import pytest
 from tests.integration.conftest import Command, Deployed
 
 pytestmark = pytest.mark.xdist_group("deployed")
+
+
+KILLED_AT_THE_SEVENTH_EVENT = """
+import itertools, os, signal
+import cli.pausing
+from cli.main import main
+upload_in, numbers = cli.pausing._upload_in, itertools.count(1)
+cli.pausing._upload_in = lambda text: upload_in(text) if next(numbers) < 7 else os.kill(os.getpid(), signal.SIGKILL)
+cli.pausing._HIDDEN_SECONDS = 2
+main(["resume"])
+"""
 
 
 @pytest.fixture
@@ -71,11 +83,8 @@ def test_a_killed_resumption_loses_and_repeats_nothing(deployed: Deployed, photo
         deployed.put(key, photo)
     deployed.eventually(lambda: waiting(deployed) == len(keys))
 
-    code = "import cli.pausing as p; p._HIDDEN_SECONDS = 2; from cli.main import main; main(['resume'])"
-    killed = subprocess.Popen([sys.executable, "-c", code])
-    deployed.eventually(lambda: waiting(deployed) < len(keys))
-    killed.kill()
-    killed.wait()
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT_THE_SEVENTH_EVENT])
+    assert killed.returncode == -signal.SIGKILL
     assert waiting(deployed)
 
     assert command("resume", "--settling", "4")[0] == 0

@@ -8,8 +8,8 @@ from tests.integration.conftest import PHOTOS
 pytestmark = pytest.mark.xdist_group("deployed")
 
 
-def test_a_photo_has_renditions_a_record_a_notification_and_a_status(deployed):
-    record = deployed.process("uploads/trip/cat.png", (PHOTOS / "cat.png").read_bytes())
+def test_a_photo_has_renditions_a_record_a_notification_and_a_status(deployed, key):
+    record = deployed.process(key, (PHOTOS / "cat.png").read_bytes())
 
     assert record["Status"] == "COMPLETED"
     assert (record["Format"], record["Width"], record["Height"]) == ("PNG", 451, 300)
@@ -21,24 +21,24 @@ def test_a_photo_has_renditions_a_record_a_notification_and_a_status(deployed):
         "large": (451, 300),
     }
 
-    [mail] = deployed.mails("uploads/trip/cat.png")
+    [mail] = deployed.mails(key)
     assert mail.subject == "Image pipeline: an image is ready"
-    assert mail.attributes == {"processing_status": "SUCCESS", "imageId": "uploads/trip/cat.png"}
-    assert "uploads/trip/cat.png" in mail.body
+    assert mail.attributes == {"processing_status": "SUCCESS", "imageId": key}
+    assert key in mail.body
     assert "451 x 300 PNG" in mail.body
     assert "Cat" in mail.body
 
-    [event] = deployed.events("uploads/trip/cat.png")
+    [event] = deployed.events(key)
     assert (event["Outcome"], event["ThumbnailsBucket"]) == ("COMPLETED", deployed.outputs["ThumbnailsBucket"])
     assert event["Record"] == {name: value for name, value in record.items() if name != "ExecutionArn"}
 
-    status, body = deployed.status_of("uploads/trip/cat.png")
+    status, body = deployed.status_of(key)
     assert status == 200
     assert body.items() <= record.items()
     assert all(isinstance(body[name], int) for name in ("Width", "Height", "Bytes"))
     steps = ("ValidateImage", "CreateThumbnails", "ExtractMetadata", "StoreResult")
     assert record["Attempts"] == dict.fromkeys(steps, 1)
-    assert [execution["status"] for execution in deployed.settled(record["ImageKey"])] == ["SUCCEEDED"]
+    assert [execution["status"] for execution in deployed.settled(key)] == ["SUCCEEDED"]
 
 
 def test_a_sideways_photo_has_upright_renditions_without_metadata(deployed):
@@ -51,26 +51,26 @@ def test_a_sideways_photo_has_upright_renditions_without_metadata(deployed):
     assert not pictures["large"].getexif()
 
 
-def test_a_document_called_png_is_rejected_with_its_reason(deployed):
-    record = deployed.process("uploads/invoice.png", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + b"0" * 5000)
+def test_a_document_is_rejected_with_its_reason(deployed, key):
+    record = deployed.process(key, b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + b"0" * 5000)
 
     assert record["Status"] == "REJECTED"
     assert record["Error"]["Name"] == "UnsupportedFormat"
     assert "PDF" in record["Error"]["Message"]
     assert "Renditions" not in record
-    assert [execution["status"] for execution in deployed.settled("uploads/invoice.png")] == ["SUCCEEDED"]
+    assert [execution["status"] for execution in deployed.settled(key)] == ["SUCCEEDED"]
 
-    [mail] = deployed.mails("uploads/invoice.png")
-    assert mail.attributes == {"processing_status": "FAILURE", "imageId": "uploads/invoice.png"}
+    [mail] = deployed.mails(key)
+    assert mail.attributes == {"processing_status": "FAILURE", "imageId": key}
     assert mail.subject == "Image pipeline: an image was not processed"
-    assert "uploads/invoice.png" in mail.body
+    assert key in mail.body
     assert record["Error"]["Message"] in mail.body
 
-    [event] = deployed.events("uploads/invoice.png")
+    [event] = deployed.events(key)
     assert event["Outcome"] == "REJECTED"
     assert event["Record"] == {n: value for n, value in record.items() if n not in ("ExecutionArn", "AnnouncedAt")}
 
-    status, body = deployed.status_of("uploads/invoice.png")
+    status, body = deployed.status_of(key)
     assert (status, body["Status"], body["Error"]) == (200, "REJECTED", record["Error"])
 
 
