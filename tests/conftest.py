@@ -3,8 +3,10 @@
 import gc
 import os
 
+import pytest
 from hypothesis import settings
 
+from tests import clients
 from tests.speed import accelerate
 
 # The tests must not depend on the account, the profile or the local run that the shell directs AWS clients to.
@@ -31,8 +33,19 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 200) else None
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    clients.take_back()
+
+
 def pytest_collection_finish() -> None:
     """Exempt what imports created from garbage collection: it is never freed, and searching it takes seconds."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 10, 10)
+    gc.set_threshold(100_000, 50, 100)
+
+
+def pytest_sessionfinish() -> None:
+    """Search for garbage once: pytest does so five times, for errors that nobody could raise any more."""
+    gc.collect()
+    gc.freeze()

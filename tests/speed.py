@@ -1,27 +1,19 @@
-"""Has botocore and moto do once what they do for every client and request, though the result never changes."""
+"""Has botocore and moto do once what they do for every request, though the result never changes."""
 
 from functools import cache
 
 import botocore.hooks
-import botocore.session
-import botocore.useragent
 import moto.core.models
 import moto.core.responses
-from botocore.hooks import NodeList
 from botocore.model import Shape
 from moto.core.base_backend import BaseBackend
 from moto.core.serialize import ResponseSerializer
 
 
 def accelerate() -> None:
-    """Takes effect for the clients and the mocks that are created from now on."""
-    # Every session reads the models of AWS's services anew, which takes longer than most tests.
-    botocore.session.create_loader = cache(botocore.session.create_loader)
-    alias = botocore.hooks.EventAliaser(None)._alias_event_name
+    """Takes effect for the mocks that are started from now on."""
+    alias = cache(botocore.hooks.EventAliaser(None)._alias_event_name)
     botocore.hooks.EventAliaser._alias_event_name = lambda _self, event_name: alias(event_name)
-    botocore.hooks._PrefixTrie._recursive_copy = lambda _self, attributes: {"_root": _copy(attributes["_root"])}
-    sanitize = cache(botocore.useragent.sanitize_user_agent_string_component)
-    botocore.useragent.sanitize_user_agent_string_component = sanitize
 
     # Every start of the mock registers 1,300 addresses of AWS for `requests`. The tests call botocore alone.
     moto.core.models.RESPONSES_METHODS.clear()
@@ -29,16 +21,6 @@ def accelerate() -> None:
         setattr(moto.core.responses, name, cache(getattr(moto.core.responses, name)))
     BaseBackend.urls = property(_urls)
     ResponseSerializer._serialize_structure_member = _serialize_structure_member
-
-
-def _copy(node: dict) -> dict:
-    """A node of the handlers that every client copies, in a third of the time that botocore takes."""
-    handlers = node["values"]
-    return {
-        "chunk": node["chunk"],
-        "children": {part: _copy(child) for part, child in node["children"].items()},
-        "values": handlers and NodeList(*map(list, handlers)),
-    }
 
 
 compute_urls = BaseBackend.urls.fget

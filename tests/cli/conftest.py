@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import boto3
 import pytest
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.base_backend import BackendDict
 from moto.sqs.models import SQSBackend
 
 from cli import following
@@ -59,22 +61,22 @@ def folder(tmp_path: Path, aws_settings: dict[str, str], monkeypatch: pytest.Mon
 @pytest.fixture
 def stack(aws_settings: dict[str, str]) -> Iterator[Stack]:
     """A stack called "photos", on moto."""
-    # Imports all of moto, which takes a second.
-    from moto.cloudformation.models import cloudformation_backends
-
-    parse_templates_once()
     with mock_aws():
-        cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION].create_stack(STACK_NAME, STACK_TEMPLATE, {})
+        cloudformation()[DEFAULT_ACCOUNT_ID][REGION].create_stack(STACK_NAME, STACK_TEMPLATE, {})
         yield Stack.find(session(), STACK_NAME)
 
 
 @cache
-def parse_templates_once() -> None:
-    """Has moto parse each template once, which takes as long as many of the tests."""
-    from moto.cloudformation.models import Stack as CreatedStack
+def cloudformation() -> BackendDict:
+    """moto's CloudFormation, which parses each template once: that takes as long as many of the tests."""
+    # Imports all of moto, which takes a second. For EC2's Regions it would read the largest model of all.
+    with patch.object(boto3.Session, "get_available_regions", return_value=[]):
+        from moto.cloudformation.models import Stack as CreatedStack
+        from moto.cloudformation.models import cloudformation_backends
 
     parse = cache(CreatedStack.parse_template)
     CreatedStack.parse_template = staticmethod(lambda template: deepcopy(parse(template)))
+    return cloudformation_backends
 
 
 @cache
