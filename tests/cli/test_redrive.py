@@ -333,7 +333,7 @@ def test_a_rejection_without_a_notification_is_unfinished(machines: StateMachine
     rejected = {"Status": "REJECTED", "Sequencer": ONE_MORE, "ExecutionArn": "arn:new"}
     threading.Timer(0.2, lambda: write(stack, KEY, **rejected)).start()
 
-    [result] = redrive(stack, [KEY], [failure], timeout=1)
+    [result] = redrive(stack, [KEY], [failure], timeout=0.6)
 
     assert result.status == "UNFINISHED"
     assert "is REJECTED, and no notification was recorded" in result.error["Message"]
@@ -365,7 +365,7 @@ def test_an_execution_that_could_not_begin_is_followed_to_the_next_one(
     def resume() -> None:
         wait_until(machines.started)
         machines.end(machines.executions("ImagePipeline")[0].execution_arn, "FAILED")
-        time.sleep(0.5)
+        time.sleep(0.2)
         write(stack, KEY, Sequencer=ONE_MORE, AnnouncedAt="now")
 
     threading.Thread(target=resume).start()

@@ -301,7 +301,7 @@ def test_an_unchanged_file_whose_event_is_late_is_followed(
         pipeline.write("uploads/cat.jpg", ETag="another", Sequencer="01")
     list(upload_and_follow(stack, items, timeout=0.1))
     etag = stack.head("uploads/cat.jpg")["ETag"].strip('"')
-    ending = threading.Timer(0.5, pipeline.write, ["uploads/cat.jpg"], {"ETag": etag, "Sequencer": "0A"})
+    ending = threading.Timer(0.2, pipeline.write, ["uploads/cat.jpg"], {"ETag": etag, "Sequencer": "0A"})
     ending.start()
 
     [result] = upload_and_follow(stack, items, timeout=20, skip_unchanged=True)

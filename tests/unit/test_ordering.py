@@ -34,7 +34,8 @@ def slow(*values: object) -> object:
 
 # Every interleaving of each is tried. tests.torture tries more and longer ones.
 SHORT = [
-    History(("good",), aborts=1, repeats=1),
+    History(("good",), aborts=1),
+    slow(History(("good",), aborts=1, repeats=1)),
     History(("good",), failures=1, duplicates=1),
     History(("good",), repeats=1, duplicates=1),
     History(("bad",), aborts=1),
