@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from rich.console import Console
@@ -31,9 +32,8 @@ def test_a_small_burst(deployed: Deployed, torture: Torture):
 
 
 def test_a_short_day_of_moderators_and_versions(deployed: Deployed, torture: Torture):
-    bucket = deployed.outputs["UploadsBucket"]
-
-    with deployed.function_setting("StoreFunction", MODERATION="quarantine"):
+    with ExitStack() as ends:
+        suspended = {"Bucket": deployed.outputs["UploadsBucket"], "VersioningConfiguration": {"Status": "Suspended"}}
+        ends.callback(deployed.s3.put_bucket_versioning, **suspended)
+        ends.enter_context(deployed.function_setting("StoreFunction", MODERATION="quarantine"))
         torture.day(deployed, range(30), versioned=True, moderated=True, quiet_seconds=3)
-
-    deployed.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
