@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from moto import mock_aws
 
 from bench import quotas, usage
 from bench.quotas import Machine
 from cli import costs
 from imagepipeline import aws
 from tests.functions import deployed
+from tests.functions.conftest import deployed as in_memory
 from tests.functions.deployed import invoke, sample
 from tests.template.stack import source
+
+__all__ = ["in_memory"]  # the fixture
 
 MEASURED = costs.usage()
 UPLOAD = MEASURED["Upload"]
@@ -86,26 +88,9 @@ def counted() -> Iterator[Counter]:
         aws.client.cache_clear()
 
 
-@pytest.fixture
-def buckets_and_table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    for name, value in (deployed.SETTINGS | {"DETECT_LABELS": "false"}).items():
-        monkeypatch.setenv(name, value)
-    deployed.new_execution_environment()
-    table = source()["Resources"]["ImagesTable"]["Properties"]
-    with mock_aws():
-        for bucket in (deployed.UPLOADS_BUCKET, deployed.THUMBNAILS_BUCKET):
-            aws.client("s3").create_bucket(Bucket=bucket)
-        aws.client("dynamodb").create_table(
-            TableName=deployed.IMAGES_TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            **{name: table[name] for name in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")},
-        )
-        yield
-    deployed.new_execution_environment()
-
-
-def test_functions_send_as_many_requests_as_were_measured(buckets_and_table: None):
+@pytest.mark.usefixtures("in_memory")
+def test_functions_send_as_many_requests_as_were_measured(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DETECT_LABELS", "false")
     event = deployed.upload(deployed.PHOTO)
     execution = sample("store")["Execution"]
     found: dict[str, Counter] = {}
