@@ -3,16 +3,24 @@
 from functools import cache
 from pathlib import Path
 
-from samtranslator.yaml_helper import yaml_parse
+import yaml
+from samtranslator.yaml_helper import intrinsics_multi_constructor
 
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
 NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
+class _Loader(yaml.CSafeLoader):
+    """SAM's, in C: ten times as fast."""
+
+
+_Loader.add_multi_constructor("!", intrinsics_multi_constructor)
+
+
 @cache
 def source() -> dict:
     """template.yaml as it is written, every short form of a function spelled out."""
-    return yaml_parse(TEMPLATE.read_text())
+    return yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 (a safe one)
 
 
 class Deployment:

@@ -21,6 +21,7 @@ from ministack.services import stepfunctions
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models.table import Table
 from moto.sns.models import sns_backends
+from moto.sqs.models import sqs_backends
 
 from imagepipeline import image_events, models, ordering, quarantine, records
 from imagepipeline.errors import Superseded
@@ -100,7 +101,8 @@ class StateMachine:
         # As moto's CloudFormation creates them, without requests, which take longer than most executions.
         for name, logical in ((TABLE, "ImagesTable"), (EXECUTIONS_TABLE, "ExecutionsTable")):
             Table.create_from_cloudformation_json(name, source()["Resources"][logical], DEFAULT_ACCOUNT_ID, REGION)
-        self._queue = self._sqs.create_queue(QueueName="undelivered")["QueueUrl"]
+        sqs_backends[DEFAULT_ACCOUNT_ID][REGION].create_queue("undelivered", region=REGION)
+        self._queue = f"https://sqs.{REGION}.amazonaws.com/{DEFAULT_ACCOUNT_ID}/undelivered"
         topic = sns_backends[DEFAULT_ACCOUNT_ID][REGION].create_topic("notifications").arn
         self._arn = _create(logical_id, topic, self._queue, **parameters)
 

@@ -16,10 +16,12 @@ from tests.template.stack import definition, source
 
 FILES = {file.name.removesuffix(".asl.json"): file for file in sorted(DEFINITIONS.glob("*.asl.json"))}
 MACHINES = {name: definition(name) for name in FILES}
-STATES = [
-    pytest.param(machine, name, id=f"{machine}-{name}") for machine in MACHINES for name in MACHINES[machine]["States"]
+TASKS = [
+    (machine, name, state)
+    for machine, whole in MACHINES.items()
+    for name, state in whole["States"].items()
+    if state["Type"] == "Task"
 ]
-TASKS = [param for param in STATES if MACHINES[param.values[0]]["States"][param.values[1]]["Type"] == "Task"]
 LAMBDA, SNS = "arn:${Partition}:states:::lambda:invoke", "arn:${Partition}:states:::sns:publish"
 
 SUPERSEDED = {"UploadReplaced", "UploadGone", "Superseded", "FolderMarker"}
@@ -33,10 +35,6 @@ QUOTAS = {THROTTLED, "RekognitionThrottled"}
 SERVICE_CALL_SECONDS = 30
 NOTIFICATION_TRIES = 8
 LONGEST_EXECUTION = 7 * 86_400  # seconds: docs/operations.md promises a week
-
-
-def state(machine: str, name: str) -> dict:
-    return MACHINES[machine]["States"][name]
 
 
 def names(rules: list[dict]) -> set[str]:
@@ -99,16 +97,14 @@ def following(of: dict) -> set[str]:
 # ---------------------------------------------------------------------------------------------------------------- names
 
 
-@pytest.mark.parametrize(("machine", "name"), TASKS)
-def test_every_error_that_is_named_exists(machine: str, name: str):
-    task = state(machine, name)
-
-    for error in names(task.get("Retry", []) + task.get("Catch", [])) - {"States.ALL"}:
-        service, dot, shape = error.rpartition(".")
-        if dot:
-            assert shape in SDK_ERRORS | service_errors(service.lower()), f"{service} knows no {shape}"
-        else:
-            assert issubclass(getattr(errors, error), errors.PipelineError)
+def test_every_error_that_is_named_exists():
+    for _, name, task in TASKS:
+        for error in names(task.get("Retry", []) + task.get("Catch", [])) - {"States.ALL"}:
+            service, dot, shape = error.rpartition(".")
+            if dot:
+                assert shape in SDK_ERRORS | service_errors(service.lower()), f"{name}: {service} knows no {shape}"
+            else:
+                assert issubclass(getattr(errors, error), errors.PipelineError), name
 
 
 @cache
@@ -118,12 +114,11 @@ def service_errors(service: str) -> set[str]:
     return {shape.name for shape in model.error_shapes}
 
 
-@pytest.mark.parametrize(("machine", "name"), TASKS)
-def test_a_caught_supersession_is_never_retried(machine: str, name: str):
-    task = state(machine, name)
-    caught = names(task.get("Catch", [])) & (SUPERSEDED | CONDITION_FAILED)
+def test_a_caught_supersession_is_never_retried():
+    for _, name, task in TASKS:
+        caught = names(task.get("Catch", [])) & (SUPERSEDED | CONDITION_FAILED)
 
-    assert not caught or rule_for(task, caught) == {"MaxAttempts": 0}
+        assert not caught or rule_for(task, caught) == {"MaxAttempts": 0}, name
 
 
 def rule_for(task: dict, errors: set[str]) -> dict:
@@ -133,23 +128,23 @@ def rule_for(task: dict, errors: set[str]) -> dict:
     return {name: value for name, value in rule.items() if name != "ErrorEquals"}
 
 
-@pytest.mark.parametrize(("machine", "name"), TASKS)
-def test_a_conditional_write_knows_both_spellings_of_its_refusal(machine: str, name: str):
-    task = state(machine, name)
-    mentioned = [set(rule["ErrorEquals"]) & CONDITION_FAILED for rule in task.get("Retry", []) + task.get("Catch", [])]
+def test_a_conditional_write_knows_both_spellings_of_its_refusal():
+    for _, name, task in TASKS:
+        mentioned = [
+            set(rule["ErrorEquals"]) & CONDITION_FAILED for rule in task.get("Retry", []) + task.get("Catch", [])
+        ]
 
-    assert all(spellings in (set(), CONDITION_FAILED) for spellings in mentioned)
-    if "ConditionExpression" in task["Arguments"]:
-        assert mentioned[0] == CONDITION_FAILED
+        assert all(spellings in (set(), CONDITION_FAILED) for spellings in mentioned), name
+        if "ConditionExpression" in task["Arguments"]:
+            assert mentioned[0] == CONDITION_FAILED, name
 
 
-@pytest.mark.parametrize(("machine", "name"), TASKS)
-def test_every_write_has_a_condition_of_the_ordering_rules(machine: str, name: str):
+def test_every_write_has_a_condition_of_the_ordering_rules():
     rules = {value for key, value in vars(ordering).items() if key.startswith("MAY_") or key == "OWNS_RECORD"}
-    task = state(machine, name)
 
-    if task["Arguments"].get("TableName") == "${ImagesTable}":
-        assert task["Arguments"]["ConditionExpression"] in rules
+    for _, name, task in TASKS:
+        if task["Arguments"].get("TableName") == "${ImagesTable}":
+            assert task["Arguments"]["ConditionExpression"] in rules, name
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -196,14 +191,12 @@ def test_state_machines_and_functions_escape_what_breaks_a_line():
 # ------------------------------------------------------------------------------------------------------------- patience
 
 
-@pytest.mark.parametrize(("machine", "name"), TASKS)
-def test_a_task_ends_in_time(machine: str, name: str):
-    task = state(machine, name)
-
-    if task["Resource"] == LAMBDA:
-        assert task["TimeoutSeconds"] > function_timeout(machine, task)
-    elif task["Resource"] == SNS:
-        assert task["TimeoutSeconds"] <= 15
+def test_a_task_ends_in_time():
+    for machine, name, task in TASKS:
+        if task["Resource"] == LAMBDA:
+            assert task["TimeoutSeconds"] > function_timeout(machine, task), name
+        elif task["Resource"] == SNS:
+            assert task["TimeoutSeconds"] <= 15, name
 
 
 def function_timeout(machine: str, task: dict) -> int:
@@ -213,35 +206,33 @@ def function_timeout(machine: str, task: dict) -> int:
     return source()["Resources"][function]["Properties"]["Timeout"]
 
 
-@pytest.mark.parametrize(("machine", "name"), TASKS)
-def test_a_task_is_retried_a_bounded_number_of_times(machine: str, name: str):
-    task = state(machine, name)
-    if task["Resource"] == SNS:
-        assert "Retry" not in task  # WaitToNotify first checks that the announcement is still due
-        return
+def test_a_task_is_retried_a_bounded_number_of_times():
+    for _, name, task in TASKS:
+        if task["Resource"] == SNS:
+            assert "Retry" not in task, name  # WaitToNotify first checks that the announcement is still due
+            continue
 
-    *_, last = task["Retry"]
+        *_, last = task["Retry"]
 
-    assert last["ErrorEquals"] == ["States.ALL"]
-    assert last["MaxAttempts"] <= (2 if task["Resource"] == LAMBDA else 6)
-    for rule in task["Retry"]:
-        assert "MaxAttempts" in rule  # the default is 3
-        if rule["MaxAttempts"] > 0:
-            assert rule["JitterStrategy"] == "FULL"
-        if rule["MaxAttempts"] > 2:
-            assert rule["MaxDelaySeconds"] <= (600 if set(rule["ErrorEquals"]) <= QUOTAS else 60)
+        assert last["ErrorEquals"] == ["States.ALL"], name
+        assert last["MaxAttempts"] <= (2 if task["Resource"] == LAMBDA else 6), name
+        for rule in task["Retry"]:
+            assert "MaxAttempts" in rule, name  # the default is 3
+            if rule["MaxAttempts"] > 0:
+                assert rule["JitterStrategy"] == "FULL", name
+            if rule["MaxAttempts"] > 2:
+                assert rule["MaxDelaySeconds"] <= (600 if set(rule["ErrorEquals"]) <= QUOTAS else 60), name
 
 
-@pytest.mark.parametrize(("machine", "name"), TASKS)
-def test_only_quotas_are_waited_for_at_length(machine: str, name: str):
-    task = state(machine, name)
-    runs = 1 + sum(rule["MaxAttempts"] for rule in task.get("Retry", []) if not set(rule["ErrorEquals"]) & QUOTAS)
+def test_only_quotas_are_waited_for_at_length():
+    for _, name, task in TASKS:
+        runs = 1 + sum(rule["MaxAttempts"] for rule in task.get("Retry", []) if not set(rule["ErrorEquals"]) & QUOTAS)
 
-    assert runs <= 19
-    if task["Resource"] == LAMBDA:
-        assert attempts(task, THROTTLED) >= 50
-        assert attempts(task, "ServiceUnavailable") == attempts(task, "Lambda.ServiceException") == 7
-        assert attempts(task, "AnythingElse") == 3
+        assert runs <= 19, name
+        if task["Resource"] == LAMBDA:
+            assert attempts(task, THROTTLED) >= 50, name
+            assert attempts(task, "ServiceUnavailable") == attempts(task, "Lambda.ServiceException") == 7, name
+            assert attempts(task, "AnythingElse") == 3, name
 
 
 def attempts(task: dict, error: str) -> int:
