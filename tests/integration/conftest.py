@@ -102,9 +102,9 @@ class Deployed:
     def events(self, key: str) -> list[dict]:
         """The events about an upload, as a subscribed queue receives them."""
         while messages := self.queues.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                self.received.append(json.loads(message["Body"]))
-                self.queues.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
+            self.received += [json.loads(message["Body"]) for message in messages]
+            handles = [{"Id": message["MessageId"], "ReceiptHandle": message["ReceiptHandle"]} for message in messages]
+            self.queues.delete_message_batch(QueueUrl=self.queue, Entries=handles)
         return [event for event in self.received if event["Record"]["ImageKey"] == key]
 
     def status(self, path: str) -> tuple[int, dict]:
