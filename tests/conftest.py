@@ -22,7 +22,7 @@ os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "ImagePipeline"
 
 # A busy machine is no reason to fail, and the checkout no place for a database of examples.
 settings.register_profile("thorough", deadline=None, database=None)
-settings.register_profile("quick", settings.get_profile("thorough"), max_examples=20)  # for `make unit`
+settings.register_profile("quick", settings.get_profile("thorough"), max_examples=10)  # for `make unit`
 settings.load_profile("thorough")
 
 accelerate()
