@@ -4,6 +4,7 @@ import os
 from collections import defaultdict
 from typing import Any
 
+import pytest
 from botocore.session import Session
 from moto.core.models import botocore_stubber
 
@@ -30,8 +31,9 @@ def lend(session: Session, service: str, region_name: str | None = None, **optio
     return client
 
 
-def take_back() -> None:
-    """At the end of a test. A client with a handler of the test's is of no use to another one."""
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Takes the clients back, except those with a handler of the test's: these are of no use to another one."""
     for made_with, client in _lent:
         if not client.disturbed:
             _idle[made_with].append(client)

@@ -6,9 +6,6 @@ import os
 import pytest
 from hypothesis import settings
 
-from tests import clients
-from tests.speed import accelerate
-
 # The tests must not depend on the account, the profile or the local run that the shell directs AWS clients to.
 for name in [name for name in os.environ if name.startswith(("AWS_", "IMAGE_PIPELINE_"))]:
     del os.environ[name]
@@ -25,17 +22,19 @@ settings.register_profile("thorough", deadline=None, database=None)
 settings.register_profile("quick", settings.get_profile("thorough"), max_examples=10)  # for `make unit`
 settings.load_profile("thorough")
 
-accelerate()
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """For the processes that run tests: the one that distributes them needs no moto."""
+    if not session.config.getoption("numprocesses", None):
+        from tests import clients, speed
+
+        speed.accelerate()
+        session.config.pluginmanager.register(clients)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name bytes and long texts by their parameter: the test's name would hold all of them, several megabytes."""
     return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 200) else None
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown() -> None:
-    clients.take_back()
 
 
 def pytest_collection_finish() -> None:
