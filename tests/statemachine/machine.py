@@ -19,6 +19,7 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 from ministack.services import stepfunctions
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
@@ -131,9 +132,9 @@ class StateMachine:
         )
 
     def record(self, key: str) -> dict | None:
-        """The record of an upload."""
-        item = self._dynamodb.get_item(TableName=TABLE, Key={"ImageKey": {"S": key}}).get("Item")
-        return from_item(item) if item else None
+        """The record of an upload, without a request, which takes longer than a step of an execution."""
+        item = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].get_item(TABLE, {"ImageKey": {"S": key}})
+        return from_item(item.to_json()["Attributes"]) if item else None
 
     def registered(self) -> list[dict]:
         """The items of the executions that have not succeeded."""
