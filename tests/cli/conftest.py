@@ -45,8 +45,8 @@ def empty_queues_answer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def followed_closely(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shortens the pauses between two looks at what was started: moto answers at once."""
-    monkeypatch.setattr(following, "_TICK", 0.02)
-    monkeypatch.setattr(following, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(following, "_TICK", 0.01)
+    monkeypatch.setattr(following, "_FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture
