@@ -237,10 +237,9 @@ REQUIRED = [scenario for scenario in SCENARIOS if scenario.required]
 
 
 # A tenth of the largest burst in an account with a tenth of its quotas takes a tenth of the time to simulate.
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "scenario",
-    [s.scaled(0.1) if s.images == 100_000 else pytest.param(s, marks=pytest.mark.slow, id=s.name) for s in REQUIRED],
-    ids=lambda s: s.name,
+    "scenario", [s.scaled(0.1) if s.images == 100_000 else s for s in REQUIRED], ids=lambda s: s.name
 )
 def test_the_retry_rules_outlast_a_burst(scenario: Scenario):
     result = simulate(REAL, scenario)

@@ -9,6 +9,7 @@ from tests import fuzz
 from tests.unit import crafted, samples
 
 
+@pytest.mark.slow
 def test_broken_images_are_rendered_correctly_or_rejected_by_name() -> None:
     findings = fuzz.run(seed=2026, cases=10 * settings.default.max_examples)
 

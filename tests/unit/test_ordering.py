@@ -26,21 +26,15 @@ from tests.unit.ordering_model import (
     successors,
 )
 
-
-def slow(*values: object) -> object:
-    """A parameter whose search takes long, and combines what quicker searches try by itself."""
-    return pytest.param(*values, marks=pytest.mark.slow)
-
-
 # Every interleaving of each is tried. tests.torture tries more and longer ones.
 SHORT = [
     History(("good",), aborts=1),
-    slow(History(("good",), aborts=1, repeats=1)),
+    History(("good",), aborts=1, repeats=1),
     History(("good",), failures=1, duplicates=1),
     History(("good",), repeats=1, duplicates=1),
     History(("bad",), aborts=1),
     History(("bad",), failures=1, repeats=1),
-    slow(History(("good", "good"), duplicates=1)),
+    History(("good", "good"), duplicates=1),
     History(("good", "bad"), duplicates=1),
     History(("bad", "good"), failures=1),
     History(("good", "same")),
@@ -49,22 +43,22 @@ SHORT = [
     History(("good", "delete"), duplicates=1),
     History(("good", "delete"), failures=1),
     History(("good", "delete"), repeats=1),
-    slow(History(("good", "delete"), aborts=1)),
+    History(("good", "delete"), aborts=1),
     History(("good", "delete", "good")),
-    slow(History(("good", "good", "delete"), versioned=True)),
-    slow(History(("good", "delete", "good"), versioned=True, same_second=True)),
+    History(("good", "good", "delete"), versioned=True),
+    History(("good", "delete", "good"), versioned=True, same_second=True),
     History(("delete", "good"), versioned=True, same_second=True),
-    slow(History(("delete", "good"), versioned=True, same_second=True, aborts=1)),
+    History(("delete", "good"), versioned=True, same_second=True, aborts=1),
     History(("good",), timeouts=1, duplicates=1),
     History(("good", "delete"), timeouts=1),
-    slow(History(("good", "good"), timeouts=1)),
+    History(("good", "good"), timeouts=1),
     History(("folder",), duplicates=1),
-    slow(History(("good", "folder"), aborts=1)),
+    History(("good", "folder"), aborts=1),
     History(("folder", "good"), repeats=1),
     History(("good",), indexed=True, index_faults=2),
     History(("bad",), indexed=True, index_faults=2),
     History(("good", "delete"), indexed=True, index_faults=1),
-    slow(History(("good", "bad"), indexed=True)),
+    History(("good", "bad"), indexed=True),
     History(("flagged", "release"), duplicates=1),
     History(("flagged", "release"), aborts=1),
     History(("flagged", "release"), repeats=1),
@@ -76,15 +70,15 @@ SHORT = [
     History(("good",), express=True, aborts=1, repeats=1),
     History(("good",), express=True, failures=1, duplicates=1),
     History(("good",), express=True, restarts=1, failures=1),
-    slow(History(("good",), express=True, restarts=1, aborts=1)),
+    History(("good",), express=True, restarts=1, aborts=1),
     History(("bad",), express=True, aborts=1),
     History(("bad",), express=True, restarts=1),
-    slow(History(("good", "good"), express=True, aborts=1)),
-    slow(History(("good", "delete"), express=True, aborts=1)),
+    History(("good", "good"), express=True, aborts=1),
+    History(("good", "delete"), express=True, aborts=1),
     History(("good", "delete"), express=True, failures=1),
-    slow(History(("good", "delete"), express=True, timeouts=1)),
+    History(("good", "delete"), express=True, timeouts=1),
     History(("good", "delete"), express=True, restarts=1),
-    slow(History(("good", "folder"), express=True, aborts=1)),
+    History(("good", "folder"), express=True, aborts=1),
 ]
 # Too many interleavings to try all: each run tries some of them, to their ends.
 LONG = [
@@ -123,6 +117,7 @@ LONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("history", SHORT, ids=str)
 def test_every_interleaving_of_a_short_history_keeps_the_invariant(history: History):
     explored = explore(history)
@@ -130,6 +125,7 @@ def test_every_interleaving_of_a_short_history_keeps_the_invariant(history: Hist
     assert explored.problems == [], "\n".join(explored.story)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("history", LONG, ids=str)
 @given(seed=st.integers(0, 2**64))
 def test_random_interleavings_of_longer_histories_keep_the_invariant(history: History, seed: int):
@@ -147,8 +143,9 @@ def wander(history: History, chance: random.Random) -> tuple[World, list[str]]:
     return world, story
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operations", [("good", "good"), ("good", "bad"), ("bad", "good"), ("good", "same")], ids=str)
-@pytest.mark.parametrize("fault", ["nothing", slow("aborts"), "failures", "repeats"])
+@pytest.mark.parametrize("fault", ["nothing", "aborts", "failures", "repeats"])
 def test_no_upload_is_announced_after_the_one_that_replaced_it(operations: tuple[str, ...], fault: str):
     faults = {} if fault == "nothing" else {fault: 1}
 
