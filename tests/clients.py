@@ -19,9 +19,10 @@ _lent: list[tuple[tuple, Any]] = []
 def lend(session: Session, service: str, region_name: str | None = None, **options: Any) -> Any:
     """In the place of `Session.create_client`, while moto answers: a client that this test does not have yet.
 
-    A session with a handler of the test's gives it to its clients, so it gets clients of its own.
+    A session with a handler of the test's gives it to its clients, so it gets clients of its own. So does one that a
+    conftest.py started before this module was imported.
     """
-    if not botocore_stubber.enabled or session.get_component("event_emitter").disturbed:
+    if not botocore_stubber.enabled or getattr(session.get_component("event_emitter"), "disturbed", True):
         return create(session, service, region_name, **options)
     credentials = session.get_credentials()
     made_with = (
