@@ -26,10 +26,10 @@ settings.load_profile("thorough")
 def pytest_sessionstart(session: pytest.Session) -> None:
     """For the processes that run tests: the one that distributes them needs no moto."""
     if not session.config.getoption("numprocesses", None):
-        from tests import clients, speed
+        from tests import client_pool, speed
 
         speed.accelerate()
-        session.config.pluginmanager.register(clients)
+        session.config.pluginmanager.register(client_pool)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Lends the clients that one test made to the next: creating a client takes longer than most tests."""
+"""A pool of AWS clients that tests share one after another: creating a client takes longer than most tests."""
 
 import os
 from collections import defaultdict
@@ -11,21 +11,20 @@ from moto.core.models import botocore_stubber
 create = Session.create_client
 start = Session.__init__
 
-# The clients that no test uses, by what they were made with.
-_idle: defaultdict[tuple, list[Any]] = defaultdict(list)
-_lent: list[tuple[tuple, Any]] = []
+_idle: defaultdict[tuple, list[Any]] = defaultdict(list)  # by the settings they were created with
+_in_use: list[tuple[tuple, Any]] = []
 
 
-def lend(session: Session, service: str, region_name: str | None = None, **options: Any) -> Any:
-    """In the place of `Session.create_client`, while moto answers: a client that this test does not have yet.
+def acquire(session: Session, service: str, region_name: str | None = None, **options: Any) -> Any:
+    """Replaces `Session.create_client` while moto is active: returns a client that this test does not have yet.
 
-    A session with a handler of the test's gives it to its clients, so it gets clients of its own. So does one that a
-    conftest.py started before this module was imported.
+    A session with an event handler of the test passes it on to its clients, so they are created, and stay out of the
+    pool. So do those of a session that a conftest.py started before this module was imported.
     """
     if not botocore_stubber.enabled or getattr(session.get_component("event_emitter"), "disturbed", True):
         return create(session, service, region_name, **options)
     credentials = session.get_credentials()
-    made_with = (
+    settings = (
         session.user_agent_name,
         credentials and tuple(credentials.get_frozen_credentials()),
         service,
@@ -33,22 +32,22 @@ def lend(session: Session, service: str, region_name: str | None = None, **optio
         str({name: getattr(value, "__dict__", value) for name, value in options.items()}),
         *sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")),
     )
-    if _idle[made_with]:
-        client = _idle[made_with].pop()
+    if _idle[settings]:
+        client = _idle[settings].pop()
     else:
         client = create(session, service, region_name, **options)
         _watch(client.meta.events)
-    _lent.append((made_with, client))
+    _in_use.append((settings, client))
     return client
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """Takes the clients back, except those with a handler of the test's: these are of no use to another one."""
-    for made_with, client in _lent:
+    """Returns the test's clients to the pool, except those with an event handler, which would disturb other tests."""
+    for settings, client in _in_use:
         if not client.meta.events.disturbed:
-            _idle[made_with].append(client)
-    _lent.clear()
+            _idle[settings].append(client)
+    _in_use.clear()
 
 
 def _started(session: Session, *arguments: Any, **options: Any) -> None:
@@ -57,12 +56,12 @@ def _started(session: Session, *arguments: Any, **options: Any) -> None:
 
 
 def _watch(events: Any) -> None:
-    """From now on, `events.disturbed` is whether a test has registered a handler."""
+    """Sets `events.disturbed` as soon as a test registers an event handler."""
     events.disturbed = False
 
     def watch(register: Any) -> Any:
         def watched(name: str, handler: Any, unique_id: str | None = None, **options: Any) -> None:
-            # boto3 itself registers what creates its classes, and, under an id, what its transfers need.
+            # boto3 itself registers handlers for creating its classes and, with an ID, for transfers.
             events.disturbed |= unique_id is None and not name.startswith("creating-")
             register(name, handler, unique_id, **options)
 
@@ -72,5 +71,5 @@ def _watch(events: Any) -> None:
         setattr(events, method, watch(getattr(events, method)))
 
 
-Session.create_client = lend
+Session.create_client = acquire
 Session.__init__ = _started
