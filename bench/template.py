@@ -11,7 +11,7 @@ NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
 class _Loader(yaml.CSafeLoader):
-    """SAM's, in C: ten times as fast."""
+    """The SAM CLI's loader, but based on the parser in C, which takes a tenth of the time."""
 
 
 _Loader.add_multi_constructor("!", intrinsics_multi_constructor)
@@ -20,7 +20,8 @@ _Loader.add_multi_constructor("!", intrinsics_multi_constructor)
 @cache
 def source() -> dict:
     """template.yaml as it is written, every short form of a function spelled out."""
-    return yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 (a safe one)
+    document: dict = _Loader(TEMPLATE.read_text()).get_single_data()
+    return document
 
 
 class Deployment:
