@@ -24,7 +24,10 @@ def torture(deployed: Deployed) -> Iterator[Torture]:
 
 
 def test_two_faults_of_the_matrix(deployed: Deployed, torture: Torture):
-    torture.matrix(deployed, [case for case in faults.matrix() if case.fault == "malformed" and not case.quick])
+    cases = [case for case in faults.matrix() if case.fault == "malformed" and not case.quick]
+    assert len(cases) == 2
+
+    torture.matrix(deployed, cases)
 
 
 def test_a_small_burst(deployed: Deployed, torture: Torture):
