@@ -1,6 +1,10 @@
-"""Short runs of tests.torture, whose scripts nothing else would run before somebody needs them."""
+"""Short runs of tests.torture, whose scripts nothing else would run before somebody needs them.
+
+They show that the scripts work. To find what is wrong with the pipeline takes longer runs: `make torture`.
+"""
 
 import io
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -10,6 +14,7 @@ from rich.console import Console
 from tests.integration import faults
 from tests.integration.conftest import Deployed
 from tests.torture.__main__ import Torture
+from tests.torture.day import Day
 
 pytestmark = pytest.mark.xdist_group("deployed")
 
@@ -40,3 +45,15 @@ def test_a_short_day_of_moderators_and_versions(deployed: Deployed, torture: Tor
         ends.callback(deployed.s3.put_bucket_versioning, **suspended)
         ends.enter_context(deployed.function_setting("StoreFunction", MODERATION="quarantine"))
         torture.day(deployed, range(30), versioned=True, moderated=True, quiet_seconds=3)
+
+
+def test_a_day_shows_what_was_lost_and_orphaned(deployed: Deployed, photo: bytes):
+    day, key = Day(deployed, random.Random(1), quiet_seconds=1), "uploads/day/00.jpg"
+    deployed.process(key, photo)
+    day.end()
+    assert not any(day.problems().values())
+
+    deployed.table.delete_item(TableName=deployed.outputs["ImagesTable"], Key={"ImageKey": {"S": key}})
+
+    wrong = {what for what, problems in day.problems().items() if problems}
+    assert wrong >= {"lost", "orphaned renditions"}
