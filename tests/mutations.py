@@ -22,19 +22,20 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 MACHINES = ("image_pipeline", "housekeeping")
-ORDER = "layers/pipeline/src/imagepipeline/ordering.py"
-RECORDS = "layers/pipeline/src/imagepipeline/records.py"
-KEYS = "layers/pipeline/src/imagepipeline/keys.py"
-OBJECTS = "layers/pipeline/src/imagepipeline/objects.py"
-REPROCESSING = "layers/pipeline/src/imagepipeline/reprocessing.py"
-CLEANUP = "layers/pipeline/src/imagepipeline/cleanup.py"
-LISTS = "layers/pipeline/src/imagepipeline/lists.py"
-ANALYSIS = "layers/pipeline/src/imagepipeline/analysis.py"
-QUARANTINE = "layers/pipeline/src/imagepipeline/quarantine.py"
-DISCLOSURE = "layers/pipeline/src/imagepipeline/disclosure.py"
-INDEX = "layers/pipeline/src/imagepipeline/api/index.py"
-EXECUTIONS = "layers/pipeline/src/imagepipeline/executions.py"
-SWEEP = "layers/pipeline/src/imagepipeline/sweep.py"
+LAYER = "layers/pipeline/src/imagepipeline/"
+ORDER = f"{LAYER}ordering.py"
+RECORDS = f"{LAYER}records.py"
+KEYS = f"{LAYER}keys.py"
+OBJECTS = f"{LAYER}objects.py"
+REPROCESSING = f"{LAYER}reprocessing.py"
+CLEANUP = f"{LAYER}cleanup.py"
+LISTS = f"{LAYER}lists.py"
+ANALYSIS = f"{LAYER}analysis.py"
+QUARANTINE = f"{LAYER}quarantine.py"
+DISCLOSURE = f"{LAYER}disclosure.py"
+INDEX = f"{LAYER}api/index.py"
+EXECUTIONS = f"{LAYER}executions.py"
+SWEEP = f"{LAYER}sweep.py"
 STORE = "functions/store/app.py"
 READ_IMAGES = "functions/read_images/app.py"
 STATUS = "functions/status/app.py"
@@ -170,16 +171,15 @@ def _lift_condition(arguments: dict) -> None:
 
 def in_python() -> Iterator[Mutation]:
     """Each condition of the modules that decide about order."""
-    tests = (
-        *(f"tests/unit/test_{module}.py" for module in ("ordering", "records", "objects", "keys", "reprocessing")),
-        "tests/functions",
-    )
+    modules = ("records", "objects", "keys", "reprocessing")
+    quick = (*(f"tests/unit/test_{module}.py" for module in modules), "tests/functions")
+    tests = (*quick, "tests/unit/test_ordering.py")
     for file, out, stays in IN_PYTHON:
         original = (REPOSITORY / file).read_text()
         if original.count(out) != 1:
             raise SystemExit(f"{file} has {original.count(out)} times {out!r}: bring IN_PYTHON up to date")
         change = " ".join(f"{out} → {stays or 'nothing'}".split())
-        yield Mutation(f"{Path(file).stem}.py: {change}", file, original.replace(out, stays), tests)
+        yield Mutation(f"{file.removeprefix(LAYER)}: {change}", file, original.replace(out, stays), tests)
 
 
 def copy_repository(folder: Path) -> None:
@@ -210,7 +210,7 @@ def first_failure(tests: Iterable[str], repository: Path, **variables: str) -> s
         capture_output=True,
         text=True,
     )
-    failed = [line.split(" - ")[0] for line in ended.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    failed = [line.split(" - ")[0] for line in ended.stdout.splitlines() if line.startswith(("FAILED tests/", "ERROR tests/"))]
     if ended.returncode == 0:
         return ""
     if not failed:
