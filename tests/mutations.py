@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import queue
+import re
 import shutil
 import subprocess
 import sys
@@ -210,12 +211,12 @@ def first_failure(tests: Iterable[str], repository: Path, **variables: str) -> s
         capture_output=True,
         text=True,
     )
-    failed = [line.split(" - ")[0] for line in ended.stdout.splitlines() if line.startswith(("FAILED tests/", "ERROR tests/"))]
     if ended.returncode == 0:
         return ""
+    failed = re.search(r"^(?:FAILED|ERROR) tests/(.+?)(?: - |$)", ended.stdout, re.MULTILINE)
     if not failed:
         raise SystemExit(f"pytest ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
-    return failed[0].split(" ", 1)[1].removeprefix("tests/")
+    return failed[1]
 
 
 def main() -> int:
