@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageFilter
@@ -52,6 +53,23 @@ def picture(name: str, folder: Path) -> Path:
         prepare(_mosaic(*_SIZES[megapixels])).save(unfinished, **settings)
         unfinished.rename(path)
     return path
+
+
+def photos(folder: Path) -> dict[str, Path]:
+    """The intact photos in `folder`, by format, size and file name.
+
+    Those with an ICC profile are left out, because the naive way, which is the reference for quality, would ignore it.
+    Raises SystemExit if there are none.
+    """
+    found = {}
+    for path in sorted(folder.iterdir()):
+        with suppress(OSError), Image.open(path) as image:
+            image.load()
+            if "icc_profile" not in image.info:
+                found[f"{image.format} {round(image.width * image.height / 1e6)} MP {path.name}"] = path
+    if not found:
+        raise SystemExit(f"{folder} has no photos without an ICC profile")
+    return found
 
 
 def _mosaic(width: int, height: int) -> Image.Image:
