@@ -28,9 +28,8 @@ down: setup  ## Stop the local run; its data remains in .local [PORT=4566]
 test: lint  ## Run the linters, then every test, on this machine alone, in about eight minutes
 	@$(PYTHON) -m pytest -n auto --dist loadgroup
 
-# Some of these tests wait, so half as many again as there are cores run at a time.
 unit: setup  ## Run the quick tests, which need neither the emulator nor other processes
-	@$(PYTHON) -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)) --dist worksteal -m "not slow" \
+	@$(PYTHON) -m pytest -n auto --dist worksteal -m "not slow" \
 		--hypothesis-profile=quick --ignore=tests/integration --ignore=tests/local
 
 torture: setup  ## Test random uploads and faults on a system of its own, for about half an hour [OPTIONS="--seed 7"]

@@ -21,7 +21,7 @@ def acquire(session: Session, service: str, region_name: str | None = None, **op
     A session with an event handler of the test passes it on to its clients, so they are created, and stay out of the
     pool. So do those of a session that a conftest.py started before this module was imported.
     """
-    if not botocore_stubber.enabled or getattr(session.get_component("event_emitter"), "disturbed", True):
+    if not botocore_stubber.enabled or getattr(session.get_component("event_emitter"), "handlers_of_tests", True):
         return create(session, service, region_name, **options)
     credentials = session.get_credentials()
     settings = (
@@ -43,10 +43,11 @@ def acquire(session: Session, service: str, region_name: str | None = None, **op
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """Returns the test's clients to the pool, except those with an event handler, which would disturb other tests."""
+    """Returns the test's clients to the pool, without the event handlers that the test registered."""
     for settings, client in _in_use:
-        if not client.meta.events.disturbed:
-            _idle[settings].append(client)
+        for name, handler in list(client.meta.events.handlers_of_tests):
+            client.meta.events.unregister(name, handler)
+        _idle[settings].append(client)
     _in_use.clear()
 
 
@@ -56,19 +57,26 @@ def _started(session: Session, *arguments: Any, **options: Any) -> None:
 
 
 def _watch(events: Any) -> None:
-    """Sets `events.disturbed` as soon as a test registers an event handler."""
-    events.disturbed = False
+    """Keeps in `events.handlers_of_tests` the event handlers that are registered from now on."""
+    events.handlers_of_tests = set()
+    unregister = events.unregister
 
     def watch(register: Any) -> Any:
         def watched(name: str, handler: Any, unique_id: str | None = None, **options: Any) -> None:
             # boto3 itself registers handlers for creating its classes and, with an ID, for transfers.
-            events.disturbed |= unique_id is None and not name.startswith("creating-")
+            if unique_id is None and not name.startswith("creating-"):
+                events.handlers_of_tests.add((name, handler))
             register(name, handler, unique_id, **options)
 
         return watched
 
+    def unwatch(name: str, handler: Any = None, *arguments: Any, **options: Any) -> None:
+        events.handlers_of_tests.discard((name, handler))
+        unregister(name, handler, *arguments, **options)
+
     for method in ("register", "register_first", "register_last"):
         setattr(events, method, watch(getattr(events, method)))
+    events.unregister = unwatch
 
 
 Session.create_client = acquire

@@ -37,11 +37,15 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 200) else None
 
 
+# What imports create is never freed, and searching it for garbage takes seconds.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Exempt what imports created from garbage collection: it is never freed, and searching it takes seconds."""
-    gc.collect()
+    """Collect garbage from now on, but not among what imports created."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+    gc.enable()
 
 
 def pytest_sessionfinish() -> None:

@@ -3,6 +3,7 @@
 from functools import cache
 
 import botocore.hooks
+import botocore.useragent
 import moto.core.models
 import moto.core.responses
 from botocore.model import Shape
@@ -14,6 +15,10 @@ def accelerate() -> None:
     """Takes effect for the mocks that are started from now on."""
     alias = cache(botocore.hooks.EventAliaser(None)._alias_event_name)
     botocore.hooks.EventAliaser._alias_event_name = lambda _self, event_name: alias(event_name)
+
+    botocore.useragent.sanitize_user_agent_string_component = cache(
+        botocore.useragent.sanitize_user_agent_string_component
+    )
 
     # Every start of the mock registers 1,300 addresses of AWS for `requests`. The tests call botocore alone.
     moto.core.models.RESPONSES_METHODS.clear()

@@ -69,8 +69,11 @@ def stack(aws_settings: dict[str, str]) -> Iterator[Stack]:
 @cache
 def cloudformation() -> BackendDict:
     """moto's CloudFormation, which parses each template once: that takes as long as many of the tests."""
-    # Imports all of moto, which takes a second. For EC2's Regions it would read the largest model of all.
-    with patch.object(boto3.Session, "get_available_regions", return_value=[]):
+    # Imports all of moto, which would take a second, most of it to read EC2's Regions, instance types and images.
+    with (
+        patch.object(boto3.Session, "get_available_regions", return_value=[]),
+        patch("moto.utilities.utils.load_resource", return_value={}),
+    ):
         from moto.cloudformation.models import Stack as CreatedStack
         from moto.cloudformation.models import cloudformation_backends
 

@@ -124,7 +124,7 @@ def test_an_interrupted_decision_is_followed_until_another_execution_applies_it(
     [execution] = machines.executions("ImagePipeline")
 
     machines.end(execution.execution_arn, "ABORTED")
-    time.sleep(0.3)
+    time.sleep(0.1)
     assert results == []
     write(stack, KEY, **HELD | {"Status": "COMPLETED"})
     run.join()

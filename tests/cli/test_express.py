@@ -104,7 +104,7 @@ def test_a_decision_waits_for_an_execution_that_has_yet_to_register_itself(expre
     record = {"Sequencer": "0A".ljust(64, "0"), "VersionId": "null", "ETag": "e", "Bytes": 5, "Renditions": RENDITIONS}
     why = {"Name": "Flagged", "Message": "Weapons 93 %"}
     write(express, "uploads/a.jpg", **record, Status="HELD", HeldBecause=why)
-    applied = threading.Timer(0.2, write, [express, "uploads/a.jpg"], record)
+    applied = threading.Timer(0.1, write, [express, "uploads/a.jpg"], record)
     applied.start()
 
     (result,) = decide(express, ["uploads/a.jpg"], Action.RELEASE, timeout=20)

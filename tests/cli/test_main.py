@@ -61,7 +61,7 @@ def test_exit_1_if_an_image_is_not_finished_in_time(
 ) -> None:
     pipeline.answers["uploads/cat.jpg"] = silence
 
-    assert run("upload", cat, "--timeout", "0.2") == 1
+    assert run("upload", cat, "--timeout", "0.1") == 1
     assert capsys.readouterr().out.startswith("UNFINISHED\tuploads/cat.jpg\t")
 
 

@@ -197,7 +197,7 @@ def test_an_image_being_processed_is_followed_and_not_started_twice(
         write(stack, KEY, Sequencer="0B", ExecutionArn=running)
         machines.end(running, "SUCCEEDED")
 
-    threading.Timer(0.2, finish).start()
+    threading.Timer(0.1, finish).start()
     results = statuses(redrive(stack, [KEY], [], always=True, timeout=20))
 
     assert results == {KEY: "COMPLETED"}
@@ -317,7 +317,7 @@ def test_a_completed_image_is_followed_until_its_execution_succeeds(
     wait_until(machines.started)
     [execution] = machines.executions("ImagePipeline")
     write(stack, KEY, Sequencer=ONE_MORE, ExecutionArn=execution.execution_arn)
-    time.sleep(0.3)
+    time.sleep(0.1)
     seen_while_it_ran = list(results)
 
     machines.end(execution.execution_arn, "SUCCEEDED")
@@ -330,10 +330,13 @@ def test_a_completed_image_is_followed_until_its_execution_succeeds(
 def test_a_rejection_without_a_notification_is_unfinished(machines: StateMachinesStandIn, stack: Stack) -> None:
     failure = failed(stack)
     machines.answers[KEY] = None
-    rejected = {"Status": "REJECTED", "Sequencer": ONE_MORE, "ExecutionArn": "arn:new"}
-    threading.Timer(0.2, lambda: write(stack, KEY, **rejected)).start()
 
-    [result] = redrive(stack, [KEY], [failure], timeout=0.6)
+    def reject(**_: object) -> None:
+        write(stack, KEY, Status="REJECTED", Sequencer=ONE_MORE, ExecutionArn="arn:new")
+
+    stack.stepfunctions.meta.events.register("after-call.sfn.StartExecution", reject)
+
+    [result] = redrive(stack, [KEY], [failure], timeout=0.1)
 
     assert result.status == "UNFINISHED"
     assert "is REJECTED, and no notification was recorded" in result.error["Message"]
@@ -365,7 +368,7 @@ def test_an_execution_that_could_not_begin_is_followed_to_the_next_one(
     def resume() -> None:
         wait_until(machines.started)
         machines.end(machines.executions("ImagePipeline")[0].execution_arn, "FAILED")
-        time.sleep(0.2)
+        time.sleep(0.1)
         write(stack, KEY, Sequencer=ONE_MORE, AnnouncedAt="now")
 
     threading.Thread(target=resume).start()
@@ -409,7 +412,7 @@ def test_started_images_are_reported_before_a_fatal_error(machines: StateMachine
     failure = failed(stack)
     machines.answers[KEY] = None
     table = stack.outputs["ImagesTable"]
-    threading.Timer(0.2, lambda: stack.dynamodb.delete_table(TableName=table)).start()
+    threading.Timer(0.1, lambda: stack.dynamodb.delete_table(TableName=table)).start()
     results = []
 
     with pytest.raises(ClientError, match="ResourceNotFoundException"):

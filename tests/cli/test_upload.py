@@ -77,20 +77,20 @@ def test_more_files_than_one_read_returns_are_followed(
 def test_an_image_still_processing_is_unfinished(pipeline: PipelineStandIn, stack: Stack, photos: Photos) -> None:
     pipeline.answers["uploads/cat.jpg"] = lambda: [{"Status": "PROCESSING"}]
 
-    [result] = upload_and_follow(stack, photos(cat=b"cat"), timeout=0.5)
+    [result] = upload_and_follow(stack, photos(cat=b"cat"), timeout=0.1)
 
     assert result.status == "UNFINISHED"
-    assert result.error["Message"] == "not finished after 0.5 s: the status of its record is PROCESSING"
+    assert result.error["Message"] == "not finished after 0.1 s: the status of its record is PROCESSING"
 
 
 def test_an_image_without_a_record_is_unfinished(pipeline: PipelineStandIn, stack: Stack, photos: Photos) -> None:
     pipeline.answers["uploads/cat.jpg"] = silence
 
-    [result] = upload_and_follow(stack, photos(cat=b"cat"), timeout=0.5)
+    [result] = upload_and_follow(stack, photos(cat=b"cat"), timeout=0.1)
 
     assert result.status == "UNFINISHED"
     assert result.error["Message"] == (
-        "not finished after 0.5 s: "
+        "not finished after 0.1 s: "
         "there is no record of it yet; a new bucket sends no events for about five minutes "
         '(see reprocess --unrecorded), and if uploads are paused, "image-pipeline resume" processes it'
     )
@@ -103,7 +103,7 @@ def test_the_record_of_an_earlier_identical_upload_is_ignored(
     [before] = upload_and_follow(stack, items, timeout=20)
     pipeline.answers["uploads/cat.jpg"] = silence
 
-    [again] = upload_and_follow(stack, items, timeout=0.2)
+    [again] = upload_and_follow(stack, items, timeout=0.1)
 
     assert before.status == "COMPLETED"
     assert again.status == "UNFINISHED"
@@ -192,7 +192,7 @@ def test_a_stop_cancels_an_upload_in_progress(pipeline: PipelineStandIn, stack: 
         dropped.wait(5)  # holds the upload until the stop was noticed
 
     dropped = threading.Event()
-    threading.Timer(0.2, dropped.set).start()
+    threading.Timer(0.1, dropped.set).start()
     results = list(upload_and_follow(stack, photos(big=bytes(20 << 20)), stop_at_once, timeout=60, stop=stop))
 
     assert results == []
@@ -268,7 +268,7 @@ def test_an_unchanged_file_that_is_being_processed_is_followed(
     list(upload_and_follow(stack, items, follow=False))
     wait_until(lambda: stack.records(["uploads/cat.jpg"]))
     record = stack.records(["uploads/cat.jpg"])["uploads/cat.jpg"]
-    ending = threading.Timer(0.2, pipeline.write, ["uploads/cat.jpg"], {**record, "Status": "COMPLETED"})
+    ending = threading.Timer(0.1, pipeline.write, ["uploads/cat.jpg"], {**record, "Status": "COMPLETED"})
     ending.start()
 
     [result] = upload_and_follow(stack, items, timeout=20, skip_unchanged=True)
@@ -301,7 +301,7 @@ def test_an_unchanged_file_whose_event_is_late_is_followed(
         pipeline.write("uploads/cat.jpg", ETag="another", Sequencer="01")
     list(upload_and_follow(stack, items, timeout=0.1))
     etag = stack.head("uploads/cat.jpg")["ETag"].strip('"')
-    ending = threading.Timer(0.2, pipeline.write, ["uploads/cat.jpg"], {"ETag": etag, "Sequencer": "0A"})
+    ending = threading.Timer(0.1, pipeline.write, ["uploads/cat.jpg"], {"ETag": etag, "Sequencer": "0A"})
     ending.start()
 
     [result] = upload_and_follow(stack, items, timeout=20, skip_unchanged=True)

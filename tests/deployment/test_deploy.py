@@ -1,11 +1,11 @@
 """The SAM CLI commands that `make deploy` runs, and what it prints."""
 
 import pytest
-from moto.cloudformation.models import cloudformation_backends
 from moto.core import DEFAULT_ACCOUNT_ID
 
 from cli.stack import Stack
 from deployment import deploy
+from tests.cli.conftest import cloudformation
 from tests.cli.stand_in import REGION, STACK_NAME, STACK_TEMPLATE
 
 
@@ -80,7 +80,7 @@ def test_what_a_failed_first_deployment_left_is_deleted_first(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setenv("IMAGE_PIPELINE_STACK", STACK_NAME)
-    backend = cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION]
+    backend = cloudformation()[DEFAULT_ACCOUNT_ID][REGION]
     backend.get_stack(STACK_NAME).status = "ROLLBACK_COMPLETE"
 
     def sam(command: str, *_: str) -> int:
@@ -96,8 +96,8 @@ def test_what_a_failed_first_deployment_left_is_deleted_first(
 
 @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_FAILED"])
 def test_no_other_stack_is_deleted(stack: Stack, commands: list, status: str) -> None:
-    deployed = cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION].get_stack(STACK_NAME)
+    deployed = cloudformation()[DEFAULT_ACCOUNT_ID][REGION].get_stack(STACK_NAME)
     deployed.status = status
 
     assert deploy.main([]) == 0
-    assert cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION].get_stack(STACK_NAME) is deployed
+    assert cloudformation()[DEFAULT_ACCOUNT_ID][REGION].get_stack(STACK_NAME) is deployed

@@ -53,7 +53,7 @@ def test_a_rule_deleted_by_hand_is_skipped(stack: Stack, parts: destroy._Parts) 
 def test_running_executions_are_waited_for(
     stack: Stack, parts: destroy._Parts, machines: StateMachinesStandIn, running: str
 ) -> None:
-    ended = threading.Timer(0.2, machines.end, (running, "SUCCEEDED"))
+    ended = threading.Timer(0.1, machines.end, (running, "SUCCEEDED"))
     ended.start()
 
     drain(stack, boto3.client("events", REGION), parts, Status(""))
@@ -65,12 +65,12 @@ def test_running_executions_are_waited_for(
 def test_executions_that_run_too_long_are_stopped(
     stack: Stack, parts: destroy._Parts, running: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(destroy, "_LONGEST_WAIT", 0.2)
+    monkeypatch.setattr(destroy, "_LONGEST_WAIT", 0.1)
     began = time.monotonic()
 
     drain(stack, boto3.client("events", REGION), parts, Status(""))
 
-    assert time.monotonic() - began >= 0.2
+    assert time.monotonic() - began >= 0.1
     assert stack.execution_status(running) == "ABORTED"
 
 

@@ -5,8 +5,6 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from cfnlint.helpers import REGIONS
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from ministack.services import eventbridge
 from moto.events.models import EventPattern
 
@@ -81,6 +79,10 @@ def test_functions_and_state_machines_are_traced_on_request(wanted: str, mode: s
 
 
 def test_every_region_has_what_is_deployed_by_default():
+    # Takes longer to import than the other tests to run.
+    from cfnlint.helpers import REGIONS
+    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+
     # CloudFormation refuses a template with an unknown type, unless a condition leaves the resource out.
     deployed = {source()["Resources"][name]["Type"] for name in Deployment().resources}
     deployed = {kind.replace("AWS::Serverless::StateMachine", "AWS::StepFunctions::StateMachine") for kind in deployed}

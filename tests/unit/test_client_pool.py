@@ -32,12 +32,16 @@ def test_the_next_test_gets_the_same_client():
     assert session().client("sns") is not client  # which is in use now
 
 
-def test_a_client_with_a_handler_is_not_shared():
+@pytest.mark.parametrize("register", ["register", "register_first", "register_last"])
+def test_the_next_test_is_not_disturbed_by_a_handler(register: str):
     client = session().client("sns")
-    client.meta.events.register("before-call.sns.ListTopics", refuse)
+    getattr(client.meta.events, register)("before-call.sns.ListTopics", refuse)
+    with pytest.raises(ClientError, match="Refused"):
+        client.list_topics()
     end_of_a_test()
 
-    assert session().client("sns") is not client
+    assert session().client("sns") is client
+    assert client.list_topics()["Topics"] == []
 
 
 def test_a_session_with_a_handler_has_clients_of_its_own():

@@ -192,7 +192,7 @@ def test_no_worker_serves_another_file_after_a_heic():
 
 
 def test_no_worker_serves_another_file_after_a_large_one(while_rendering):
-    while_rendering(lambda: bytes(bytearray(b"x") * isolation._REUSABLE_BYTES))
+    while_rendering(lambda: bytearray(b"x") * isolation._REUSABLE_BYTES)
     rendered()
 
     assert worker() is None
