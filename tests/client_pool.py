@@ -43,11 +43,13 @@ def acquire(session: Session, service: str, region_name: str | None = None, **op
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """Returns the test's clients to the pool, without the event handlers that the test registered."""
+    """Returns the test's clients to the pool, except those that still have an event handler of the test.
+
+    Such a handler may have had requests fail, and spent some of the client's retry quota.
+    """
     for settings, client in _in_use:
-        for name, handler in list(client.meta.events.handlers_of_tests):
-            client.meta.events.unregister(name, handler)
-        _idle[settings].append(client)
+        if not client.meta.events.handlers_of_tests:
+            _idle[settings].append(client)
     _in_use.clear()
 
 

@@ -33,11 +33,18 @@ def test_the_next_test_gets_the_same_client():
 
 
 @pytest.mark.parametrize("register", ["register", "register_first", "register_last"])
-def test_the_next_test_is_not_disturbed_by_a_handler(register: str):
+def test_a_client_with_a_handler_is_not_shared(register: str):
     client = session().client("sns")
     getattr(client.meta.events, register)("before-call.sns.ListTopics", refuse)
-    with pytest.raises(ClientError, match="Refused"):
-        client.list_topics()
+    end_of_a_test()
+
+    assert session().client("sns") is not client
+
+
+def test_a_client_whose_handler_was_removed_is_shared():
+    client = session().client("sns")
+    client.meta.events.register("before-call.sns.ListTopics", refuse)
+    client.meta.events.unregister("before-call.sns.ListTopics", refuse)
     end_of_a_test()
 
     assert session().client("sns") is client
