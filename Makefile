@@ -25,7 +25,7 @@ local: setup  ## Run the whole system on this machine [PORT=4566] [PARAMETERS="M
 down: setup  ## Stop the local run; its data remains in .local [PORT=4566]
 	@$(PYTHON) -m local down --port $(PORT)
 
-test: lint  ## Run the linters, then every test, on this machine alone, in about eight minutes
+test: lint  ## Run the linters, then every test, on this machine alone, in about seven minutes
 	@$(PYTHON) -m pytest -n auto --dist loadgroup
 
 unit: setup  ## Run the quick tests, which need neither the emulator nor other processes

@@ -22,6 +22,9 @@ settings.register_profile("thorough", deadline=None, database=None)
 settings.register_profile("quick", settings.get_profile("thorough"), max_examples=10)  # for `make unit`
 settings.load_profile("thorough")
 
+# What imports create is never freed, and searching it for garbage takes seconds.
+gc.disable()
+
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """For the processes that run tests: the one that distributes them needs no moto."""
@@ -35,10 +38,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name bytes and long texts by their parameter: the test's name would hold all of them, several megabytes."""
     return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 200) else None
-
-
-# What imports create is never freed, and searching it for garbage takes seconds.
-gc.disable()
 
 
 def pytest_collection_finish() -> None:
