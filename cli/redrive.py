@@ -147,6 +147,7 @@ def _outcome(stack: Stack, run: _Run, record: Record | None) -> Result | None:
         if run.execution:
             status = stack.execution_status(run.execution)
             if status == "RUNNING" or stack.may_be_unregistered(run.since):
+                run.last_seen = "its execution is still running"
                 return None
             if status != "SUCCEEDED":
                 run.last_seen = f"its execution ended as {status}, and another one is to be started in its place"

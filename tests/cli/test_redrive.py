@@ -327,6 +327,16 @@ def test_a_completed_image_is_followed_until_its_execution_succeeds(
     assert [result.status for result in results] == ["COMPLETED"]
 
 
+def test_an_image_whose_execution_is_still_running_is_unfinished(machines: StateMachinesStandIn, stack: Stack) -> None:
+    failure = failed(stack)
+    machines.answers[KEY] = None
+
+    [result] = redrive(stack, [KEY], [failure], timeout=0.1)
+
+    assert result.status == "UNFINISHED"
+    assert result.error["Message"] == "not finished after 0.1 s: its execution is still running"
+
+
 def test_a_rejection_without_a_notification_is_unfinished(machines: StateMachinesStandIn, stack: Stack) -> None:
     failure = failed(stack)
     machines.answers[KEY] = None
