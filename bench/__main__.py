@@ -137,6 +137,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)), help="the core to run on")
     options = parser.parse_args()
+    photos = pictures.photos(options.photos) if options.photos else {}
 
     competitors = [contestants.OURS, contestants.NAIVE]
     for install in (contestants.sharp, contestants.vips):
@@ -147,7 +148,6 @@ def main() -> None:
     os.sched_setaffinity(0, {options.cpu})
 
     all_results = {}
-    photos = pictures.photos(options.photos) if options.photos else {}
     for name in photos or pictures.NAMES:
         if any(part in name for part in options.pictures or [""]):
             picture = photos.get(name) or pictures.picture(name, FOLDER / "pictures")

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageFilter
@@ -59,16 +58,24 @@ def photos(folder: Path) -> dict[str, Path]:
     """The intact photos in `folder`, by format, size and file name.
 
     Those with an ICC profile are left out, because the naive way, which is the reference for quality, would ignore it.
-    Raises SystemExit if there are none.
+    Prints which files are left out. Raises SystemExit if `folder` is none, or if no photo is left.
     """
+    if not folder.is_dir():
+        raise SystemExit(f"{folder} is not a folder")
     found = {}
-    for path in sorted(folder.iterdir()):
-        with suppress(OSError), Image.open(path) as image:
-            image.load()
-            if "icc_profile" not in image.info:
-                found[f"{image.format} {round(image.width * image.height / 1e6)} MP {path.name}"] = path
+    for path in sorted(file for file in folder.iterdir() if file.is_file()):
+        try:
+            with Image.open(path) as image:
+                image.load()
+        except OSError as error:
+            print(f"left out: {path.name}: {error}")
+            continue
+        if "icc_profile" in image.info:
+            print(f"left out: {path.name} has an ICC profile")
+            continue
+        found[f"{image.format} {round(image.width * image.height / 1e6)} MP {path.name}"] = path
     if not found:
-        raise SystemExit(f"{folder} has no photos without an ICC profile")
+        raise SystemExit(f"{folder} has no intact photo without an ICC profile")
     return found
 
 
